@@ -1,0 +1,1 @@
+"""From raw videos to a labelled data set of people talking with each other."""

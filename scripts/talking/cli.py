@@ -1,0 +1,52 @@
+"""What every command line in `scripts/` shares: flags made from a settings dataclass, and errors as one sentence."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from typing import Any, get_args, get_origin
+
+from talking.errors import InputError
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """Return an argument parser whose help is the script's docstring and shows the defaults."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+
+def add_settings(to: argparse.ArgumentParser, settings: type) -> None:
+    """Add one flag for each field of a settings dataclass; its help is the field's metadata["help"]."""
+    for field in dataclasses.fields(settings):
+        flag = "--" + field.name.replace("_", "-")
+        options: dict[str, Any] = {"default": field.default, "help": field.metadata["help"]}
+        if field.default is dataclasses.MISSING:
+            options["default"] = field.default_factory()
+        if field.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif get_origin(field.type) is list:
+            options |= {"type": get_args(field.type)[0], "nargs": "*"}
+        else:
+            options["type"] = field.type
+        if "choices" in field.metadata:
+            options["choices"] = field.metadata["choices"]
+        to.add_argument(flag, **options)
+
+
+def settings_from(arguments: argparse.Namespace, settings: type) -> Any:
+    """Return the settings dataclass filled from parsed arguments."""
+    return settings(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(settings)})
+
+
+def setting(default: Any, help: str, **metadata: Any) -> Any:
+    """Declare a field of a settings dataclass with its default, its one line of help and, if any, its choices."""
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata={"help": help, **metadata})
+    return dataclasses.field(default=default, metadata={"help": help, **metadata})
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command line: an InputError ends it with its one sentence and status 1, any other error with its trace."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,192 @@
+"""Every table's schema in one place, and the only two functions that read and write tables."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from talking.errors import InputError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name, Arrow type, unit (empty if none) and one line of meaning."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+_INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
+_BOOL, _TEXT, _INTS = pa.bool_(), pa.string(), pa.list_(pa.int32())
+
+
+def _box(of: str) -> list[Column]:
+    return [Column(c, _FLOAT, "px", f"{edge} edge of {of}") for c, edge in zip(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"), strict=True)]  # fmt: skip
+
+
+_TRACK = Column("track", _INT, "", "number of the face track, unique within the video")
+_FRAME = Column("frame", _INT, "frame", "frame of media/{video}.mp4 (25 a second, from 0)")
+_VIDEO = Column("video", _TEXT, "", "id of the video in the sheet")
+
+SCHEMAS: dict[str, list[Column]] = {
+    "shots": [
+        Column("shot", _INT, "", "number of the shot, from 0"),
+        Column("start_frame", _INT, "frame", "first frame"),
+        Column("end_frame", _INT, "frame", "one past the last frame"),
+        Column("transition", _TEXT, "", "how the shot begins: start, cut or fade"),
+        Column("camera_motion", _FLOAT, "picture heights/s", "median speed of the background"),
+        Column(
+            "picture_motion", _FLOAT, "0-1", "mean absolute grey difference of successive frames; near 0 is a still"
+        ),
+    ],
+    "faces": [
+        _FRAME,
+        *_box("the face"),
+        Column("confidence", _FLOAT, "0-1", "detector's confidence"),
+        *(
+            Column(f"{point}_{axis}", _FLOAT, "px", f"{axis} of the person's own {point.replace('_', ' ')}")
+            for point in ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+            for axis in "xy"
+        ),
+    ],
+    "tracks": [
+        _TRACK,
+        Column("shot", _INT, "", "shot the track lies in; a track never crosses a cut"),
+        _FRAME,
+        *_box("the face"),
+        Column("detected", _BOOL, "", "true if the detector saw the face here, false if the box was filled in"),
+        Column("confidence", _FLOAT, "0-1", "detector's confidence; 0 where filled in"),
+    ],
+    "asd": [
+        _TRACK,
+        _FRAME,
+        Column("score", _FLOAT, "logit", "active-speaker model's raw score, TalkNet's scale, 0 is the best threshold"),
+    ],
+    "speaking": [
+        _TRACK,
+        _FRAME,
+        Column("score", _FLOAT, "logit", "active-speaker score after fusion, TalkNet's scale; never NaN"),
+        Column("score_smooth", _FLOAT, "logit", "score averaged symmetrically over a few frames"),
+        Column("speaking", _BOOL, "", "the decision"),
+        Column("speaking_confidence", _FLOAT, "0-1", "probability that the decision is right"),
+    ],
+    "words": [
+        Column("word", _TEXT, "", "the word as transcribed"),
+        Column("start_s", _DOUBLE, "s", "start in the video"),
+        Column("end_s", _DOUBLE, "s", "end in the video"),
+        Column("confidence", _FLOAT, "0-1", "recogniser's probability"),
+        Column("speaker", _TEXT, "", "speaker label in speech/{video}.rttm, empty if no turn covers the word"),
+        Column("track", _INT, "", "face track that says the word; null if nobody on screen does"),
+        Column("said_by", _TEXT, "", '"track N" or "off screen"'),
+    ],
+    "voice": [
+        _FRAME,
+        Column("voice", _FLOAT, "0-1", "probability that anybody is speaking during the frame"),
+        Column("loudness_db", _FLOAT, "dBFS", "RMS level of the frame"),
+    ],
+    "clips": [
+        Column("clip", _TEXT, "", "{source}_{video}_{start:06d}to{end:06d}"),
+        _VIDEO,
+        Column("source", _TEXT, "", "source in the sheet"),
+        Column("shot", _INT, "", "shot the clip lies in"),
+        Column("start_frame", _INT, "frame", "first frame in media/{video}.mp4"),
+        Column("end_frame", _INT, "frame", "one past the last frame"),
+        Column("duration_s", _FLOAT, "s", "length"),
+        Column("num_people", _INT, "", "people on screen in every frame"),
+        Column("tracks", _INTS, "", "their tracks, left to right: person i is the i-th"),
+    ],
+    "identities": [
+        _VIDEO,
+        _TRACK,
+        Column("person", _TEXT, "", "the person, across shots and videos: p000001, ..."),
+    ],
+    "people": [
+        Column("person", _TEXT, "", "the person"),
+    ],
+    "videos": [
+        _VIDEO,
+        Column("status", _TEXT, "", "ok, no_sound or failed"),
+        Column("reason", _TEXT, "", "one sentence when the status is not ok"),
+        Column("seconds_in", _DOUBLE, "s", "length of the video"),
+        Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
+    ],
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """Return the Arrow schema of a table of `SCHEMAS`."""
+    return pa.schema([pa.field(c.name, c.type) for c in SCHEMAS[name]])
+
+
+def read(name: str, path: str | Path) -> pd.DataFrame:
+    """Read a table and check that it has exactly the columns that `SCHEMAS[name]` declares.
+
+    Raises InputError that names the file if it is not a whole Parquet file or its columns differ.
+    """
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}); delete it and run again.") from error
+    return _checked(name, table, path).to_pandas()
+
+
+def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
+    """Write a table in its declared column order and types, aside and renamed when whole.
+
+    Raises InputError if a declared column is missing, an undeclared one present or a type does not fit.
+    """
+    missing = [c.name for c in SCHEMAS[name] if c.name not in frame.columns]
+    if missing:
+        raise InputError(f"{path}: the {name} table lacks {', '.join(missing)}.")
+    frame = frame.reset_index(drop=True)
+    extra = [c for c in frame.columns if c not in schema(name).names]
+    if extra:
+        raise InputError(f"{path}: the {name} table has undeclared columns {', '.join(map(str, extra))}.")
+    try:
+        table = pa.Table.from_pandas(frame[schema(name).names], schema=schema(name), preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{path}: the {name} table does not fit its schema ({error}).") from error
+    with written_aside(path) as aside:
+        # Arrow only: pandas' own metadata would tie the bytes to the writer's version.
+        pq.write_table(table.replace_schema_metadata(None), aside, compression="zstd")
+
+
+def empty(name: str) -> pd.DataFrame:
+    """Return the table with its columns and no rows, which is how a video without anything flows through."""
+    return schema(name).empty_table().to_pandas()
+
+
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path` (made if needed), renamed to it if the block succeeds, else removed.
+
+    The temporary name keeps the suffix, as encoders choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        umask = os.umask(0)
+        os.umask(umask)
+        aside.chmod(0o666 & ~umask)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _checked(name: str, table: pa.Table, path: str | Path) -> pa.Table:
+    wanted = schema(name)
+    if table.schema.names != wanted.names:
+        raise InputError(f"{path} is not a {name} table: its columns are {', '.join(table.schema.names)}.")
+    return table.cast(wanted)

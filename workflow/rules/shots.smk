@@ -1,0 +1,20 @@
+rule detect_shots:
+    """Finding the shots of {wildcards.video} and how its camera moves."""
+    input:
+        media="results/media/{video}.mp4",
+    output:
+        shots="results/shots/{video}.parquet",
+    log:
+        "results/logs/shots/{video}.log",
+    benchmark:
+        "results/benchmarks/shots/{video}.tsv"
+    conda:
+        "../envs/media.yaml"
+    params:
+        settings=flags("shots"),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    shell:
+        "python {SCRIPTS}/detect_shots.py --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
