@@ -1,0 +1,30 @@
+# make demo: the whole workflow on a filmed conversation; make test: every test, lint included.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-fast lint clean-demo
+
+demo: $(READY)
+	$(BIN)/snakemake --cores all all
+
+test: $(READY) lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+lint: $(READY)
+	$(BIN)/ruff check scripts tests
+	$(BIN)/ruff format --check scripts tests
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint
+
+# torch comes first and with its dependencies: its build (CPU or CUDA) is the registry's choice.
+$(READY): workflow/envs/requirements.lock workflow/envs/fit_torchaudio.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' workflow/envs/requirements.lock)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r workflow/envs/requirements.lock
+	$(BIN)/python workflow/envs/fit_torchaudio.py
+	touch $@

@@ -1,0 +1,61 @@
+"""The config: its check against the schema, with one plain sentence for each fault."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from talking.errors import InputError
+
+_TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text", "object": "a group of keys", "array": "a list"}  # fmt: skip
+
+
+def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
+    """Return the config with the schema's defaults filled in.
+
+    Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
+    """
+    schema = yaml.safe_load(schema_file.read_text())
+    filled = _filled(config, schema)
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(map(str, e.path)))
+    if errors:
+        raise InputError(" ".join(_sentence(e) for e in errors))
+    return filled
+
+
+def _filled(value: Any, schema: dict[str, Any]) -> Any:
+    """Return `value` with the defaults of the schema's properties set where keys are absent, at every depth."""
+    if not isinstance(value, dict):
+        return value
+    properties = schema.get("properties", {})
+    other = schema.get("additionalProperties")
+    out = {k: _filled(v, properties.get(k, other if isinstance(other, dict) else {})) for k, v in value.items()}
+    for key, of in properties.items():
+        if key not in out and "default" in of:
+            out[key] = _filled(of["default"], of)
+    return out
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    key = ".".join(map(str, error.absolute_path)) or "the config"
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema["properties"])
+            unknown = [k for k in error.instance if k not in known]
+            hints = [f"{k!r}{_hint(k, known)}" for k in unknown]
+            return f"config: {key} has no key {', '.join(hints)}."
+        case "type":
+            wanted = error.validator_value
+            wanted = wanted if isinstance(wanted, list) else [wanted]
+            return f"config: {key} must be {' or '.join(_TYPES.get(w, w) for w in wanted)}, not {error.instance!r}."
+        case "enum":
+            return f"config: {key} must be one of {', '.join(map(str, error.validator_value))}, not {error.instance!r}."
+        case _:
+            return f"config: {key}: {error.message}."
+
+
+def _hint(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
