@@ -1,0 +1,19 @@
+"""Find the frames of a video in which anybody speaks."""
+
+from pathlib import Path
+
+from talking import cli, tables, voice
+
+
+def main() -> None:
+    """Read the arguments, judge the sound, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
+    parser.add_argument("--voice", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, voice.Settings)
+    arguments = parser.parse_args()
+    tables.write("voice", voice.detect(arguments.sound, cli.settings_from(arguments, voice.Settings)), arguments.voice)
+
+
+if __name__ == "__main__":
+    cli.run(main)
