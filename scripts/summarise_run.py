@@ -1,0 +1,30 @@
+"""Say what a run came to; with --strict, fail if a video could not be read."""
+
+from pathlib import Path
+
+from talking import cli, summary
+from talking.errors import InputError
+from talking.sheet import read_sheet
+from talking.tables import written_aside
+
+
+def main() -> None:
+    """Print the closing words, or check that every video could be read."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
+    parser.add_argument("--strict", type=Path, metavar="OK", help="file to write if every video could be read")
+    arguments = parser.parse_args()
+    videos = read_sheet(arguments.sheet)["video"]
+    if arguments.strict is None:
+        print(summary.closing_words(arguments.results, videos))
+        return
+    failed = [f"{v}: {reason}" for v, status, reason in summary.unread(arguments.results, videos) if status == "failed"]
+    if failed:
+        raise InputError("strict is on and these videos could not be read: " + " ".join(failed))
+    with written_aside(arguments.strict) as aside:
+        aside.write_text("ok\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

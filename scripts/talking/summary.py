@@ -1,0 +1,44 @@
+"""What a run came to, in a few lines: what there is, what could not be read, where to look next."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from talking import tables
+
+
+def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return (video, status, reason) of every video whose probe says that it could not be used in full."""
+    out = []
+    for video in videos:
+        probe = results / "media" / f"{video}.json"
+        if probe.exists():
+            found = json.loads(probe.read_text())
+            if found["status"] != "ok":
+                out.append((video, found["status"], found["reason"]))
+    return out
+
+
+def closing_words(results: Path, videos: Iterable[str]) -> str:
+    """Return the lines that end a run."""
+    videos = list(videos)
+    lines = []
+    clips = results / "dataset/clips.parquet"
+    if clips.exists():
+        kept = tables.read("dataset", clips)
+        seconds = kept["duration_s"].sum()
+        lines.append(f"Data set: {results / 'dataset'} ({len(kept)} clips, {seconds:.0f} s, from {len(videos)} videos)")
+    report = results / "report.html"
+    if report.exists():
+        lines.append(f"Report:   {report} (open it in a browser)")
+    faults = unread(results, videos)
+    for video, status, reason in faults[:20]:
+        lines.append(f"Video {video}: {status}: {reason}")
+    if len(faults) > 20:
+        lines.append(f"... and {len(faults) - 20} more; see {results / 'videos.parquet'}.")
+    if clips.exists():
+        lines.append(
+            "Next: add your own videos to config/videos.tsv and run the same command again; only they are worked on."
+            " `snakemake --cores all preview` makes a video of each clip with its labels burned in."
+        )
+    return "\n".join(lines)
