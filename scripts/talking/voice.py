@@ -57,7 +57,7 @@ def segments(voice: pd.DataFrame, threshold: float, pause_s: float, pad_s: float
     """Return the frames of speech: where the table `voice` reaches `threshold`, pauses up to `pause_s` closed, widened by `pad_s`."""
     length, pad, pause = len(voice), round(pad_s * media.FPS), round(pause_s * media.FPS)
     speech = intervals.from_mask(voice["voice"].to_numpy() >= threshold)
-    between = [gap for gap in intervals.subtract([(0, length)], speech) if 0 < gap[0] and gap[1] < length]
+    between = [gap for gap in intervals.subtract([(0, length)], speech) if gap[0] > 0 and gap[1] < length]
     closed = intervals.union([*speech, *(gap for gap in between if gap[1] - gap[0] <= pause)])
     return intervals.union((max(start - pad, 0), min(end + pad, length)) for start, end in closed)
 

@@ -1,0 +1,25 @@
+"""Find who is heard when in a video."""
+
+from pathlib import Path
+
+from talking import cli, diarization, identities, tables, turns
+
+
+def main() -> None:
+    """Read the arguments, count who is seen talking, diarize, write the turns."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
+    parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
+    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--turns", type=Path, required=True, help="RTTM file to write")
+    cli.add_settings(parser, diarization.Settings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, diarization.Settings)
+    person_of_track = identities.cluster_tracks(arguments.embeddings, tables.read("tracks", arguments.tracks))
+    seen = diarization.people_seen_talking(tables.read("asd", arguments.asd), person_of_track, settings.seconds_seen)
+    turns.write(arguments.turns, arguments.sound.stem, diarization.diarize(arguments.sound, seen, settings))
+
+
+if __name__ == "__main__":
+    cli.run(main)
