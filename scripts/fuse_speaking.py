@@ -1,0 +1,29 @@
+"""Decide who speaks in each frame, from scores, voice activity, speaker turns and identities."""
+
+from pathlib import Path
+
+import numpy as np
+
+from talking import cli, tables, turns
+from talking.speaking import fusion
+
+
+def main() -> None:
+    """Read the arguments, fuse, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
+    parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
+    parser.add_argument("--turns", type=Path, required=True, help="RTTM of results/speech/")
+    parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--speaking", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, fusion.Settings)
+    args = parser.parse_args()
+    with np.load(args.embeddings, allow_pickle=False) as arrays:
+        embeddings = {name: arrays[name] for name in ("track", "embedding")}
+    asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
+    speaking = fusion.fuse(asd, voice, spoken, embeddings, cli.settings_from(args, fusion.Settings))
+    tables.write("speaking", speaking, args.speaking)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,55 @@
+"""Who of the visible faces speaks: active-speaker models of one signature, chosen by the key `model`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from talking import cli, tables
+from talking.errors import InputError
+from talking.speaking import lip_sync
+
+
+@dataclass
+class Settings:
+    """Settings of the active-speaker score."""
+
+    model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync"])
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model may look at: paths of the `media/` files, the tables `tracks` and `voice`, the arrays of `landmarks/`."""
+
+    media: Path
+    sound: Path
+    tracks: pd.DataFrame
+    landmarks: dict[str, np.ndarray]
+    voice: pd.DataFrame
+
+
+def _lip_sync(inputs: Inputs, settings: Settings) -> np.ndarray:
+    return lip_sync.score(inputs.tracks, inputs.landmarks["points"], inputs.voice, inputs.sound)
+
+
+MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {"lip_sync": _lip_sync}
+
+
+def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path) -> Inputs:
+    """Read what the models look at; raises InputError if the landmarks are not those of the tracks."""
+    table = tables.read("tracks", tracks)
+    with np.load(landmarks, allow_pickle=False) as arrays:
+        marks = {name: arrays[name] for name in ("track", "frame", "points")}
+    if not (np.array_equal(marks["track"], table["track"]) and np.array_equal(marks["frame"], table["frame"])):
+        raise InputError(f"{landmarks} does not hold the landmarks of {tracks}; delete it and run again.")
+    return Inputs(media, sound, table, marks, tables.read("voice", voice))
+
+
+def score(inputs: Inputs, settings: Settings | None = None) -> pd.DataFrame:
+    """Return the table `asd`: a finite score for every row of `tracks`, in its order."""
+    settings = settings or Settings()
+    out = inputs.tracks[["track", "frame"]].copy()
+    out["score"] = MODELS[settings.model](inputs, settings) if len(out) else np.zeros(0)
+    return out

@@ -1,0 +1,188 @@
+"""One decision per face and frame, from active-speaker scores, voice activity, speaker turns and identities.
+
+Voices (labels of the diarization) are matched to persons over the whole video, as cross-modal diarization does
+(Chung et al., Who said that?, 2019); then each frame is decided with faces, voice and turns in view. The weights
+are data (`calibration.json`), fitted by `scripts/calibrate_speaking.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import grey_closing
+from scipy.special import expit, logit, softmax
+
+from talking import cli, intervals, media, turns
+from talking.speaking import calibration
+
+# Scores of neighbouring frames say the same thing: this many count as one observation.
+_CORRELATED_FRAMES = 12
+# Log odds against a person having two voices, and the most that one observation says.
+_TWO_VOICES = 4.0
+_LIMIT = 4.0
+_TURN_LIMIT = 2.5
+_ROUNDS = 20
+
+
+@dataclass
+class Settings:
+    """Settings of the fusion: which ingredients count, and how the score becomes a decision."""
+
+    use_voice: bool = cli.setting(True, "nobody speaks where no voice is heard")
+    use_turns: bool = cli.setting(True, "match the voices of the diarization to faces over the whole video")
+    use_identities: bool = cli.setting(True, "match voices to persons across shots, not to single tracks")
+    use_competition: bool = cli.setting(True, "a face speaks less likely while another one does")
+    same_person: float = cli.setting(
+        0.06, "largest cosine distance of two tracks' faces that are one person in the video"
+    )
+    pause_s: float = cli.setting(0.4, "pauses up to this long belong to the speech around them (s)")
+    smooth_frames: int = cli.setting(7, "frames that score_smooth averages")
+    shortest_frames: int = cli.setting(5, "shorter periods of speaking or silence are merged into their neighbours")
+
+
+def fuse(
+    asd: pd.DataFrame,
+    voice: pd.DataFrame,
+    spoken: Sequence[turns.Turn],
+    embeddings: dict[str, np.ndarray],
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """Return the table `speaking`, a row for each row of `asd` and in its order.
+
+    `embeddings` has `track` (k) and `embedding` (k, d) of unit length; tracks without one are persons of their own.
+    """
+    settings = settings or Settings()
+    out = asd[["track", "frame"]].copy()
+    if out.empty:
+        return out.assign(score=0.0, score_smooth=0.0, speaking=False, speaking_confidence=0.0)
+    ingredients = features(asd, voice, spoken, embeddings, settings)
+    out["score"] = calibration.apply("fusion", ingredients)
+    out["score_smooth"], out["speaking"] = 0.0, False
+    for rows in out.groupby("track").indices.values():
+        rows = rows[np.argsort(out["frame"].to_numpy()[rows], kind="stable")]
+        smooth = moving_mean(out["score"].to_numpy()[rows], settings.smooth_frames)
+        out.iloc[rows, out.columns.get_loc("score_smooth")] = smooth
+        out.iloc[rows, out.columns.get_loc("speaking")] = intervals.merge_short(smooth > 0, settings.shortest_frames)
+    right = out["score_smooth"] * np.where(out["speaking"], 1, -1)
+    out["speaking_confidence"] = expit(right * calibration.load()["fusion"]["confidence"])
+    return out
+
+
+def features(
+    asd: pd.DataFrame,
+    voice: pd.DataFrame,
+    spoken: Sequence[turns.Turn],
+    embeddings: dict[str, np.ndarray],
+    settings: Settings,
+) -> dict[str, np.ndarray]:
+    """Return what the fused score is made of, each (n,) and finite; an ingredient that is off is 0.
+
+    `asd`: the model's score; `voice`: logit of voice activity, short pauses closed; `turn`: log odds that a voice
+    heard now is this person's; `rival`: how strongly another face speaks.
+    """
+    frame = asd["frame"].to_numpy()
+    score = np.clip(np.nan_to_num(asd["score"].to_numpy(dtype=float)), -6, 6)
+    out = {"asd": score, "voice": np.zeros(len(asd)), "turn": np.zeros(len(asd)), "rival": np.zeros(len(asd))}
+    if settings.use_voice:
+        out["voice"] = voice_logit(voice, int(frame.max()) + 1, settings.pause_s)[frame]
+    if settings.use_turns:
+        persons = asd["track"].to_numpy()
+        if settings.use_identities:
+            persons = asd["track"].map(persons_of(asd, embeddings, settings.same_person)).to_numpy()
+        out["turn"] = _turn_odds(frame, persons, score, spoken)
+    if settings.use_competition:
+        out["rival"] = np.logaddexp(0, best_other(frame, score, -_LIMIT)[0])
+    return out
+
+
+def persons_of(asd: pd.DataFrame, embeddings: dict[str, np.ndarray], same_person: float) -> dict[int, int]:
+    """Return track → person of one video; two tracks seen in one frame are never one person."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    person = {int(track): int(track) for track in asd["track"].unique()}
+    known = np.isin(embeddings["track"], list(person))
+    track, embedding = embeddings["track"][known], np.asarray(embeddings["embedding"], dtype=float)[known]
+    if len(track) < 2:
+        return person
+    distance = np.clip(1 - embedding @ embedding.T, 0, 2)
+    seen = asd.groupby("track")["frame"].agg(["min", "max"]).loc[track].to_numpy()
+    together = (seen[:, None, 0] <= seen[None, :, 1]) & (seen[None, :, 0] <= seen[:, None, 1])
+    distance[together] = 10
+    np.fill_diagonal(distance, 0)
+    # Complete linkage: a group holds no pair that must not be one person.
+    groups = fcluster(linkage(squareform(distance, checks=False), "complete"), same_person, "distance")
+    for group in np.unique(groups):
+        members = track[groups == group]
+        person.update({int(member): int(members.min()) for member in members})
+    return person
+
+
+def match_voices(
+    frame: np.ndarray, persons: np.ndarray, score: np.ndarray, heard: dict[str, np.ndarray]
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Return P(voice is person) (voices, persons), the rest being off screen, with the voices and the persons.
+
+    `heard` has a mask over frames for each voice. Evidence is the score in frames where the voice is heard alone.
+    """
+    voices, people = sorted(heard), np.unique(persons)
+    alone = np.sum([heard[v] for v in voices], axis=0) == 1
+    evidence = np.zeros((len(voices), len(people) + 1))
+    for i, voice in enumerate(voices):
+        rows = (heard[voice] & alone)[frame]
+        for j, person in enumerate(people):
+            evidence[i, j] = np.clip(score[rows & (persons == person)], -_LIMIT, _LIMIT).sum() / _CORRELATED_FRAMES
+    belief = softmax(evidence, axis=1)
+    for _ in range(_ROUNDS):
+        taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
+        against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
+        belief = (belief + softmax(evidence - against, axis=1)) / 2
+    return belief[:, :-1], voices, people
+
+
+def _turn_odds(frame: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken: Sequence[turns.Turn]) -> np.ndarray:
+    """Return for each row the log odds that one of the voices heard is the person's, over knowing nothing."""
+    heard = turns.spoken_frames(spoken, int(frame.max()) + 1)
+    if not heard:
+        return np.zeros(len(frame))
+    belief, voices, people = match_voices(frame, persons, score, heard)
+    column = np.searchsorted(people, persons)
+    silent = np.ones(len(frame))
+    for i, voice in enumerate(voices):
+        silent *= np.where(heard[voice][frame], 1 - belief[i, column], 1)
+    odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (len(people) + 1))
+    return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT)
+
+
+def voice_logit(voice: pd.DataFrame, n_frames: int, pause_s: float) -> np.ndarray:
+    """Return the logit of voice activity (n_frames,), limited to ±4, pauses up to `pause_s` closed; a frame without a row is silent."""
+    probability = np.zeros(n_frames)
+    inside = voice["frame"].to_numpy() < n_frames
+    probability[voice["frame"].to_numpy()[inside]] = np.nan_to_num(voice["voice"].to_numpy()[inside])
+    closed = grey_closing(probability, size=max(1, round(pause_s * media.FPS)), mode="constant")
+    return np.clip(logit(np.clip(moving_mean(closed, 3), 1e-3, 1 - 1e-3)), -_LIMIT, _LIMIT)
+
+
+def best_other(frame: np.ndarray, values: np.ndarray, none: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the largest value of the other rows of its frame, `none` if there is none, and whether there is one.
+
+    A row of value -inf is nobody's rival.
+    """
+    order = np.lexsort((-values, frame))
+    first = np.r_[True, frame[order][1:] != frame[order][:-1]]
+    group = np.cumsum(first) - 1
+    starts = np.flatnonzero(first)
+    top = order[starts]
+    sizes = np.diff(np.r_[starts, len(order)])
+    second = np.where(sizes > 1, values[order[np.minimum(starts + 1, len(order) - 1)]], -np.inf)
+    best = np.empty(len(values))
+    best[order] = values[top][group]
+    best[top] = second
+    found = np.isfinite(best)
+    return np.where(found, best, none), found
+
+
+def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Return the mean over `width` frames about each, fewer at the ends."""
+    return pd.Series(values).rolling(max(1, width), center=True, min_periods=1).mean().to_numpy()

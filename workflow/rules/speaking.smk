@@ -1,0 +1,53 @@
+rule score_speaking:
+    """Watching the lips of {wildcards.video} for who speaks, with the model {params.model}."""
+    input:
+        media="results/media/{video}.mp4",
+        sound="results/media/{video}.wav",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+        voice="results/voice/{video}.parquet",
+    output:
+        asd="results/asd/{video}.parquet",
+    log:
+        "results/logs/asd/{video}.log",
+    benchmark:
+        "results/benchmarks/asd/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+        gpu=gpu_if("speaking"),
+    params:
+        model=config["speaking"]["model"],
+        settings=flags("speaking"),
+    shell:
+        "python {SCRIPTS}/score_speaking.py --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
+        " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
+
+
+rule fuse_speaking:
+    """Deciding who speaks when in {wildcards.video}: faces, voices and turns together."""
+    input:
+        asd="results/asd/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+        turns="results/speech/{video}.rttm",
+        embeddings="results/embeddings/{video}.npz",
+    output:
+        speaking="results/speaking/{video}.parquet",
+    log:
+        "results/logs/speaking/{video}.log",
+    benchmark:
+        "results/benchmarks/speaking/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=flags("fusion"),
+    shell:
+        "python {SCRIPTS}/fuse_speaking.py --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
+        " --embeddings {input.embeddings:q} --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
