@@ -1,0 +1,66 @@
+rule detect_faces:
+    """Finding the faces in {wildcards.video}."""
+    input:
+        media="results/media/{video}.mp4",
+    output:
+        faces="results/faces/{video}.parquet",
+    log:
+        "results/logs/faces/{video}.log",
+    benchmark:
+        "results/benchmarks/faces/{video}.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=flags("faces"),
+    shell:
+        "python {SCRIPTS}/detect_faces.py --media {input.media:q} --faces {output.faces:q} {params.settings} > {log:q} 2>&1"
+
+
+rule track_faces:
+    """Joining the faces of {wildcards.video} into tracks."""
+    input:
+        faces="results/faces/{video}.parquet",
+        shots="results/shots/{video}.parquet",
+    output:
+        tracks="results/tracks/{video}.parquet",
+    log:
+        "results/logs/tracks/{video}.log",
+    benchmark:
+        "results/benchmarks/tracks/{video}.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        settings=flags("tracks"),
+    shell:
+        "python {SCRIPTS}/track_faces.py --faces {input.faces:q} --shots {input.shots:q} --tracks {output.tracks:q} {params.settings} > {log:q} 2>&1"
+
+
+rule mark_landmarks:
+    """Marking the eyes, nose and lips of the faces in {wildcards.video}."""
+    input:
+        media="results/media/{video}.mp4",
+        tracks="results/tracks/{video}.parquet",
+    output:
+        landmarks="results/landmarks/{video}.npz",
+    log:
+        "results/logs/landmarks/{video}.log",
+    benchmark:
+        "results/benchmarks/landmarks/{video}.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        settings=flags("landmarks"),
+    shell:
+        "python {SCRIPTS}/mark_landmarks.py --media {input.media:q} --tracks {input.tracks:q} --landmarks {output.landmarks:q} {params.settings} > {log:q} 2>&1"
