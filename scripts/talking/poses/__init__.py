@@ -1,0 +1,212 @@
+"""Poses: the 133 COCO-WholeBody keypoints of every person in every frame of the candidate clips.
+
+Person i of a clip is its i-th face track. A model proposes a pose for each face; what is not plainly that face's own is
+marked as missing here, whichever model proposed it, and never invented. docs/keypoints.md says which points a model has.
+"""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from talking import boxes, cli, intervals, keypoints, media, tables
+from talking.errors import InputError
+
+# The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
+_FACE_GROWN = 1.6
+# Two people whose shoulders lie within this share of a shoulder's width of each other have been given one body.
+_SAME_BODY = 0.3
+# Steps to which coordinates and scores are rounded: far below any model's error, and the file is half as large.
+_PIXEL_STEPS, _SCORE_STEPS = 16, 256
+
+
+@dataclass
+class Settings:
+    """Settings of the pose estimation."""
+
+    model: str = cli.setting("mediapipe", "pose model", choices=["mediapipe", "sapiens"])
+    min_score: float = cli.setting(0.3, "score from which a keypoint counts for a person's body box, 0-1")
+    sapiens_weights: str = cli.setting("", "Sapiens' TorchScript file for 133 points; only for model sapiens")
+    sapiens_batch: int = cli.setting(16, "person crops that Sapiens is given at a time")
+    sapiens_flip: bool = cli.setting(True, "average Sapiens' heat maps with those of the mirrored crop")
+
+
+@dataclass
+class Faces:
+    """The people of one frame, by their faces: boxes (people, 4) px, points (people, 68, 2) px and scores (people,) 0-1.
+
+    NaN stands for a face that is not there and for points that were lost.
+    """
+
+    boxes: np.ndarray
+    points: np.ndarray
+    scores: np.ndarray
+
+
+class Session(Protocol):
+    """A model at work on one clip: it is given the frames in order and asked once for everything."""
+
+    def add(self, picture: np.ndarray, faces: Faces) -> None:
+        """Take the next frame: an RGB picture (height, width, 3) and the faces in it."""
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return keypoints (frames, people, 133, 2) in px and scores (frames, people, 133), 0 for what is absent."""
+
+
+def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
+    from talking.poses import mediapipe_133
+
+    return mediapipe_133.opened(threads)
+
+
+def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:
+    from talking.poses import sapiens
+
+    if not settings.sapiens_weights:
+        raise InputError("poses.model is sapiens but poses.sapiens_weights names no file; name the TorchScript file.")
+    return sapiens.opened(settings.sapiens_weights, settings.sapiens_batch, settings.sapiens_flip, threads)
+
+
+# A model: given the settings and how many threads it may use, loaded once; then a session for each clip of so many people.
+MODELS: dict[str, Callable[[Settings, int], Callable[[int], Session]]] = {"mediapipe": _mediapipe, "sapiens": _sapiens}
+
+
+def estimate(
+    video: str | Path,
+    candidates: pd.DataFrame,
+    tracks: pd.DataFrame,
+    landmarks: dict[str, np.ndarray],
+    settings: Settings,
+    threads: int = 1,
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield each candidate clip's name and arrays: keypoints (f, p, 133, 2), scores (f, p, 133), boxes (f, p, 4), valid (f, p).
+
+    Keypoints and boxes are in pixels of `video`. Where `valid` is false everything is 0; where a score is 0 its keypoint is.
+    Frames are decoded once, and only those of candidates; memory is that of the clips open at a time.
+    """
+    wanted = candidates[candidates["candidate"]] if len(candidates) else candidates
+    if wanted.empty:
+        return
+    session_for = MODELS[settings.model](settings, threads)
+    of_track = dict(list(_with_landmarks(tracks, landmarks).groupby("track")))
+    spans = intervals.union(zip(wanted["start_frame"], wanted["end_frame"], strict=True))
+    with tqdm(total=sum(end - start for start, end in spans), unit=" frames", desc="poses") as progress:
+        for span in spans:
+            inside = wanted[(wanted["start_frame"] >= span[0]) & (wanted["end_frame"] <= span[1])]
+            waiting, running = list(inside.sort_values("start_frame", ascending=False).itertuples()), []
+            for frame, picture in enumerate(media.frames(video, *span), start=span[0]):
+                while waiting and waiting[-1].start_frame == frame:
+                    running.append(_Running(waiting.pop(), of_track, session_for))
+                for clip in running:
+                    clip.add(frame, picture)
+                for clip in [c for c in running if c.end == frame + 1]:
+                    running.remove(clip)
+                    yield clip.name, clip.finish(settings.min_score)
+                progress.update()
+            if waiting or running:
+                raise InputError(f"{video} has fewer frames than its candidate clips; delete its tables and run again.")
+
+
+def write(path: str | Path, clips: Iterator[tuple[str, dict[str, np.ndarray]]]) -> None:
+    """Write clips as one npz, array `{clip}/{name}` each, clip by clip as they come; the same clips give the same bytes."""
+    with (
+        tables.written_aside(path) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file,
+    ):
+        for clip, arrays in clips:
+            for name, array in arrays.items():
+                # ZipInfo's own date is 1980: the time of writing stays out of the bytes.
+                entry = zipfile.ZipInfo(f"{clip}/{name}.npy")
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with file.open(entry, "w", force_zip64=True) as to:
+                    np.lib.format.write_array(to, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def checked(
+    points: np.ndarray, scores: np.ndarray, faces: np.ndarray, size: tuple[int, int], min_score: float
+) -> dict[str, np.ndarray]:
+    """Return a clip's arrays with everything marked as missing that is not plainly the person's own.
+
+    `points` (f, p, 133, 2), `scores` (f, p, 133) and `faces` (f, p, 4; NaN if unseen) are in px of a picture of `size` (height,
+    width). A pose is valid if nose and eyes lie in the face box and nobody with a better-lying head has the same shoulders.
+    """
+    height, width = size
+    inside = (points >= 0).all(-1) & (points[..., 0] <= width - 1) & (points[..., 1] <= height - 1)
+    scores = np.where(inside, scores, 0)
+    misfit = _misfit(points, scores, faces)
+    valid = misfit <= 1
+    for i, j in np.argwhere(np.triu(np.ones((points.shape[1],) * 2, dtype=bool), k=1)):
+        same = _same_body(points[:, i], points[:, j], scores[:, i], scores[:, j]) & valid[:, i] & valid[:, j]
+        valid[:, i] &= ~(same & (misfit[:, i] > misfit[:, j]))
+        valid[:, j] &= ~(same & (misfit[:, i] <= misfit[:, j]))
+    scores = np.round(np.where(valid[..., None], scores, 0) * _SCORE_STEPS) / _SCORE_STEPS
+    points = np.where(scores[..., None] > 0, np.round(points * _PIXEL_STEPS) / _PIXEL_STEPS, 0)
+    body = _body_boxes(points, scores >= min_score, faces, size)
+    return {
+        "keypoints": points.astype(np.float32),
+        "scores": scores.astype(np.float32),
+        "boxes": np.where(valid[..., None], body, 0).astype(np.float32),
+        "valid": valid,
+    }
+
+
+class _Running:
+    """A candidate clip while its frames are read."""
+
+    def __init__(self, clip, of_track: dict[int, pd.DataFrame], session_for: Callable[[int], Session]) -> None:
+        self.name, self.start, self.end = clip.clip, int(clip.start_frame), int(clip.end_frame)
+        frames = np.arange(self.start, self.end)
+        people = [of_track[int(track)].set_index("frame").reindex(frames) for track in clip.tracks]
+        self.boxes = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in people], axis=1)
+        self.points = [p["points"].to_numpy() for p in people]
+        self.scores = np.stack([p["score"].to_numpy(float) for p in people], axis=1)
+        self.session = session_for(len(people))
+        self.size = (0, 0)
+
+    def add(self, frame: int, picture: np.ndarray) -> None:
+        k = frame - self.start
+        lost = np.full((68, 2), np.nan)
+        points = np.stack([p[k] if isinstance(p[k], np.ndarray) else lost for p in self.points])
+        self.size = picture.shape[:2]
+        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k]))
+
+    def finish(self, min_score: float) -> dict[str, np.ndarray]:
+        points, scores = self.session.finish()
+        return checked(points, scores, self.boxes, self.size, min_score)
+
+
+def _with_landmarks(tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> pd.DataFrame:
+    same = len(tracks) == len(landmarks["track"]) and (tracks["track"].to_numpy() == landmarks["track"]).all()
+    if not same:
+        raise InputError("the landmarks are not those of the tracks; delete both files and run again.")
+    return tracks.assign(points=list(landmarks["points"]), score=landmarks["score"])
+
+
+def _misfit(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return how far (…,) nose and eyes lie from the face box's centre: 1 on the edge of the grown box, infinite if unseen."""
+    head = [keypoints.INDEX[name] for name in ("nose", "left_eye", "right_eye")]
+    centre, half = (faces[..., :2] + faces[..., 2:]) / 2, (faces[..., 2:] - faces[..., :2]) / 2 * _FACE_GROWN
+    away = np.abs(points[..., head, :] - centre[..., None, :]) / half[..., None, :]
+    misfit = np.where((scores[..., head] > 0).all(-1), away.max((-1, -2)), np.inf)
+    return np.where(np.isnan(misfit), np.inf, misfit)
+
+
+def _same_body(a: np.ndarray, b: np.ndarray, a_scores: np.ndarray, b_scores: np.ndarray) -> np.ndarray:
+    both = [keypoints.LEFT_SHOULDER, keypoints.RIGHT_SHOULDER]
+    width = np.maximum(*(np.linalg.norm(p[:, both[0]] - p[:, both[1]], axis=-1) for p in (a, b)))
+    apart = np.linalg.norm(a[:, both] - b[:, both], axis=-1).mean(-1)
+    seen = (a_scores[:, both] > 0).all(-1) & (b_scores[:, both] > 0).all(-1)
+    return seen & (apart < _SAME_BODY * width)
+
+
+def _body_boxes(points: np.ndarray, seen: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the smallest boxes (…, 4) around the seen points and the face box, cut to the picture."""
+    low = np.where(seen[..., None], points, np.inf).min(-2)
+    high = np.where(seen[..., None], points, -np.inf).max(-2)
+    around = np.concatenate([np.fmin(low, faces[..., :2]), np.fmax(high, faces[..., 2:])], axis=-1)
+    return boxes.clip(around, size[1], size[0])

@@ -1,0 +1,194 @@
+"""MediaPipe's body and hand models mapped to the 133 keypoints, one region of the picture for each face.
+
+BlazePose (Bazarevsky et al., 2020) finds one body in a picture by itself. Here its landmark model is told where to look: first
+below the face, then where the frame before showed that body, so that nobody else's body is taken and nothing lags, as no filter
+over time is used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's own arms. The face points
+are those of the landmarks file.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from google.protobuf import text_format
+from mediapipe.framework import calculator_pb2
+from mediapipe.framework.formats import rect_pb2
+from mediapipe.python.solution_base import SolutionBase
+
+from talking import keypoints
+from talking.poses import Faces
+
+# Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,
+# both in face sizes. Standing, seated, leaning and small people are found by different ones.
+_STARTS = ((4, 10), (3, 8), (3, 12), (5, 12), (5, 10))
+# Runs of the model from one start: each tells better than the last where the body lies.
+_STEPS = 2
+# Largest distance, in face sizes, of the model's nose and eyes from those of the face for a body to be the face's own.
+_FITS = 0.5
+
+_GRAPH = """
+input_stream: "image"
+input_stream: "region"
+output_stream: "body"
+output_stream: "next_region"
+output_stream: "left_hand"
+output_stream: "right_hand"
+input_side_packet: "model_complexity"
+node {
+  calculator: "ImagePropertiesCalculator"
+  input_stream: "IMAGE:image"
+  output_stream: "SIZE:size"
+}
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:region"
+  input_side_packet: "MODEL_COMPLEXITY:model_complexity"
+  output_stream: "LANDMARKS:body"
+  output_stream: "AUXILIARY_LANDMARKS:auxiliary"
+}
+node {
+  calculator: "PoseLandmarksToRoi"
+  input_stream: "LANDMARKS:auxiliary"
+  input_stream: "IMAGE_SIZE:size"
+  output_stream: "ROI:next_region"
+}
+node {
+  calculator: "HandLandmarksLeftAndRightCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "POSE_LANDMARKS:body"
+  output_stream: "LEFT_HAND_LANDMARKS:left_hand"
+  output_stream: "RIGHT_HAND_LANDMARKS:right_hand"
+}
+"""
+
+# BlazePose's 33 points: its index for each of ours. Its foot index point stands for the big toe; it has no small toe.
+_FROM_BLAZEPOSE = {
+    "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8, "left_shoulder": 11, "right_shoulder": 12,
+    "left_elbow": 13, "right_elbow": 14, "left_wrist": 15, "right_wrist": 16, "left_hip": 23, "right_hip": 24, "left_knee": 25,
+    "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_heel": 29, "right_heel": 30, "left_big_toe": 31,
+    "right_big_toe": 32,
+}  # fmt: skip
+_OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
+_THEIRS = list(_FROM_BLAZEPOSE.values())
+
+
+def opened(threads: int) -> Callable[[int], "_Clip"]:
+    """Return a function that starts a session for a clip of so many people; they are worked on in `threads` threads."""
+    pool = ThreadPoolExecutor(threads)
+    return lambda people: _Clip(people, pool)
+
+
+class _Clip:
+    """A session for one clip."""
+
+    def __init__(self, people: int, pool: ThreadPoolExecutor) -> None:
+        self._people = [_Person() for _ in range(people)]
+        self._pool = pool
+        self._found: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, picture: np.ndarray, faces: Faces) -> None:
+        """Take the next frame."""
+        picture = np.ascontiguousarray(picture)
+        each = zip(self._people, faces.boxes, faces.points, faces.scores, strict=True)
+        # MediaPipe gives up Python's lock while it runs, so that threads do run side by side.
+        found = list(self._pool.map(lambda one: one[0].find(picture, *one[1:]), each))
+        self._found.append((np.stack([f[0] for f in found]), np.stack([f[1] for f in found])))
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all keypoints and scores, and close the models."""
+        for person in self._people:
+            person.close()
+        return np.stack([f[0] for f in self._found]), np.stack([f[1] for f in self._found])
+
+
+class _Person:
+    """One person followed through a clip, by a graph of its own."""
+
+    def __init__(self) -> None:
+        graph = text_format.Parse(_GRAPH, calculator_pb2.CalculatorGraphConfig())
+        self._graph = SolutionBase(graph_config=graph, side_inputs={"model_complexity": 1})
+        self._region: rect_pb2.NormalizedRect | None = None
+        self._failed = 0
+
+    def close(self) -> None:
+        self._graph.close()
+
+    def find(
+        self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, score: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the person's keypoints (133, 2) in px and scores (133,), all 0 if the body is not found."""
+        points, scores = np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
+        body = None if np.isnan(box).any() else self._body(picture, box, face)
+        if body is None:
+            self._region = None
+            return points, scores
+        size = picture.shape[1::-1]
+        points[_OURS] = _pixels(body.body, size)[_THEIRS]
+        scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
+        if score > 0 and not np.isnan(face).any():
+            points[keypoints.FACE], scores[keypoints.FACE] = face, score
+        for hand, group, wrist in (
+            (body.left_hand, keypoints.LEFT_HAND, "left_wrist"),
+            (body.right_hand, keypoints.RIGHT_HAND, "right_wrist"),
+        ):
+            if hand is not None:
+                # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
+                points[group], scores[group] = _pixels(hand, size), scores[keypoints.INDEX[wrist]]
+        return points, scores
+
+    def _body(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray):
+        if self._region is not None:
+            found = self._run(picture, self._region)
+            if _fit(found, picture, box, face) <= _FITS:
+                return self._kept(found)
+        # A body lost for long is looked for with one start a frame, as all of them every frame would take too long.
+        starts = _STARTS if self._failed == 0 else [_STARTS[self._failed % len(_STARTS)]]
+        tried = [self._from_start(picture, box, *start) for start in starts]
+        best = min(tried, key=lambda found: _fit(found, picture, box, face))
+        if _fit(best, picture, box, face) <= _FITS:
+            return self._kept(best)
+        self._failed += 1
+        return None
+
+    def _kept(self, found):
+        self._region, self._failed = found.next_region, 0
+        return found
+
+    def _from_start(self, picture: np.ndarray, box: np.ndarray, below: float, side: float):
+        height, width = picture.shape[:2]
+        x, y, face = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, max(box[2] - box[0], box[3] - box[1])
+        region = rect_pb2.NormalizedRect(
+            x_center=x / width,
+            y_center=(y + below * face) / height,
+            width=side * face / width,
+            height=side * face / height,
+        )
+        for _ in range(_STEPS):
+            found = self._run(picture, region)
+            if found.body is None:
+                break
+            region = found.next_region
+        return found
+
+    def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
+        return self._graph.process({"image": picture, "region": region})
+
+
+def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float:
+    """Return the mean distance of the body's nose and eyes from the face's, in face sizes; infinite if there is no body.
+
+    Without face points the middle of the face box stands for all three.
+    """
+    if found.body is None:
+        return np.inf
+    nose_and_eyes = _pixels(found.body, picture.shape[1::-1])[[0, 2, 5]]
+    if np.isnan(face).any():
+        own = np.broadcast_to((box[:2] + box[2:]) / 2, (3, 2))
+    else:
+        own = np.stack([face[30], face[42:48].mean(0), face[36:42].mean(0)])
+    return float(np.linalg.norm(nose_and_eyes - own, axis=1).mean() / max(box[2] - box[0], box[3] - box[1]))
+
+
+def _pixels(landmarks, size: tuple[int, int]) -> np.ndarray:
+    return np.array([[point.x, point.y] for point in landmarks.landmark]) * size

@@ -1,0 +1,26 @@
+rule estimate_poses:
+    """Estimating the poses of the people in {wildcards.video} ({config[poses][model]})."""
+    input:
+        media="results/media/{video}.mp4",
+        candidates="results/candidates/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+    output:
+        poses="results/poses/{video}.npz",
+    log:
+        "results/logs/poses/{video}.log",
+    benchmark:
+        "results/benchmarks/poses/{video}.tsv"
+    conda:
+        "../envs/vision.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=240,
+        gpu=gpu_if("poses"),
+    params:
+        settings=flags("poses"),
+    shell:
+        "python {SCRIPTS}/estimate_poses.py --media {input.media:q} --candidates {input.candidates:q}"
+        " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
+        " --threads {threads} {params.settings} > {log:q} 2>&1"
