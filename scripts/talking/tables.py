@@ -78,6 +78,12 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("speaking", _BOOL, "", "the decision"),
         Column("speaking_confidence", _FLOAT, "0-1", "probability that the decision is right"),
     ],
+    "transcript": [
+        Column("word", _TEXT, "", "the word as transcribed"),
+        Column("start_s", _DOUBLE, "s", "start in the video"),
+        Column("end_s", _DOUBLE, "s", "end in the video"),
+        Column("confidence", _FLOAT, "0-1", "recogniser's probability"),
+    ],
     "words": [
         Column("word", _TEXT, "", "the word as transcribed"),
         Column("start_s", _DOUBLE, "s", "start in the video"),

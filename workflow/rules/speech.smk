@@ -18,3 +18,80 @@ rule detect_voice:
         settings=flags("voice"),
     shell:
         "python {SCRIPTS}/detect_voice.py --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
+
+
+rule diarize:
+    """Telling the voices of {wildcards.video} apart."""
+    input:
+        sound="results/media/{video}.wav",
+        asd="results/asd/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        embeddings="results/embeddings/{video}.npz",
+    output:
+        turns="results/speech/{video}.rttm",
+    log:
+        "results/logs/diarize/{video}.log",
+    benchmark:
+        "results/benchmarks/diarize/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=gpu_if("diarization"),
+    params:
+        settings=flags("diarization"),
+    shell:
+        "OMP_NUM_THREADS={threads} python {SCRIPTS}/diarize.py --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
+        "--embeddings {input.embeddings:q} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
+
+
+rule transcribe:
+    """Writing down the words of {wildcards.video}."""
+    input:
+        sound="results/media/{video}.wav",
+        voice="results/voice/{video}.parquet",
+    output:
+        transcript="results/speech/{video}.transcript.parquet",
+    log:
+        "results/logs/transcribe/{video}.log",
+    benchmark:
+        "results/benchmarks/transcribe/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=gpu_if("words"),
+    params:
+        settings=flags("words"),
+    shell:
+        "OMP_NUM_THREADS={threads} python {SCRIPTS}/transcribe.py --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
+        "{params.settings} > {log:q} 2>&1"
+
+
+rule attribute_words:
+    """Giving the words of {wildcards.video} to the people who say them."""
+    input:
+        transcript="results/speech/{video}.transcript.parquet",
+        turns="results/speech/{video}.rttm",
+        speaking="results/speaking/{video}.parquet",
+    output:
+        words="results/speech/{video}.words.parquet",
+    log:
+        "results/logs/attribute_words/{video}.log",
+    benchmark:
+        "results/benchmarks/attribute_words/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=flags("attribution"),
+    shell:
+        "python {SCRIPTS}/attribute_words.py --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
+        "--words {output.words:q} {params.settings} > {log:q} 2>&1"

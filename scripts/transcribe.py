@@ -1,0 +1,22 @@
+"""Write down the words of a video with their times."""
+
+from pathlib import Path
+
+from talking import cli, tables, words
+
+
+def main() -> None:
+    """Read the arguments, transcribe the sound, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
+    parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
+    parser.add_argument("--transcript", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, words.Settings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, words.Settings)
+    table = words.transcribe(arguments.sound, tables.read("voice", arguments.voice), settings)
+    tables.write("transcript", table, arguments.transcript)
+
+
+if __name__ == "__main__":
+    cli.run(main)
