@@ -25,7 +25,7 @@ class Column:
 
 
 _INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
-_BOOL, _TEXT, _INTS = pa.bool_(), pa.string(), pa.list_(pa.int32())
+_BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
 
 
 def _box(of: str) -> list[Column]:
@@ -98,7 +98,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("voice", _FLOAT, "0-1", "probability that anybody is speaking during the frame"),
         Column("loudness_db", _FLOAT, "dBFS", "RMS level of the frame"),
     ],
-    "clips": [
+    "candidates": [
         Column("clip", _TEXT, "", "{source}_{video}_{start:06d}to{end:06d}"),
         _VIDEO,
         Column("source", _TEXT, "", "source in the sheet"),
@@ -107,7 +107,74 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("end_frame", _INT, "frame", "one past the last frame"),
         Column("duration_s", _FLOAT, "s", "length"),
         Column("num_people", _INT, "", "people on screen in every frame"),
-        Column("tracks", _INTS, "", "their tracks, left to right: person i is the i-th"),
+        Column("tracks", _INTS, "", "their tracks, left to right: person i is the i-th; empty if there are too many"),
+        Column(
+            "candidate",
+            _BOOL,
+            "",
+            "right number of people for long enough: only these have poses, sound and the qualities below",
+        ),
+        Column("rejected_by", _TEXT, "", "config keys that reject the clip, joined by commas; empty if none does"),
+        Column(
+            "tiny_faces",
+            _INT,
+            "",
+            "tracks seen meanwhile that were not counted as people as they are smaller than min_visible_face_px",
+        ),
+        Column(
+            "brief_faces",
+            _INT,
+            "",
+            "tracks seen meanwhile that were not counted as people as they are shorter than min_track_frames",
+        ),
+        Column("ignored_face_share", _FLOAT, "0-1", "share of the frames in which a brief face shows"),
+        Column(
+            "face_px", _FLOAT, "px", "smallest person's face: median over frames of the square root of the box's area"
+        ),
+        Column("face_px_min", _FLOAT, "px", "the smallest that any person's face gets in any frame"),
+        Column("area_ratio", _FLOAT, "0-1", "smallest to largest person's face, by median area"),
+        Column("speaking_s", _FLOATS, "s", "how long each person speaks, in the order of `tracks`"),
+        Column("num_talkers", _INT, "", "people who speak for at least min_talker_s"),
+        Column("talking_s", _FLOAT, "s", "how long anybody on screen speaks"),
+        Column("num_turns", _INT, "", "speaking periods in order of time, successive ones of one person counted once"),
+        Column("speaking_share", _FLOAT, "0-1", "share of the frames in which anybody on screen speaks"),
+        Column("overlap_share", _FLOAT, "0-1", "share of those frames in which two or more people on screen speak"),
+        Column(
+            "off_screen_share",
+            _FLOAT,
+            "0-1",
+            "share of the frames in which a voice is heard and nobody on screen speaks",
+        ),
+        Column("num_voices", _INT, "", "speakers of speech/{video}.rttm who are heard for at least min_talker_s"),
+        Column(
+            "mouth_sound_agreement",
+            _FLOAT,
+            "0-1",
+            "share of the frames labelled speaking that both a voice and that person's moving lips bear out",
+        ),
+        Column("speaking_confidence", _FLOAT, "0-1", "mean probability that the speaking decisions are right"),
+        Column("camera_motion", _FLOAT, "picture heights/s", "of the shot"),
+        Column("picture_motion", _FLOAT, "0-1", "of the shot"),
+        Column("sharpness", _FLOAT, "", "least sharp person's median sharpness of the face"),
+        Column(
+            "yaw_deg",
+            _FLOAT,
+            "deg",
+            "how far the most turned person turns the head: 95th percentile of the absolute yaw",
+        ),
+        Column(
+            "turned_away_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which the head is turned beyond turned_away_deg",
+        ),
+        Column(
+            "detected_share",
+            _FLOAT,
+            "0-1",
+            "smallest share over people of the frames in which the detector saw the face",
+        ),
+        Column("landmark_share", _FLOAT, "0-1", "smallest share over people of the frames with face landmarks"),
     ],
     "identities": [
         _VIDEO,
@@ -125,6 +192,11 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
     ],
 }
+# What find_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+SCHEMAS["clips"] = [
+    *SCHEMAS["candidates"],
+    Column("kept", _BOOL, "", "no gate rejects the clip: it is in the data set"),
+]
 
 
 def schema(name: str) -> pa.Schema:

@@ -1,0 +1,60 @@
+"""The gates: thresholds on the measured qualities of candidate clips, which decide what is in the data set.
+
+A key `min_X` or `max_X` bounds the column X of the table `candidates`, so a gate's name, its config key and its reason in
+`rejected_by` are one word.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from talking import cli
+
+
+@dataclass
+class Settings:
+    """Thresholds; a quality that could not be measured (null) passes its gate."""
+
+    min_face_px: float = cli.setting(48.0, "smallest person's face in px")
+    min_area_ratio: float = cli.setting(
+        0.4, "smallest to largest face: below it one of the people is a bystander, not a partner"
+    )
+    min_num_talkers: int = cli.setting(
+        1, "people on screen who talk: one is enough, as who listens to the whole of a turn is half of a conversation"
+    )
+    min_talking_s: float = cli.setting(1.0, "seconds in which anybody on screen speaks")
+    max_off_screen_share: float = cli.setting(0.5, "share of frames with a voice that nobody on screen owns")
+    min_mouth_sound_agreement: float = cli.setting(
+        0.5, "share of labelled speech that a voice and moving lips bear out: low where a voice is dubbed"
+    )
+    min_speaking_confidence: float = cli.setting(0.6, "mean probability that the speaking decisions are right")
+    max_ignored_face_share: float = cli.setting(
+        0.1, "share of frames in which a face shows that is not counted as a person"
+    )
+    min_detected_share: float = cli.setting(0.7, "share of frames in which the detector saw each face")
+    min_landmark_share: float = cli.setting(0.5, "share of frames in which each face has landmarks")
+    max_turned_away_share: float = cli.setting(0.5, "share of frames in which anybody's head is turned away")
+    max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second")
+    min_picture_motion: float = cli.setting(0.0002, "picture motion: below it the clip is a still")
+    min_sharpness: float = cli.setting(
+        0.0, "sharpness of the least sharp face; depends on the source, so off by default"
+    )
+
+
+def select(candidates: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
+    """Return the table `clips`: all candidates' rows, each with every gate that rejects it, and whether it is kept."""
+    settings = settings or Settings()
+    clips = candidates.copy()
+    reasons = clips["rejected_by"].to_numpy(dtype=object)
+    for gate in dataclasses.fields(Settings):
+        bound, column = gate.name.split("_", 1)
+        limit, value = getattr(settings, gate.name), clips[column]
+        fails = clips["candidate"] & (value < limit if bound == "min" else value > limit)
+        reasons = np.where(fails & (reasons != ""), reasons + ",", reasons) + np.where(fails, gate.name, "").astype(
+            object
+        )
+    clips["rejected_by"] = reasons
+    clips["kept"] = clips["rejected_by"] == ""
+    return clips

@@ -1,0 +1,56 @@
+def sheet_source(wildcards):
+    """Return the source that the sheet gives a video."""
+    return VIDEOS.at[wildcards.video, "source"]
+
+
+rule find_clips:
+    """Finding the stretches of {wildcards.video} in which the people on screen do not change."""
+    input:
+        shots="results/shots/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+        speaking="results/speaking/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+        rttm="results/speech/{video}.rttm",
+    output:
+        candidates="results/candidates/{video}.parquet",
+    log:
+        "results/logs/candidates/{video}.log",
+    benchmark:
+        "results/benchmarks/candidates/{video}.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        source=sheet_source,
+        settings=flags("clips"),
+    shell:
+        "python {SCRIPTS}/find_clips.py --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
+        " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q}"
+        " --rttm {input.rttm:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+
+
+rule select_clips:
+    """Applying the gates to the candidate clips of {wildcards.video}."""
+    input:
+        candidates="results/candidates/{video}.parquet",
+    output:
+        clips="results/clips/{video}.parquet",
+    log:
+        "results/logs/clips/{video}.log",
+    benchmark:
+        "results/benchmarks/clips/{video}.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=flags("gates"),
+    shell:
+        "python {SCRIPTS}/select_clips.py --candidates {input.candidates:q} --clips {output.clips:q} {params.settings}"
+        " > {log:q} 2>&1"
