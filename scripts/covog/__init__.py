@@ -1,0 +1,1 @@
+"""CovOG, conversations generated from a reference picture, poses, sound and who speaks: model, training, generation."""

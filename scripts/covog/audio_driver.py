@@ -1,0 +1,120 @@
+"""The audio driver: sound, gated by who speaks, moves each person's face region (CovOG's interactive audio driver)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from torch import nn
+
+from covog.config import Model
+
+# Face-mask level (0 is 1/8 of the picture, each next one half of that) at each audio block.
+DOWN_LEVELS, UP_LEVELS = (1, 2, 3), (2, 1)
+
+
+@dataclass
+class Voices:
+    """What one audio block hears: keys and values (b·f, p, tokens, c), face masks (b·f, p, h, w), persons (b·f, 1, 1)."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    masks: torch.Tensor
+    persons: torch.Tensor
+
+
+class AudioProjection(nn.Module):
+    """Turn a frame's sound embedding (layers × channels) into tokens."""
+
+    def __init__(self, config: Model) -> None:
+        super().__init__()
+        self.tokens = config.audio_tokens
+        self.proj1 = nn.Linear(config.audio_layers * config.audio_channels, config.audio_hidden)
+        self.proj2 = nn.Linear(config.audio_hidden, config.audio_hidden)
+        self.proj3 = nn.Linear(config.audio_hidden, config.audio_tokens * config.audio_dim)
+        self.norm = nn.LayerNorm(config.audio_dim)
+
+    def forward(self, sound: torch.Tensor) -> torch.Tensor:
+        """Return tokens (b, f, tokens, audio_dim) of sound (b, f, layers, channels)."""
+        hidden = F.relu(self.proj2(F.relu(self.proj1(sound.flatten(2)))))
+        return self.norm(self.proj3(hidden).unflatten(2, (self.tokens, -1)))
+
+
+class AudioBlock(nn.Module):
+    """One transformer block in which every person's face region listens to the sound as far as that person speaks."""
+
+    def __init__(self, width: int, config: Model) -> None:
+        super().__init__()
+        self.keep_residual = config.audio_residual == "keep"
+        self.norm = nn.GroupNorm(config.norm_groups, width, eps=1e-6)
+        self.proj_in = nn.Conv2d(width, width, kernel_size=1)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
+        self.gate = nn.Linear(1, config.audio_dim)
+        self.attention = Attention(width, cross_attention_dim=config.audio_dim, heads=1, dim_head=width)
+        self.zero_conv = nn.Conv2d(width, width, kernel_size=1)
+        self.feed_forward = FeedForward(width, activation_fn="geglu")
+        self.proj_out = nn.Conv2d(width, width, kernel_size=1)
+        for output in (self.zero_conv, self.proj_out):
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+
+    def listen(self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> Voices:
+        """Return what each person hears; none of it depends on the noise, so that it serves all denoising steps.
+
+        `tokens` (b, f, t, d), `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
+        """
+        gates = torch.sigmoid(self.gate(scores.transpose(1, 2)[..., None].to(tokens.dtype)))
+        gated = (tokens[:, :, None] * gates[..., None, :]).flatten(0, 1)
+        masks = torch.where(present[:, :, None, None, None], masks, torch.zeros_like(masks))
+        persons = present.sum(dim=1).repeat_interleave(tokens.shape[1])
+        return Voices(
+            self.attention.to_k(gated),
+            self.attention.to_v(gated),
+            masks.transpose(1, 2).flatten(0, 1).to(tokens.dtype),
+            persons[:, None, None].to(tokens.dtype),
+        )
+
+    def forward(self, hidden: torch.Tensor, voices: Voices) -> torch.Tensor:
+        """Return the hidden state (b·f, c, h, w) moved by the voices."""
+        height, width = hidden.shape[2:]
+        tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
+        normed = self.norm1(tokens)
+        query = self.attention.to_q(self.norm2(normed))[:, None].expand(-1, voices.keys.shape[1], -1, -1)
+        heard = F.scaled_dot_product_attention(query, voices.keys, voices.values)
+        # The output projection and the zero convolution are linear: summing the masked persons before them
+        # gives the same as summing after, in one product rather than one per person. Biases are added as often
+        # as they would be: the projection's under each mask, the convolution's once for each real person.
+        masks = voices.masks.flatten(2)[..., None]
+        out = self.attention.to_out[0]
+        heard = F.linear((heard * masks).sum(dim=1), out.weight) + out.bias * masks.sum(dim=1)
+        zero = self.zero_conv
+        moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * voices.persons
+        tokens = (tokens if self.keep_residual else normed) + moved
+        tokens = tokens + self.feed_forward(self.norm3(tokens))
+        return hidden + self.proj_out(tokens.transpose(1, 2).unflatten(2, (height, width)))
+
+
+class AudioDriver(nn.Module):
+    """The audio projection and the five audio blocks: after down blocks 0, 1, 2 and up blocks 0, 1."""
+
+    def __init__(self, config: Model) -> None:
+        super().__init__()
+        widths = config.block_out_channels
+        self.projection = AudioProjection(config)
+        self.down = nn.ModuleList(AudioBlock(width, config) for width in widths[: len(DOWN_LEVELS)])
+        self.up = nn.ModuleList(AudioBlock(width, config) for width in widths[::-1][: len(UP_LEVELS)])
+
+    def listen(
+        self, sound: torch.Tensor, scores: torch.Tensor, masks: list[torch.Tensor], present: torch.Tensor
+    ) -> tuple[list[Voices], list[Voices]]:
+        """Return what the down and the up blocks hear.
+
+        `sound` (b, f, layers, channels), `scores` (b, p, f) raw scores / 3, `masks` (b, p, f, h, w) for each level,
+        `present` (b, p) bool, false for padded persons.
+        """
+        tokens = self.projection(sound)
+        return tuple(
+            [block.listen(tokens, scores, masks[level], present) for block, level in zip(blocks, levels, strict=True)]
+            for blocks, levels in ((self.down, DOWN_LEVELS), (self.up, UP_LEVELS))
+        )

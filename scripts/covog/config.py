@@ -1,0 +1,210 @@
+"""Every setting of the model, its training, generation and measurement: dataclasses, read from one YAML file."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from talking.cli import setting
+from talking.errors import InputError
+
+
+@dataclass
+class Model:
+    """Widths and switches of the model; the defaults are the paper's."""
+
+    block_out_channels: list[int] = setting([320, 640, 1280, 1280], "channels of the UNets' four levels")
+    layers_per_block: int = setting(2, "residual layers of a down block")
+    heads: int = setting(8, "attention heads of the spatial transformers")
+    norm_groups: int = setting(32, "groups of the group norms")
+    cross_attention_dim: int = setting(768, "width of the reference picture's token")
+    pose_guider_channels: list[int] = setting([16, 32, 96, 256], "channels of the pose guider")
+    pose_adaptor_channels: list[int] = setting([16, 32, 64, 128], "channels of the reference pose's adaptor")
+    motion: bool = setting(True, "whether there are motion modules (stage 2)")
+    motion_heads: int = setting(8, "attention heads of the motion modules")
+    motion_layers: int = setting(1, "transformer blocks of a motion module")
+    motion_max_frames: int = setting(32, "most frames that the motion modules' position code can number")
+    motion_mid_block: bool = setting(True, "whether the middle block has a motion module")
+    audio: bool = setting(True, "whether there is an audio driver (stage 2)")
+    audio_layers: int = setting(12, "layers of the sound embedding, 0 as in the data set")
+    audio_channels: int = setting(768, "channels of the sound embedding, 0 as in the data set")
+    audio_hidden: int = setting(512, "hidden width of the audio projection")
+    audio_tokens: int = setting(32, "audio tokens a frame")
+    audio_dim: int = setting(1024, "width of an audio token")
+    audio_residual: str = setting(
+        "keep",
+        "keep: audio blocks keep their residual; released: the published arithmetic, which loses it",
+        choices=["keep", "released"],
+    )
+    person_masks: bool = setting(True, "encode the pose once per person (else once for the whole picture)")
+
+
+@dataclass
+class Towers:
+    """The frozen networks around the model."""
+
+    vae: str = setting("stabilityai/sd-vae-ft-mse", "folder or name of the VAE, or 'patches': fitted on the spot")
+    image_encoder: str = setting(
+        "lambdalabs/sd-image-variations-diffusers", "folder or name of the CLIP vision tower, or 'random': a tiny one"
+    )
+    image_encoder_subfolder: str = setting("image_encoder", "folder of the CLIP tower inside it")
+    weights: str = setting("", "folder of the weights that training starts from, empty for random ones")
+
+
+@dataclass
+class Data:
+    """What a sample is made of."""
+
+    width: int = setting(640, "px, width of the pictures, a multiple of 8")
+    height: int = setting(384, "px, height of the pictures, a multiple of 8")
+    frames: int = setting(15, "frames of a stage 2 window")
+    max_stride: int = setting(2, "largest step between a window's frames in the video; drawn anew each time")
+    reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
+    held_out: float = setting(0.2, "0-1, last part of each clip kept for validation where there is no test split")
+    workers: int = setting(4, "processes that load samples")
+    max_broken: int = setting(20, "broken samples that training replaces before it gives up")
+
+
+@dataclass
+class Noise:
+    """Noise schedule and loss weights."""
+
+    steps: int = setting(1000, "steps of the schedule")
+    beta_start: float = setting(0.00085, "first beta")
+    beta_end: float = setting(0.012, "last beta")
+    beta_schedule: str = setting("scaled_linear", "course of the betas", choices=["linear", "scaled_linear"])
+    zero_terminal_snr: bool = setting(True, "rescale the betas so that the last step is pure noise")
+    prediction: str = setting("v_prediction", "what the model predicts", choices=["v_prediction", "epsilon"])
+    offset: float = setting(0.05, "strength of the noise shared by a clip's frames and pixels")
+    snr_gamma: float = setting(5.0, "gamma of the min-SNR loss weights, 0 for equal weights")
+    unconditional: float = setting(0.1, "0-1, how often a training step has neither reference nor its token")
+
+
+@dataclass
+class Training:
+    """One training stage."""
+
+    steps: int = setting(30_000, "optimiser steps")
+    batch_size: int = setting(1, "clips a step, on each GPU")
+    accumulate: int = setting(1, "batches whose gradients are added before a step")
+    learning_rate: float = setting(1e-5, "learning rate")
+    warmup_steps: int = setting(0, "steps over which the learning rate rises")
+    adam_betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
+    adam_epsilon: float = setting(1e-8, "AdamW's epsilon")
+    weight_decay: float = setting(1e-2, "AdamW's weight decay")
+    eight_bit: bool = setting(False, "8-bit AdamW; needs bitsandbytes")
+    max_gradient_norm: float = setting(1.0, "gradients are scaled down to this norm")
+    mixed_precision: str = setting("fp16", "arithmetic of the networks", choices=["no", "fp16", "bf16"])
+    checkpointing: bool = setting(True, "compute activations again in the backward pass to save memory")
+    compile: bool = setting(False, "torch.compile the model")
+    ema: float = setting(0.0, "decay of the averaged weights, 0 for none")
+    save_every: int = setting(500, "steps between checkpoints")
+    keep: int = setting(2, "checkpoints kept")
+    validate_every: int = setting(500, "steps between validations")
+    validation_samples: int = setting(8, "fixed samples of a validation")
+
+
+@dataclass
+class Generation:
+    """How videos are made."""
+
+    steps: int = setting(25, "denoising steps")
+    guidance: float = setting(3.5, "strength of classifier-free guidance, 1 for none")
+    window: int = setting(15, "frames made at once")
+    overlap: int = setting(5, "frames that a window shares with the one before it")
+    precision: str = setting("no", "arithmetic of the networks", choices=["no", "fp16", "bf16"])
+
+
+@dataclass
+class Evaluation:
+    """What is measured on which clips."""
+
+    clips: int = setting(0, "clips of each split that are generated, 0 for all")
+    frames: int = setting(0, "frames of each clip that are generated, 0 for all")
+
+
+@dataclass
+class Config:
+    """All settings of a run; a YAML file has one section a field."""
+
+    seed: int = setting(12580, "seed of everything drawn at random")
+    model: Model = field(default_factory=Model)
+    towers: Towers = field(default_factory=Towers)
+    data: Data = field(default_factory=Data)
+    noise: Noise = field(default_factory=Noise)
+    stage1: Training = field(default_factory=Training)
+    stage2: Training = field(default_factory=Training)
+    generation: Generation = field(default_factory=Generation)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+def load(path: str | Path) -> Config:
+    """Read a YAML file; keys that are left out have their defaults.
+
+    Raises InputError that names the file and the key if a key is unknown or a value of the wrong type.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML ({error}).") from error
+    return from_dict(Config, content, str(path))
+
+
+def from_dict(kind: type, values: Any, where: str) -> Any:
+    """Return the dataclass `kind` filled from a nested dict; `where` names its source in errors.
+
+    Raises InputError as `load` does.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{where} must be a section of keys and values, not {values!r}.")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    filled = {}
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            raise InputError(f"{where}: unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else "."))
+        filled[key] = _value(fields[key], value, f"{where}: {key}")
+    return kind(**filled)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return the nested dict that `from_dict` reads back."""
+    return dataclasses.asdict(config)
+
+
+def save(config: Config, path: str | Path) -> None:
+    """Write the whole config as YAML."""
+    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def _value(of: dataclasses.Field, value: Any, where: str) -> Any:
+    kind = of.type
+    if dataclasses.is_dataclass(kind):
+        return from_dict(kind, value, where)
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        if not isinstance(value, list) or not all(_is(v, item) for v in value):
+            raise InputError(f"{where} must be a list of {item.__name__} values, not {value!r}.")
+        return [item(v) for v in value]
+    if not _is(value, kind):
+        raise InputError(f"{where} must be of type {kind.__name__}, not {value!r}.")
+    if "choices" in of.metadata and value not in of.metadata["choices"]:
+        raise InputError(f"{where} must be one of {', '.join(of.metadata['choices'])}, not {value!r}.")
+    return kind(value)
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        # YAML reads 1e-5, without a point, as text.
+        return not isinstance(value, bool) and _is_number(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
