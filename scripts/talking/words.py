@@ -17,6 +17,7 @@ from tqdm import tqdm
 from talking import cli, media, tables, voice
 from talking.errors import InputError
 from talking.intervals import Interval
+from talking.turns import Turn
 
 # A word takes at least this long, in seconds; the recogniser's attention sometimes gives one no time at all.
 _SHORTEST_WORD_S = 0.06
@@ -43,7 +44,13 @@ class Settings:
 class AttributionSettings:
     """Settings of the attribution of words to people."""
 
-    turn_weight: float = cli.setting(0.5, "weight of the whole utterance's evidence beside the word's own (0-1)")
+    utterance_weight: float = cli.setting(
+        0.5, "weight of the speaking scores over the whole utterance beside those over the word alone (0-1)"
+    )
+    utterance_pause_s: float = cli.setting(0.6, "a longer pause between two words, in seconds, begins an utterance")
+    nearest_turn_s: float = cli.setting(
+        0.5, "a word outside every turn takes the speaker of a turn this near, in seconds"
+    )
 
 
 def transcribe(sound: str | Path, voices: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
@@ -58,6 +65,51 @@ def transcribe(sound: str | Path, voices: pd.DataFrame, settings: Settings | Non
             found = recognise(media.sound(sound, start, end))
             rows += _timed(found, start / media.FPS, end / media.FPS, voiced)
     return pd.DataFrame(rows) if rows else tables.empty("transcript")
+
+
+def attribute(
+    transcript: pd.DataFrame, speakers: list[Turn], speaking: pd.DataFrame, settings: AttributionSettings | None = None
+) -> pd.DataFrame:
+    """Return the table `words`: the table `transcript` with the speaker turn and the face track that each word belongs to.
+
+    The track is the one with the largest mean smoothed score of the table `speaking`, over the word's frames and over
+    those of its utterance (successive words of one speaker without a long pause or the end of a sentence between
+    them), because a single short word is often mistimed. If that mean is not positive, the word comes from off screen.
+    """
+    settings = settings or AttributionSettings()
+    rows = speaking.sort_values("frame", kind="stable")
+    frame, track = rows["frame"].to_numpy(), rows["track"].to_numpy()
+    # One very sure frame should not outvote the rest of a word.
+    score = rows["score_smooth"].to_numpy().clip(-3, 3)
+
+    def evidence(start_s: float, end_s: float) -> dict[int, float]:
+        first = int(start_s * media.FPS)
+        end = max(int(np.ceil(end_s * media.FPS)), first + 1)
+        near = slice(*np.searchsorted(frame, [first, end]))
+        names, at = np.unique(track[near], return_inverse=True)
+        sums, counts = np.bincount(at, score[near]), np.bincount(at)
+        return {int(n): s / c for n, s, c in zip(names, sums, counts, strict=True) if 2 * c >= end - first}
+
+    words = transcript.to_dict("records")
+    labels = [_speaker(word, speakers, settings.nearest_turn_s) for word in words]
+    out = []
+    for group in _utterances(words, labels, settings.utterance_pause_s):
+        together: dict[int, list[float]] = {}
+        own = [evidence(words[i]["start_s"], words[i]["end_s"]) for i in group]
+        for found in own:
+            for name, value in found.items():
+                together.setdefault(name, []).append(value)
+        for i, found in zip(group, own, strict=True):
+            weight = settings.utterance_weight
+            total = {n: (1 - weight) * value + weight * float(np.mean(together[n])) for n, value in found.items()}
+            best = max(total, key=total.get, default=None)
+            if best is not None and total[best] <= 0:
+                best = None
+            said_by = "off screen" if best is None else f"track {best}"
+            out.append({**words[i], "speaker": labels[i], "track": best, "said_by": said_by})
+    if not out:
+        return tables.empty("words")
+    return pd.DataFrame(out).astype({"track": "Int32"})
 
 
 def whisper(settings: Settings) -> Callable[[np.ndarray], list[dict]]:
@@ -97,6 +149,33 @@ def whisper(settings: Settings) -> Callable[[np.ndarray], list[dict]]:
 
 
 MODELS = {"tiny_en": whisper, "whisper": whisper}
+
+
+def _speaker(word: dict, speakers: list[Turn], nearest_s: float) -> str:
+    """Return the speaker of the turn that covers most of the word, else of the nearest one within `nearest_s`, else ""."""
+    best, label = -nearest_s, ""
+    for turn in speakers:
+        # Positive: seconds in common; negative: seconds apart.
+        common = min(turn.end_s, word["end_s"]) - max(turn.start_s, word["start_s"])
+        if common > best:
+            best, label = common, turn.speaker
+    return label
+
+
+def _utterances(words: list[dict], labels: list[str], pause_s: float) -> list[list[int]]:
+    """Return the indices of the words, grouped into utterances."""
+    groups: list[list[int]] = []
+    for i, word in enumerate(words):
+        last = words[i - 1] if i else None
+        if (
+            last is None
+            or labels[i] != labels[i - 1]
+            or word["start_s"] - last["end_s"] > pause_s
+            or last["word"].endswith((".", "?", "!"))
+        ):
+            groups.append([])
+        groups[-1].append(i)
+    return groups
 
 
 def _pieces(voices: pd.DataFrame, settings: Settings) -> list[Interval]:
