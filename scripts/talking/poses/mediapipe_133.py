@@ -15,7 +15,7 @@ from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
-from talking import keypoints
+from talking import boxes, keypoints
 from talking.poses import Faces
 
 # Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,
@@ -25,6 +25,9 @@ _STARTS = ((4, 10), (3, 8), (3, 12), (5, 12), (5, 10))
 _STEPS = 2
 # Largest distance, in face sizes, of the model's nose and eyes from those of the face for a body to be the face's own.
 _FITS = 0.5
+
+# A head is a face box grown by this much. The heads of others are painted in the colour that the model sees beyond the picture.
+_HEAD, _PAINT = 1.5, 0
 
 _GRAPH = """
 input_stream: "image"
@@ -89,10 +92,10 @@ class _Clip:
 
     def add(self, picture: np.ndarray, faces: Faces) -> None:
         """Take the next frame."""
-        picture = np.ascontiguousarray(picture)
-        each = zip(self._people, faces.boxes, faces.points, faces.scores, strict=True)
+        pictures = [_alone(picture, faces.boxes, person) for person in range(len(self._people))]
+        each = zip(self._people, pictures, faces.boxes, faces.points, faces.scores, strict=True)
         # MediaPipe gives up Python's lock while it runs, so that threads do run side by side.
-        found = list(self._pool.map(lambda one: one[0].find(picture, *one[1:]), each))
+        found = list(self._pool.map(lambda one: one[0].find(*one[1:]), each))
         self._found.append((np.stack([f[0] for f in found]), np.stack([f[1] for f in found])))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +176,21 @@ class _Person:
 
     def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
         return self._graph.process({"image": picture, "region": region})
+
+
+def _alone(picture: np.ndarray, faces: np.ndarray, person: int) -> np.ndarray:
+    """Return a copy of the picture with the heads of the others painted over, so that no other body is whole in it."""
+    alone = np.array(picture, order="C")
+    height, width = picture.shape[:2]
+    own = boxes.scale(faces[person], _HEAD)
+    for other in np.delete(faces, person, axis=0):
+        if np.isnan(other).any() or np.isnan(own).any():
+            continue
+        x1, y1, x2, y2 = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
+        kept = boxes.clip(boxes.intersection(own, [x1, y1, x2, y2]), width, height).astype(int)
+        alone[y1:y2, x1:x2] = _PAINT
+        alone[kept[1] : kept[3], kept[0] : kept[2]] = picture[kept[1] : kept[3], kept[0] : kept[2]]
+    return alone
 
 
 def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float:
