@@ -78,7 +78,7 @@ def draw_statistics(kept: pd.DataFrame, path: Path) -> None:
     figure.suptitle(f"{len(kept)} clips, {hours:.2f} hours, {(kept['duration_s'] * kept['num_people']).sum() / 3600:.2f} person-hours")  # fmt: skip
     histograms = {
         "clip length (s)": kept["duration_s"],
-        "smallest face (px)": kept["min_face_px"],
+        "smallest face (px)": kept["face_px"],
         "turns a minute": kept["num_turns"] / kept["duration_s"].clip(lower=1e-6) * 60,
     }
     for plot, (label, values) in zip((axes[0, 0], axes[0, 2], axes[1, 2]), histograms.items(), strict=True):
@@ -137,7 +137,7 @@ def write_cards(dataset: Path, clips: pd.DataFrame, path: Path, settings: Settin
         curves = _data_uri(_curves(speakers["people"]), "image/svg+xml")
         cards.append(
             f'<section><h2>{_text(row.clip)}</h2><p class="facts">{row.duration_s:.1f} s, {row.num_people} people, '
-            f"{row.num_turns} turns, smallest face {row.min_face_px:.0f} px</p>"
+            f"{row.num_turns} turns, smallest face {row.face_px:.0f} px</p>"
             f'<img src="{picture}" alt="frames"><img src="{curves}" alt="speaking scores">'
             f"<p>{_words(speakers)}</p></section>"
         )

@@ -12,7 +12,7 @@ os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.enviro
 
 from talking.errors import InputError
 from talking.settings import checked_config
-from talking.sheet import read_sheet
+from talking.sheet import film_of, read_sheet
 
 
 def resolved_sheet(path):
@@ -22,6 +22,13 @@ def resolved_sheet(path):
         if (Path(folder) / path).is_file():
             return (Path(folder) / path).resolve()
     raise InputError(f"the sheet {path} (config key videos) does not exist; make it or name another with --config.")
+
+
+def check_films(paths):
+    """Raise InputError if a row's film:NAME is no film of the config."""
+    for name in map(film_of, paths):
+        if name is not None and name not in config["films"]:
+            raise InputError(f"{SHEET}: film:{name} is no film of the config; add it below films or correct the name.")
 
 
 def flags(section):
@@ -62,7 +69,8 @@ GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whispe
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))
     SHEET = resolved_sheet(config["videos"])
-    VIDEOS = read_sheet(SHEET, films=config["films"]).set_index("video", drop=False)
+    VIDEOS = read_sheet(SHEET).set_index("video", drop=False)
+    check_films(VIDEOS["path"])
 except InputError as error:
     raise WorkflowError(str(error))
 
