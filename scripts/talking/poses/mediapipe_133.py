@@ -6,7 +6,7 @@ over time is used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at
 are those of the landmarks file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -29,13 +29,14 @@ _FITS = 0.5
 # A head is a face box grown by this much. The heads of others are painted in the colour that the model sees beyond the picture.
 _HEAD, _PAINT = 1.5, 0
 
-_GRAPH = """
+# Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
+_WRIST_SEEN = 0.3
+
+_BODY_GRAPH = """
 input_stream: "image"
 input_stream: "region"
 output_stream: "body"
 output_stream: "next_region"
-output_stream: "left_hand"
-output_stream: "right_hand"
 input_side_packet: "model_complexity"
 node {
   calculator: "ImagePropertiesCalculator"
@@ -56,6 +57,13 @@ node {
   input_stream: "IMAGE_SIZE:size"
   output_stream: "ROI:next_region"
 }
+"""
+
+_HANDS_GRAPH = """
+input_stream: "image"
+input_stream: "body"
+output_stream: "left_hand"
+output_stream: "right_hand"
 node {
   calculator: "HandLandmarksLeftAndRightCpu"
   input_stream: "IMAGE:image"
@@ -109,13 +117,14 @@ class _Person:
     """One person followed through a clip, by a graph of its own."""
 
     def __init__(self) -> None:
-        graph = text_format.Parse(_GRAPH, calculator_pb2.CalculatorGraphConfig())
-        self._graph = SolutionBase(graph_config=graph, side_inputs={"model_complexity": 1})
+        self._body_model = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
+        self._hands_model = SolutionBase(graph_config=_parsed(_HANDS_GRAPH))
         self._region: rect_pb2.NormalizedRect | None = None
         self._failed = 0
 
     def close(self) -> None:
-        self._graph.close()
+        self._body_model.close()
+        self._hands_model.close()
 
     def find(
         self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, score: float
@@ -131,14 +140,25 @@ class _Person:
         scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
         if score > 0 and not np.isnan(face).any():
             points[keypoints.FACE], scores[keypoints.FACE] = face, score
-        for hand, group, wrist in (
-            (body.left_hand, keypoints.LEFT_HAND, "left_wrist"),
-            (body.right_hand, keypoints.RIGHT_HAND, "right_wrist"),
-        ):
-            if hand is not None:
-                # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
-                points[group], scores[group] = _pixels(hand, size), scores[keypoints.INDEX[wrist]]
+        for group, wrist, hand in self._hands(picture, body.body, points, scores):
+            # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
+            points[group], scores[group] = hand, scores[wrist]
         return points, scores
+
+    def _hands(
+        self, picture: np.ndarray, body, points: np.ndarray, scores: np.ndarray
+    ) -> Iterator[tuple[slice, int, np.ndarray]]:
+        """Yield for each hand found its group, its wrist and its points (21, 2) px."""
+        size = picture.shape[1::-1]
+        seen = (scores >= _WRIST_SEEN) & (points >= 0).all(-1) & (points < size).all(-1)
+        left, right = keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]
+        if not (seen[left] or seen[right]):
+            return
+        found = self._hands_model.process({"image": picture, "body": body})
+        if found.left_hand is not None and seen[left]:
+            yield keypoints.LEFT_HAND, left, _pixels(found.left_hand, size)
+        if found.right_hand is not None and seen[right]:
+            yield keypoints.RIGHT_HAND, right, _pixels(found.right_hand, size)
 
     def _body(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray):
         if self._region is not None:
@@ -175,7 +195,7 @@ class _Person:
         return found
 
     def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
-        return self._graph.process({"image": picture, "region": region})
+        return self._body_model.process({"image": picture, "region": region})
 
 
 def _alone(picture: np.ndarray, faces: np.ndarray, person: int) -> np.ndarray:
@@ -206,6 +226,10 @@ def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float
     else:
         own = np.stack([face[30], face[42:48].mean(0), face[36:42].mean(0)])
     return float(np.linalg.norm(nose_and_eyes - own, axis=1).mean() / max(box[2] - box[0], box[3] - box[1]))
+
+
+def _parsed(graph: str) -> calculator_pb2.CalculatorGraphConfig:
+    return text_format.Parse(graph, calculator_pb2.CalculatorGraphConfig())
 
 
 def _pixels(landmarks, size: tuple[int, int]) -> np.ndarray:
