@@ -1,0 +1,23 @@
+rule embed_sound:
+    """Embedding the sound of {wildcards.video} ({config[sound][model]})."""
+    input:
+        sound="results/media/{video}.wav",
+        candidates="results/candidates/{video}.parquet",
+    output:
+        embedded="results/sound/{video}.npz",
+    log:
+        "results/logs/sound/{video}.log",
+    benchmark:
+        "results/benchmarks/sound/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+        gpu=gpu_if("sound"),
+    params:
+        settings=flags("sound"),
+    shell:
+        "OMP_NUM_THREADS={threads} python {SCRIPTS}/embed_sound.py --sound {input.sound:q}"
+        " --candidates {input.candidates:q} --embedded {output.embedded:q} {params.settings} > {log:q} 2>&1"
