@@ -7,8 +7,9 @@ from typing import Any, get_args, get_origin
 
 from talking import tables
 
-# Config section -> module whose `Settings` it fills, in the order of the workflow.
+# Config section -> the settings dataclass it fills, in the order of the workflow.
 SECTIONS = {
+    "ingest": "talking.ingest",
     "shots": "talking.shots",
     "faces": "talking.faces",
     "tracks": "talking.tracks",
@@ -18,7 +19,8 @@ SECTIONS = {
     "speaking": "talking.speaking",
     "fusion": "talking.speaking.fusion",
     "diarization": "talking.diarization",
-    "transcription": "talking.words",
+    "words": "talking.words",
+    "attribution": "talking.words:AttributionSettings",
     "clips": "talking.clips",
     "gates": "talking.gates",
     "poses": "talking.poses",
@@ -39,8 +41,8 @@ _TOP = {
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema of the config with every key, type, default and description."""
-    film = settings_schema(_settings(FILM))
-    sections = {name: settings_schema(_settings(module)) for name, module in SECTIONS.items()}
+    film = settings_schema(settings_of(FILM))
+    sections = {name: settings_schema(settings_of(module)) for name, module in SECTIONS.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
@@ -106,8 +108,10 @@ def _tables() -> str:
     return "\n".join(parts)
 
 
-def _settings(module: str) -> type:
-    return importlib.import_module(module).Settings
+def settings_of(where: str) -> type:
+    """Return the settings dataclass at "module" (its `Settings`) or "module:Class"."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name or "Settings")
 
 
 def _type(of: Any) -> dict[str, Any]:
