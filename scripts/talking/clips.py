@@ -288,7 +288,7 @@ def measure(
         "talking_s": anyone.sum() / FPS,
         "num_turns": count_turns(speaking, round(settings.turn_pause_s * FPS)),
         "speaking_share": anyone.mean(),
-        "overlap_share": (speaking.sum(axis=1) > 1).sum() / max(anyone.sum(), 1),
+        "overlap_share": (speaking.sum(axis=1) > 1).mean(),
         "off_screen_share": (loud & ~anyone).mean(),
         "num_voices": sum(int(mask[span].sum() >= enough) for mask in heard.values()),
         "mouth_sound_agreement": borne_out[speaking].mean() if speaking.any() else np.nan,

@@ -26,6 +26,7 @@ class Column:
 
 _INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
+_TEXTS = pa.list_(pa.string())
 
 
 def _box(of: str) -> list[Column]:
@@ -138,7 +139,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("talking_s", _FLOAT, "s", "how long anybody on screen speaks"),
         Column("num_turns", _INT, "", "speaking periods in order of time, successive ones of one person counted once"),
         Column("speaking_share", _FLOAT, "0-1", "share of the frames in which anybody on screen speaks"),
-        Column("overlap_share", _FLOAT, "0-1", "share of those frames in which two or more people on screen speak"),
+        Column("overlap_share", _FLOAT, "0-1", "share of the frames in which two or more people on screen speak"),
         Column(
             "off_screen_share",
             _FLOAT,
@@ -176,6 +177,18 @@ SCHEMAS: dict[str, list[Column]] = {
         ),
         Column("landmark_share", _FLOAT, "0-1", "smallest share over people of the frames with face landmarks"),
     ],
+    "annotations": [
+        _VIDEO,
+        Column("clip", _TEXT, "", "name of a kept clip, and of its folder in dataset/"),
+        Column("num_frames", _INT, "frame", "frames of its video.mp4, poses and sound"),
+        Column("width", _INT, "px", "width of its pictures"),
+        Column("height", _INT, "px", "height of its pictures"),
+        Column("files", _TEXTS, "", "the folder's files"),
+        Column("file_bytes", pa.list_(_LONG), "byte", "their sizes"),
+        Column("file_sha256", _TEXTS, "", "their SHA-256"),
+        Column("bytes", _LONG, "byte", "size of the folder's files together"),
+        Column("sha256", _TEXT, "", "SHA-256 of their SHA-256s, joined in the order of `files`"),
+    ],
     "identities": [
         _VIDEO,
         _TRACK,
@@ -196,6 +209,15 @@ SCHEMAS: dict[str, list[Column]] = {
 SCHEMAS["clips"] = [
     *SCHEMAS["candidates"],
     Column("kept", _BOOL, "", "no gate rejects the clip: it is in the data set"),
+]
+SCHEMAS["dataset"] = [
+    *(c for c in SCHEMAS["candidates"] if c.name not in ("candidate", "rejected_by")),
+    *(c for c in SCHEMAS["annotations"] if c.name in ("num_frames", "width", "height", "bytes", "sha256")),
+    Column("persons", _TEXTS, "", "who they are, in the order of `tracks`: names of `people`"),
+    Column("licence", _TEXT, "", "licence of the video in the sheet"),
+    Column("url", _TEXT, "", "address of the video in the sheet"),
+    Column("split", _TEXT, "", "train, test_easy or test_hard"),
+    Column("hard_because", _TEXT, "", "criteria of a hard clip that it meets, joined by commas; train has them too"),
 ]
 
 

@@ -196,7 +196,7 @@ def test_measured_qualities_are_true(tmp_path):
     assert clip["num_talkers"] == 2
     assert clip["num_turns"] == 3
     assert clip["talking_s"] == pytest.approx(240 / 25)
-    assert clip["overlap_share"] == pytest.approx(10 / 240)
+    assert clip["overlap_share"] == pytest.approx(10 / 400)
     assert clip["off_screen_share"] == pytest.approx(40 / 400)
     assert clip["num_voices"] == 1
     assert clip["mouth_sound_agreement"] > 0.95

@@ -1,6 +1,6 @@
-def sheet_source(wildcards):
-    """Return the source that the sheet gives a video."""
-    return VIDEOS.at[wildcards.video, "source"]
+def from_sheet(column):
+    """Return a function of the wildcards that gives a column of the video's row in the sheet."""
+    return lambda wildcards: VIDEOS.at[wildcards.video, column]
 
 
 rule find_clips:
@@ -25,7 +25,7 @@ rule find_clips:
         mem_mb=4000,
         runtime=30,
     params:
-        source=sheet_source,
+        source=from_sheet("source"),
         settings=flags("clips"),
     shell:
         "python {SCRIPTS}/find_clips.py --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"

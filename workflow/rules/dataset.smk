@@ -1,0 +1,34 @@
+rule annotate_clips:
+    """Making the folders of the kept clips of {wildcards.video}: pictures, sound, labels."""
+    input:
+        clips="results/clips/{video}.parquet",
+        media="results/media/{video}.mp4",
+        wav="results/media/{video}.wav",
+        tracks="results/tracks/{video}.parquet",
+        speaking="results/speaking/{video}.parquet",
+        words="results/speech/{video}.words.parquet",
+        poses="results/poses/{video}.npz",
+        sound="results/sound/{video}.npz",
+    output:
+        annotations="results/annotations/{video}.parquet",
+    log:
+        "results/logs/annotations/{video}.log",
+    benchmark:
+        "results/benchmarks/annotations/{video}.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        source=from_sheet("source"),
+        licence=from_sheet("licence"),
+        url=from_sheet("url"),
+        settings=flags("annotate"),
+    shell:
+        "python {SCRIPTS}/annotate_clips.py --video={wildcards.video:q} --source={params.source:q}"
+        " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
+        " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {input.words:q}"
+        " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
+        " --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
