@@ -1,0 +1,58 @@
+"""Helpers that run the workflow as its users do."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import REPO
+
+COSTLY = {
+    "ingest_video",
+    "detect_shots",
+    "detect_faces",
+    "track_faces",
+    "mark_landmarks",
+    "embed_faces",
+    "detect_voice",
+    "score_speaking",
+    "diarize",
+    "fuse_speaking",
+    "transcribe",
+    "find_clips",
+    "estimate_poses",
+    "embed_sound",
+}
+
+
+def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Run Snakemake on the sheet of a folder; return what it printed and how it ended."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--directory", str(folder)]
+        + ["--config", f"videos={folder / 'videos.tsv'}", *config],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+
+
+def planned(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run plans."""
+    done = snakemake(folder, "--dry-run", "--quiet", "host", *arguments, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
+
+
+def write_sheet(folder: Path, rows: dict[str, str]) -> None:
+    """Write a sheet of video ids and paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["video\tpath\tsource\tlicence"] + [f"{video}\t{path}\ttest\tCC0" for video, path in rows.items()]
+    (folder / "videos.tsv").write_text("\n".join(lines) + "\n")
+
+
+def copy_run(folder: Path, to: Path) -> Path:
+    """Copy a finished run so that a test may change it."""
+    shutil.copytree(folder, to, symlinks=True)
+    return to
