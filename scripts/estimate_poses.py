@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talking import cli, poses, tables
+from talking import arrays, cli, poses, tables
 
 
 def main() -> None:
@@ -19,15 +19,15 @@ def main() -> None:
     cli.add_settings(parser, poses.Settings)
     arguments = parser.parse_args()
     with np.load(arguments.landmarks, allow_pickle=False) as landmarks:
-        clips = poses.estimate(
+        named = poses.estimate(
             arguments.media,
-            tables.read("clips", arguments.candidates),
+            tables.read("candidates", arguments.candidates),
             tables.read("tracks", arguments.tracks),
             {name: landmarks[name] for name in ("track", "points", "score")},
             cli.settings_from(arguments, poses.Settings),
             arguments.threads,
         )
-        poses.write(arguments.poses, clips)
+        arrays.write(arguments.poses, named)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ marked as missing here, whichever model proposed it, and never invented. docs/ke
 """
 
 import itertools
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from talking import boxes, cli, intervals, keypoints, media, tables
+from talking import boxes, cli, intervals, keypoints, media
 from talking.errors import InputError
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
@@ -86,13 +85,13 @@ def estimate(
     landmarks: dict[str, np.ndarray],
     settings: Settings,
     threads: int = 1,
-) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yield each candidate clip's name and arrays: keypoints (f, p, 133, 2), scores (f, p, 133), boxes (f, p, 4), valid (f, p).
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield `{clip}/keypoints` (f, p, 133, 2), `scores` (f, p, 133), `boxes` (f, p, 4) and `valid` (f, p) of each candidate clip.
 
     Keypoints and boxes are in pixels of `video`. Where `valid` is false everything is 0; where a score is 0 its keypoint is.
     Frames are decoded once, and only those of candidates; memory is that of the clips open at a time.
     """
-    wanted = candidates[candidates["candidate"]] if len(candidates) else candidates
+    wanted = candidates[candidates["candidate"]]
     if wanted.empty:
         return
     session_for = MODELS[settings.model](settings, threads)
@@ -109,25 +108,10 @@ def estimate(
                     clip.add(frame, picture)
                 for clip in [c for c in running if c.end == frame + 1]:
                     running.remove(clip)
-                    yield clip.name, clip.finish(settings.min_score)
+                    yield from ((f"{clip.name}/{name}", of) for name, of in clip.finish(settings.min_score).items())
                 progress.update()
             if waiting or running:
                 raise InputError(f"{video} has fewer frames than its candidate clips; delete its tables and run again.")
-
-
-def write(path: str | Path, clips: Iterator[tuple[str, dict[str, np.ndarray]]]) -> None:
-    """Write clips as one npz, array `{clip}/{name}` each, clip by clip as they come; the same clips give the same bytes."""
-    with (
-        tables.written_aside(path) as aside,
-        zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file,
-    ):
-        for clip, arrays in clips:
-            for name, array in arrays.items():
-                # ZipInfo's own date is 1980: the time of writing stays out of the bytes.
-                entry = zipfile.ZipInfo(f"{clip}/{name}.npy")
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with file.open(entry, "w", force_zip64=True) as to:
-                    np.lib.format.write_array(to, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def checked(
