@@ -1,0 +1,123 @@
+"""Films conversations whose truth is known: photographed-looking people with synthesised voices, moved by their own sound."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from talking import media
+from talking.cli import setting
+from talking.errors import InputError
+from talking.film import puppet, scene, script, truth, voices
+
+_USUAL_CAST = ["P001", "P005", "P008", "P003", "P009", "P002", "P007", "P010", "P004", "P006"]
+_USUAL_VOICES = ["heart", "joe", "alto", "bright", "deep"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What film to make."""
+
+    seed: int = setting(0, "same seed and options, same film")
+    seconds: float = setting(60.0, "length in seconds, when no shots are listed")
+    width: int = setting(1280, "width of the picture in px, even")
+    height: int = setting(720, "height of the picture in px, even")
+    fps: str = setting("25", "frames a second; 23.976, 29.97 and 59.94 mean the exact NTSC rates")
+    people: int = setting(3, "people of the cast, 1-4")
+    cast: list[str] = setting([], "people by their names in openpeople (P001-P010); the usual ones if empty")
+    voices: list[str] = setting(
+        [], f"a voice for each person and one for off screen ({', '.join(voices.VOICES)}); the usual ones if empty"
+    )
+    shots: list[str] = setting(
+        [], "shots as PEOPLE:SECONDS:FRAMING:CASES, e.g. 1,2:8:medium:mimic; random ones if empty"
+    )
+    shot_seconds: float = setting(8.0, "mean length of random shots in seconds")
+    turn_seconds: float = setting(3.5, "mean length of a turn in seconds")
+    overlap: float = setting(0.05, "share of the speech during which two people talk")
+    hard: list[str] = setting([], f"hard cases, one random shot each: {', '.join(script.HARD)}")
+    sound_snr_db: float = setting(35.0, "level of the voices over the room's noise in dB")
+    grain: float = setting(2.0, "standard deviation of the picture's noise, of 255")
+
+
+def film(settings: Settings, out: Path) -> None:
+    """Film a conversation to `out` (.mp4) and write its truth beside it (`truth.SUFFIXES`).
+
+    Raises InputError if an option makes no sense.
+    """
+    _check(settings)
+    fps = rate(settings.fps)
+    cast = settings.cast or _USUAL_CAST[: settings.people]
+    names = [*settings.voices, *(v for v in _USUAL_VOICES if v not in settings.voices)]
+    voice_of = dict(zip([*cast, script.OFFSCREEN], names, strict=False))
+    rng = np.random.default_rng([settings.seed, 1])
+    shots = script.plan_shots(settings, rng)
+    frames = max(1, round(shots[-1].end_s * fps))
+    said = script.write_dialogue(settings, shots, cast, voice_of, rng)
+    stages = scene.stage_shots(settings, shots, cast, said, float(fps), frames)
+    made = scene.Film(settings, stages)
+    sound = mix(said, round(frames / fps * voices.RATE), settings, np.random.default_rng([settings.seed, 6]))
+    pictures = tqdm(_drawn(made, frames), total=frames, desc=out.name, unit=" frames", mininterval=5)
+    media.encode(out, pictures, sound, fps=fps, sound_rate=voices.RATE)
+    options = dataclasses.asdict(settings) | {"cast": cast, "voices": voice_of}
+    truth.write(out, made, stages, said, fps, frames, options)
+
+
+def mix(said: list[script.Utterance], samples: int, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Return the film's sound (samples,) at `voices.RATE`: all that is heard, and the room."""
+    sound = np.zeros(samples, np.float32)
+    for utterance in said:
+        start = round(utterance.start_s * voices.RATE)
+        if utterance.heard and start < samples:
+            piece = utterance.speech.samples[: samples - start]
+            sound[start : start + len(piece)] += piece
+    sound += voices.room_tone(samples, rng) * (0.09 * 10 ** (-settings.sound_snr_db / 20))
+    return np.clip(sound, -1, 1)
+
+
+def rate(fps: str) -> Fraction:
+    """Return a frame rate as an exact fraction; 23.976 is 24000/1001. Raises InputError if it is none."""
+    try:
+        value = Fraction(fps)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f'fps is "{fps}"; write a number such as 25 or 29.97.') from None
+    if not 1 <= value <= 120:
+        raise InputError(f"fps is {fps}; choose a rate from 1 to 120.")
+    ntsc = Fraction(round(value) * 1000, 1001)
+    return ntsc if value.denominator > 1 and abs(value - ntsc) < Fraction(1, 200) else value
+
+
+def _drawn(made: scene.Film, frames: int) -> Iterator[np.ndarray]:
+    """Yield all pictures in order; drawn in threads, as OpenCV works outside Python's lock."""
+    cv2.setNumThreads(1)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in media.batches(range(frames), 8 * workers):
+            yield from pool.map(made.draw, batch)
+
+
+def _check(settings: Settings) -> None:
+    if not 1 <= settings.people <= 4:
+        raise InputError(f"people is {settings.people}; a film has 1 to 4.")
+    if settings.width < 32 or settings.height < 32 or settings.width % 2 or settings.height % 2:
+        raise InputError(
+            f"The size {settings.width}×{settings.height} cannot be filmed; choose even numbers of at least 32."
+        )
+    if settings.seconds <= 0:
+        raise InputError(f"seconds is {settings.seconds}; choose a length above 0.")
+    if settings.cast and len(set(settings.cast)) != settings.people:
+        raise InputError(
+            f"cast names {', '.join(settings.cast)}, but people is {settings.people}; name each person once."
+        )
+    for person in settings.cast:
+        if person not in puppet.PEOPLE:
+            raise InputError(f"There is no person {person}; the cast is chosen from {', '.join(puppet.PEOPLE)}.")
+    for voice in settings.voices:
+        if voice not in voices.VOICES:
+            raise InputError(f'There is no voice "{voice}"; choose from {", ".join(voices.VOICES)}.')
+    script.check_hard(settings.hard)

@@ -1,0 +1,278 @@
+"""Stages the shots: where each person stands and how they move, what is behind them; draws any frame by its number."""
+
+import functools
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from talking import boxes
+from talking.film import puppet
+from talking.film.script import FRAMINGS, OFFSCREEN, Shot, Utterance, frames_between
+from talking.film.voices import at_times
+
+_FADE_S = 0.8
+_SMALLEST_VISIBLE = 0.5
+
+
+@dataclass
+class Motion:
+    """How one person moves over the whole film, a value a frame: angles (rad), sway (px per px of face height), mouth, eyelids."""
+
+    yaw: np.ndarray
+    pitch: np.ndarray
+    roll: np.ndarray
+    sway: np.ndarray
+    blink: np.ndarray
+    opening: np.ndarray
+    rounding: np.ndarray
+
+
+@dataclass
+class Actor:
+    """One person in one shot: their puppet, and where their face's centre is, a value a frame of the shot (px)."""
+
+    person: str
+    doll: puppet.Puppet
+    x: np.ndarray
+    y: np.ndarray
+    motion: Motion
+    gaze: float = 0.0
+    turned: np.ndarray | None = None
+    back: np.ndarray | None = None
+    blur: float = 0.0
+
+
+@dataclass
+class Stage:
+    """One shot ready to be drawn: frames [start, end) of the film, people back to front, the backdrop and where it is seen."""
+
+    shot: Shot
+    start: int
+    end: int
+    actors: list[Actor]
+    backdrop: np.ndarray
+    pan: np.ndarray
+    counter: np.ndarray | None = None
+    fade: int = 0
+    hard: list[tuple[str, int, int, list[str]]] = field(default_factory=list)
+
+
+def stage_shots(
+    settings, shots: list[Shot], cast: list[str], said: list[Utterance], fps: float, frames: int
+) -> list[Stage]:
+    """Return the stages of all shots, with a puppet for each person and size that is seen."""
+    rng = np.random.default_rng([settings.seed, 2])
+    motions = {
+        person: _motion(person, said, fps, frames, np.random.default_rng([settings.seed, 3, i]))
+        for i, person in enumerate(cast)
+    }
+    place = _place(puppet.PEOPLE[int(rng.integers(len(puppet.PEOPLE)))], max(settings.width, settings.height))
+    dolls = functools.cache(puppet.Puppet)
+    stages: list[Stage] = []
+    for shot in shots:
+        start, end = frames_between(shot.start_s, shot.end_s, fps, frames)
+        if start == end:
+            continue
+        stages.append(_stage(settings, shot, start, end, cast, motions, place, dolls, fps, rng))
+    return stages
+
+
+def _stage(settings, shot: Shot, start: int, end: int, cast, motions, place, dolls, fps: float, rng) -> Stage:
+    width, height, length = settings.width, settings.height, end - start
+    present = [cast[number] for number in shot.people]
+    kind = "portrait" if shot.framing == "tight" else "posture"
+    face = FRAMINGS[shot.framing] * height * float(rng.uniform(0.95, 1.05))
+    face = max(round(min(face, width / (2.1 * max(len(present), 1)))), 12)
+    middle = height * {"tight": 0.5, "close": 0.46, "small": 0.48}.get(shot.framing, 0.36)
+    spacing = min(width / max(len(present), 1), 3.1 * face)
+    times = np.arange(length) / fps
+    pan = np.zeros(length)
+    actors = []
+    for position, person in enumerate(present):
+        doll = dolls(person, kind, face)
+        x = width / 2 + (position - (len(present) - 1) / 2) * spacing + float(rng.uniform(-0.12, 0.12)) * face
+        y = middle + float(rng.uniform(-0.10, 0.10)) * face
+        toward = np.sign(width / 2 - x) * 0.10 if len(present) > 1 else 0.0
+        actors.append(Actor(person, doll, np.full(length, x), np.full(length, y), motions[person], toward))
+    stage = Stage(shot, start, end, actors, _backdrop(place, settings, shot.framing, rng), pan)
+    stage.counter = _counter(settings, actors)
+    stage.hard = [(case, start, end, []) for case in shot.hard]
+    return stage
+
+
+class Film:
+    """A film that can be drawn frame by frame, in any order, and knows what each frame shows."""
+
+    def __init__(self, settings, stages: list[Stage]) -> None:
+        """Prepare the grain; `stages` lie one after the other without a gap."""
+        self._settings, self._stages = settings, stages
+        self._of_frame = np.concatenate([np.full(s.end - s.start, i) for i, s in enumerate(stages)])
+        rng = np.random.default_rng([settings.seed, 4])
+        size = (settings.height + 64, settings.width + 64)
+        self._grain = (rng.standard_normal(size) * settings.grain).round().astype(np.int16) if settings.grain else None
+
+    def draw(self, frame: int) -> np.ndarray:
+        """Return the picture of a frame, RGB."""
+        index = int(self._of_frame[frame])
+        picture = self._draw(self._stages[index], frame)
+        for other, share in self._dissolve(index, frame):
+            picture = cv2.addWeighted(self._draw(self._stages[other], frame), share, picture, 1 - share, 0)
+        if self._grain is None:
+            return picture
+        dy, dx = np.random.default_rng([self._settings.seed, 5, frame]).integers(0, 64, 2)
+        height, width = picture.shape[:2]
+        grain = self._grain[dy : dy + height, dx : dx + width]
+        return cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+
+    def people(self, frame: int) -> list[tuple[str, np.ndarray, float, float]]:
+        """Return who is on screen, back to front: person, face box (4,) unclipped, visible share 0-1, lips' opening 0-1."""
+        stage = self._stages[int(self._of_frame[frame])]
+        seen = []
+        size = np.array([0, 0, self._settings.width, self._settings.height], dtype=float)
+        for actor in stage.actors:
+            pose = _pose(actor, stage, frame)
+            box = actor.doll.box(pose)
+            inside = float(boxes.area(boxes.intersection(box, size)) / boxes.area(box))
+            seen.append([actor.person, box, inside * _facing(actor, frame - stage.start), pose.opening])
+        for nearer in range(len(seen)):
+            for further in range(nearer):
+                hidden = boxes.area(boxes.intersection(seen[nearer][1], seen[further][1])) / boxes.area(
+                    seen[further][1]
+                )
+                seen[further][2] *= 1 - float(hidden)
+        return [tuple(row) for row in seen]
+
+    def _dissolve(self, index: int, frame: int):
+        """Yield the neighbouring shot that is seen through this one in a dissolve, and its share."""
+        stages = self._stages
+        here = stages[index]
+        if here.fade and index and frame < here.start + here.fade:
+            yield index - 1, 0.5 - (frame - here.start + 0.5) / (2 * here.fade)
+        if index + 1 < len(stages) and stages[index + 1].fade and frame >= here.end - stages[index + 1].fade:
+            yield index + 1, 0.5 - (here.end - frame - 0.5) / (2 * stages[index + 1].fade)
+
+    def _draw(self, stage: Stage, frame: int) -> np.ndarray:
+        height, width = self._settings.height, self._settings.width
+        step = int(np.clip(frame - stage.start, 0, stage.end - stage.start - 1))
+        start = stage.pan[step] + (stage.backdrop.shape[1] - width) / 2
+        if float(start).is_integer():
+            picture = stage.backdrop[:, int(start) : int(start) + width].copy()
+        else:
+            move = np.array([[1, 0, start], [0, 1, 0]], np.float32)
+            picture = cv2.warpAffine(
+                stage.backdrop, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            )
+        for actor in stage.actors:
+            actor.doll.draw(picture, _pose(actor, stage, frame))
+        if stage.counter is not None:
+            picture[height - len(stage.counter) :] = stage.counter
+        return picture
+
+
+def _pose(actor: Actor, stage: Stage, frame: int) -> puppet.Pose:
+    step = int(np.clip(frame - stage.start, 0, stage.end - stage.start - 1))
+    motion, size = actor.motion, actor.doll.height
+    frame = int(np.clip(frame, 0, len(motion.yaw) - 1))
+    return puppet.Pose(
+        x=float(actor.x[step]),
+        y=float(actor.y[step]),
+        yaw=float(motion.yaw[frame]) + actor.gaze,
+        pitch=float(motion.pitch[frame]),
+        roll=float(motion.roll[frame]),
+        sway=float(motion.sway[frame]) * size,
+        opening=float(motion.opening[frame]),
+        rounding=float(motion.rounding[frame]),
+        blink=float(motion.blink[frame]),
+    )
+
+
+def _facing(actor: Actor, step: int) -> float:
+    return 1.0
+
+
+def _motion(person: str, said: list[Utterance], fps: float, frames: int, rng: np.random.Generator) -> Motion:
+    """Return a person's motion: slow random sway, nods with their own voice, blinks every few seconds, lips by what they say."""
+    times = np.arange(frames) / fps
+    opening, rounding = np.zeros(frames), np.zeros(frames)
+    for utterance in said:
+        if utterance.lips == person:
+            mine = at_times(utterance.speech.opening, times - utterance.start_s)
+            rounding = np.where(
+                mine > opening, at_times(utterance.speech.rounding, times - utterance.start_s), rounding
+            )
+            opening = np.maximum(opening, mine)
+
+    def slow(seconds: float, size: float) -> np.ndarray:
+        # Drawn at a fixed rate, so that the same seed moves alike at any frame rate.
+        knots = ndimage.gaussian_filter1d(rng.standard_normal(int(frames / fps * 10) + 20), seconds * 10, mode="wrap")
+        return np.interp(times, np.arange(len(knots)) / 10, knots / knots.std() * size)
+
+    talking = ndimage.gaussian_filter1d(np.minimum(opening * 3, 1), 0.4 * fps)
+    effort = ndimage.gaussian_filter1d(opening, 0.10 * fps) - ndimage.gaussian_filter1d(opening, 0.5 * fps)
+    blink = np.zeros(frames)
+    clock = float(rng.uniform(0.5, 3))
+    while clock < times[-1]:
+        since = times - clock
+        blink = np.maximum(blink, np.clip(np.minimum(since / 0.07, (0.24 - since) / 0.12), 0, 1))
+        clock += float(rng.uniform(1.8, 5.5))
+    livelier = 0.6 + 0.6 * talking
+    return Motion(
+        yaw=slow(0.6, 0.06) * livelier,
+        pitch=slow(0.5, 0.035) * livelier + 0.12 * effort,
+        roll=slow(0.8, 0.022) * livelier,
+        sway=slow(1.2, 0.035),
+        blink=blink,
+        opening=opening,
+        rounding=rounding,
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _place(person: str, size: int) -> np.ndarray:
+    """Return a landscape out of focus: the surroundings in a person's outdoor picture, with the person painted over."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    package = find_spec("openpeople")
+    path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/amateur_posture.jpg"
+    picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4), cv2.COLOR_BGR2RGB)
+    height, width = picture.shape[:2]
+    # Somebody stands in the middle third of each of these pictures; a blurred backdrop does not show the repair.
+    mask = np.zeros((height, width), np.uint8)
+    mask[int(0.05 * height) :, int(0.27 * width) : int(0.73 * width)] = 255
+    left, right = picture[:, : int(0.27 * width)], picture[:, int(0.73 * width) :]
+    strip = [left, left[:, ::-1], right[:, ::-1], right]
+    band = np.hstack(strip)[int(0.06 * height) : int(0.62 * height)]
+    scale = 1.7 * size / band.shape[1]
+    return cv2.resize(band, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+
+
+def _backdrop(place: np.ndarray, settings, framing: str, rng: np.random.Generator) -> np.ndarray:
+    """Return the part of the place that a shot shows, wider than the picture so that the camera can pan, blurred."""
+    width, height = settings.width, settings.height
+    zoom = {"wide": 1.0, "small": 1.0, "medium": 1.25, "close": 1.7, "tight": 2.0}[framing]
+    wanted = (int(1.3 * width / 2) * 2, height)
+    scale = zoom * max(wanted[0] / place.shape[1], wanted[1] / place.shape[0])
+    grown = cv2.resize(place, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    left = int(rng.integers(0, max(grown.shape[1] - wanted[0], 0) + 1))
+    top = int(rng.integers(0, max(grown.shape[0] - wanted[1], 0) + 1))
+    part = grown[top : top + wanted[1], left : left + wanted[0]]
+    part = cv2.resize(part, wanted) if part.shape[:2] != wanted[::-1] else part
+    return cv2.GaussianBlur(part, (0, 0), 0.012 * height * zoom)
+
+
+def _counter(settings, actors: list[Actor]) -> np.ndarray | None:
+    """Return the counter in front of people whose pictures end inside the frame, or None if none do."""
+    width, height = settings.width, settings.height
+    ends = [a.y[0] + a.doll.size[1] - a.doll.centre[1] for a in actors]
+    if not ends or min(ends) > height + 2:
+        return None
+    face = min(a.doll.height for a in actors)
+    top = int(min(ends) - 0.4 * face)
+    rows = np.linspace(1, 0.75, height - top)[:, None, None]
+    grain = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((height - top, width)), (0.8, 60))
+    wood = np.array([92, 66, 48], np.float32) * rows + 90 * grain[..., None]
+    wood[: max(2, height // 180)] += 45
+    return np.clip(wood, 0, 255).astype(np.uint8)

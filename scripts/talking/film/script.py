@@ -1,0 +1,387 @@
+"""Who says what when, and who is in which shot: planned from the options and a seed, before anything is drawn."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from talking.errors import InputError
+from talking.film import voices
+
+FRAMINGS = {"wide": 0.155, "medium": 0.235, "close": 0.36, "tight": 0.56, "small": 0.065}
+HARD = {
+    "mimic": "a listener's lips move with other words while somebody else speaks",
+    "mimic_same": "a listener's lips move with the talker's own words",
+    "offscreen": "a voice from off screen while nobody on screen speaks",
+    "bystander": "a chewing person in the background",
+    "leaves": "a person walks out of the picture",
+    "turns_away": "a person turns round and shows the back of the head",
+    "recut": "a cut to a new framing of the same people",
+    "short_shot": "a shot shorter than 5 s",
+    "silence": "nobody speaks",
+    "silent_lips": "lips move as in speech while nobody speaks",
+    "chewing": "a listener chews",
+    "fade": "the shot begins with a dissolve",
+    "camera": "the camera pans",
+    "cross": "two people cross",
+    "small": "small faces",
+}
+OFFSCREEN = "offscreen"
+
+# Small talk in words that a small recogniser knows; lines of one exchange follow each other, speakers alternate.
+_EXCHANGES = [
+    [
+        "Good morning, shall we start with the budget?",
+        "Yes. I think the numbers for October look better than we expected.",
+        "Really? That surprises me after such a slow summer.",
+        "Sales in the north went up by twelve percent.",
+        "Then we can afford the new office after all.",
+    ],
+    [
+        "How was your trip to the mountains?",
+        "The ferry was late again, so I walked along the river for an hour.",
+        "That sounds lovely to me.",
+        "It was raining the whole time, and my shoes are still wet.",
+        "Next time you should take the train.",
+    ],
+    [
+        "Have you seen the plans for the old kitchen?",
+        "I would rather keep it as it is and paint the walls in yellow.",
+        "Yellow walls and a blue door, just like at my grandmother's house.",
+        "She always had bread in the oven on Sundays.",
+        "And coffee that was far too strong.",
+    ],
+    [
+        "Did anybody feed the cat this morning?",
+        "I gave her some fish at seven, but she wanted more.",
+        "She always wants more.",
+        "The doctor told us that she should lose some weight.",
+        "Nobody has told the cat.",
+    ],
+    [
+        "The concert begins at eight, so let us meet at the station.",
+        "Which station do you mean, the small one near the market?",
+        "No, the big one, under the clock.",
+        "Fine, but please do not be late again.",
+        "I was only late because the bus broke down.",
+    ],
+    [
+        "My brother wants to grow tomatoes on his roof.",
+        "Is there enough water up there?",
+        "He is going to carry it up the stairs every evening.",
+        "He will give up before the end of May.",
+        "I made a bet with him about that.",
+    ],
+    [
+        "What did you think of the book I gave you?",
+        "The first half was wonderful, but I did not believe the ending.",
+        "I cried when the old sailor came home.",
+        "So did I, and I was sitting on a crowded bus.",
+        "Somebody offered me a handkerchief.",
+    ],
+    [
+        "We have to decide about the garden party today.",
+        "How many people are coming?",
+        "Forty, perhaps fifty if the weather is good.",
+        "Then we need more chairs and a much bigger table.",
+        "My neighbor can lend us both of them.",
+    ],
+    [
+        "Do you remember the teacher with the green bicycle?",
+        "Of course, he taught us all the names of the stars.",
+        "I met him yesterday in front of the library.",
+        "He must be almost ninety years old by now.",
+        "He still rides the same bicycle.",
+    ],
+    [
+        "The kitchen light is broken again.",
+        "I can look at it after dinner, if you hold the ladder.",
+        "Last time you held the ladder and went to answer the phone.",
+        "That was ten years ago, and you were perfectly safe.",
+        "I was standing in the dark for an hour.",
+    ],
+]
+_REPLIES = [
+    "Exactly.",
+    "I am not so sure.",
+    "That is true.",
+    "Tell me more.",
+    "Why not?",
+    "Good idea.",
+    "Maybe you are right.",
+]
+_MURMURS = ["Yes.", "Right.", "Of course.", "I see."]
+_CALLS = [
+    "Hello, can you hear me? I am calling from the harbor.",
+    "Please come to the front desk, your visitors are waiting.",
+    "The next train to the city leaves in fifteen minutes.",
+    "We will be back after a short break with more news.",
+    "Lunch is ready, and the soup is getting cold.",
+]
+
+
+@dataclass
+class Shot:
+    """One shot: its people (by their number in the cast, from 0), where it lies in seconds, how it is framed, what is hard in it."""
+
+    people: list[int]
+    start_s: float
+    end_s: float
+    framing: str
+    hard: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Utterance:
+    """One sentence of one person; if not `heard` it moves the lips only. `lips` is whose lips it moves, None for nobody's."""
+
+    person: str
+    start_s: float
+    speech: voices.Speech
+    lips: str | None
+    heard: bool = True
+
+    @property
+    def end_s(self) -> float:
+        """Return when the sentence is over."""
+        return self.start_s + self.speech.seconds
+
+
+def plan_shots(settings, rng: np.random.Generator) -> list[Shot]:
+    """Return the shots one after the other: those the settings list, or random ones that use every hard case once.
+
+    Raises InputError for a shot that cannot be read.
+    """
+    if settings.shots:
+        shots, clock = [], 0.0
+        for text in settings.shots:
+            shot = _read_shot(text, settings.people, clock)
+            clock = shot.end_s
+            shots.append(shot)
+        return shots
+    return _random_shots(settings, rng)
+
+
+def _read_shot(text: str, people: int, clock: float) -> Shot:
+    """Read "1,2:8:medium:mimic,fade": people by their number from 1, seconds, framing, hard cases (the last two may be left out)."""
+    parts = [*text.split(":"), "", ""][:4]
+    try:
+        who = [int(number) - 1 for number in parts[0].split(",") if number]
+        seconds = float(parts[1])
+    except ValueError:
+        raise InputError(
+            f'The shot "{text}" is not written as PEOPLE:SECONDS:FRAMING:CASES, such as 1,2:8:medium:mimic.'
+        ) from None
+    framing, hard = parts[2] or "medium", [case for case in parts[3].split(",") if case]
+    if not all(0 <= number < people for number in who) or len(set(who)) < len(who):
+        raise InputError(f'The shot "{text}" names a person who is not there; people are numbered from 1 to {people}.')
+    if framing not in FRAMINGS:
+        raise InputError(f'The shot "{text}" has the framing "{framing}"; choose one of {", ".join(FRAMINGS)}.')
+    check_hard(hard)
+    if not seconds > 0:
+        raise InputError(f'The shot "{text}" has no length; give it some seconds.')
+    return Shot(who, clock, clock + seconds, framing, hard)
+
+
+def check_hard(cases: list[str]) -> None:
+    """Raise InputError if one of the hard cases is unknown."""
+    for case in cases:
+        if case not in HARD:
+            raise InputError(f'"{case}" is not a hard case; choose from {", ".join(HARD)}.')
+
+
+def _random_shots(settings, rng: np.random.Generator) -> list[Shot]:
+    everybody = list(range(settings.people))
+    count = max(len(settings.hard), round(settings.seconds / settings.shot_seconds), 1)
+    cases = [[case] for case in settings.hard] + [[] for _ in range(count - len(settings.hard))]
+    # An ordinary shot comes first where there is one.
+    order = [*range(len(settings.hard), count), *range(len(settings.hard))]
+    if len(order) > 2:
+        order[1:] = rng.permutation(order[1:]).tolist()
+    lengths = np.array([rng.uniform(0.75, 1.25) * (0.4 if "short_shot" in cases[i] else 1) for i in order])
+    lengths *= settings.seconds / lengths.sum()
+    shots: list[Shot] = []
+    clock = 0.0
+    for position, (index, length) in enumerate(zip(order, lengths, strict=True)):
+        hard = cases[index]
+        sizes = [n for n in (1, 2, 3, 4) if n <= settings.people]
+        weights = np.array([0.18, 0.5, 0.22, 0.1][: len(sizes)])
+        size = settings.people if position == 0 else int(rng.choice(sizes, p=weights / weights.sum()))
+        needs = {
+            "mimic": 2,
+            "mimic_same": 2,
+            "cross": 2,
+            "leaves": 2,
+            "turns_away": 2,
+            "chewing": 2,
+            "bystander": 2,
+            "silence": 2,
+        }
+        size = min(max([size, *(needs.get(case, 1) for case in hard)]), settings.people)
+        people = sorted(rng.choice(everybody, size, replace=False).tolist())
+        choices = {1: ["close", "medium"], 2: ["medium", "wide"], 3: ["medium", "wide"], 4: ["wide"]}[size]
+        framing = str(rng.choice(choices)) if position else choices[0]
+        if "recut" in hard and shots:
+            people = shots[-1].people
+            framing = "wide" if shots[-1].framing != "wide" else "medium"
+        elif shots and people == shots[-1].people and framing == shots[-1].framing:
+            framing = next((f for f in choices if f != framing), "medium")
+        if {"cross", "leaves", "turns_away", "camera", "bystander"} & set(hard) and framing == "close":
+            framing = "medium"
+        if "small" in hard:
+            framing = "small"
+        shots.append(Shot(people, clock, clock + float(length), framing, hard))
+        clock += float(length)
+    return shots
+
+
+def write_dialogue(
+    settings, shots: list[Shot], cast: list[str], voice_of: dict[str, str], rng: np.random.Generator
+) -> list[Utterance]:
+    """Return the utterances in order: people of a shot talk in turns, now and then over each other; hard cases as labelled."""
+    lines = _Lines(rng)
+    said: list[Utterance] = []
+    clock, last = 0.35, None
+    for index, shot in enumerate(shots):
+        clock = max(clock, shot.start_s + 0.25)
+        end = shot.end_s - 0.15
+        present = [cast[number] for number in shot.people]
+        talkers = _talkers(shot, present)
+        plain_ahead = index + 1 < len(shots) and not set(shots[index + 1].hard) & _NEEDS_ITS_OWN_SOUND
+        may_cross = plain_ahead and not set(shot.hard) & _NEEDS_ITS_OWN_SOUND
+        while talkers and clock < end:
+            speaker = _next_speaker(talkers, last, rng)
+            limit = shots[index + 1].end_s - 1 if may_cross and rng.random() < 0.5 else end
+            turn = _turn(lines, speaker, voice_of, clock, limit, settings.turn_seconds, rng)
+            if not turn:
+                break
+            said += turn
+            clock, last = turn[-1].end_s, speaker
+            if len(talkers) > 1:
+                clock = _overlap(said, turn, talkers, voice_of, settings.overlap, clock, end, rng)
+            clock += float(np.clip(rng.normal(0.3, 0.12), 0.12, 0.7))
+        said += _fooling(shot, present, said, voice_of, lines, rng)
+    return sorted(said, key=lambda u: (u.start_s, u.person))
+
+
+_NEEDS_ITS_OWN_SOUND = {"mimic", "mimic_same", "offscreen", "silence", "silent_lips", "chewing", "leaves", "turns_away"}
+
+
+def _talkers(shot: Shot, present: list[str]) -> list[str]:
+    if {"silence", "silent_lips"} & set(shot.hard):
+        return []
+    if "offscreen" in shot.hard:
+        return [OFFSCREEN]
+    if {"mimic", "mimic_same", "chewing", "leaves", "turns_away"} & set(shot.hard) and len(present) > 1:
+        # The last person of the shot is the one who fools, goes or turns.
+        return present[:-1]
+    return present
+
+
+def _next_speaker(talkers: list[str], last: str | None, rng: np.random.Generator) -> str:
+    others = [person for person in talkers if person != last] or talkers
+    return str(rng.choice(others))
+
+
+class _Lines:
+    """The lines of the exchanges in a random order of exchanges, without end."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._queue: list[str] = []
+
+    def fitting(self, speaker: str, voice: str, seconds: float) -> voices.Speech | None:
+        """Return the next line that is no longer than `seconds` in this voice, a short reply if none of the next is, or None."""
+        if speaker == OFFSCREEN:
+            bank = [_CALLS[i] for i in self._rng.permutation(len(_CALLS))]
+            return next(
+                (
+                    s
+                    for s in (voices.say(voice, text) for text in bank if _guess(text) < seconds * 1.2)
+                    if s.seconds <= seconds
+                ),
+                None,
+            )
+        while len(self._queue) < 8:
+            self._queue += _EXCHANGES[int(self._rng.integers(len(_EXCHANGES)))]
+        for text in self._queue[:4]:
+            if _guess(text) < seconds * 1.3:
+                speech = voices.say(voice, text)
+                if speech.seconds <= seconds:
+                    self._queue.remove(text)
+                    return speech
+        return self.short(voice, _REPLIES, seconds)
+
+    def short(self, voice: str, bank: list[str], seconds: float) -> voices.Speech | None:
+        """Return a random line of a bank if it is no longer than `seconds`."""
+        speech = voices.say(voice, str(self._rng.choice(bank)))
+        return speech if speech.seconds <= seconds else None
+
+
+def _guess(text: str) -> float:
+    return 0.3 + len(text) / 17
+
+
+def _turn(
+    lines: _Lines, speaker: str, voice_of, clock: float, limit: float, turn_seconds: float, rng
+) -> list[Utterance]:
+    """Return one speaker's next lines, as many as make a turn of about `turn_seconds`."""
+    wanted = turn_seconds * float(np.exp(rng.normal(0, 0.3)))
+    turn: list[Utterance] = []
+    while limit - clock > 0.5:
+        speech = lines.fitting(speaker, voice_of[speaker], limit - clock)
+        if speech is None:
+            break
+        turn.append(Utterance(speaker, clock, speech, None if speaker == OFFSCREEN else speaker))
+        clock = turn[-1].end_s + 0.25
+        if clock - turn[0].start_s > 0.75 * wanted:
+            break
+    return turn
+
+
+def _overlap(said, turn, talkers, voice_of, share: float, clock: float, end: float, rng) -> float:
+    """Bring the share of overlapping speech towards `share`: a listener murmurs under the turn, or the next turn comes early."""
+    spoken = sum(u.speech.seconds for u in said)
+    both = sum(max(0.0, min(a.end_s, b.end_s) - b.start_s) for a, b in _neighbours(said))
+    if both >= share * spoken:
+        return clock
+    speaker = turn[-1].person
+    if rng.random() < 0.5 and turn[-1].speech.seconds > 2:
+        listener = _next_speaker(talkers, speaker, rng)
+        speech = voices.say(voice_of[listener], str(rng.choice(_MURMURS)))
+        start = turn[-1].start_s + float(rng.uniform(0.3, 0.8)) * (turn[-1].speech.seconds - speech.seconds)
+        said.append(Utterance(listener, start, speech, listener))
+        return clock
+    early = clock - float(rng.uniform(0.6, 1.4))
+    return early if early < end - 1 else clock
+
+
+def _neighbours(said: list[Utterance]):
+    ordered = sorted(said, key=lambda u: u.start_s)
+    return zip(ordered, ordered[1:], strict=False)
+
+
+def _fooling(shot: Shot, present: list[str], said, voice_of, lines: _Lines, rng) -> list[Utterance]:
+    """Return the utterances that are seen but not heard in this shot."""
+    if not present:
+        return []
+    actor = present[-1]
+    inside = [u for u in said if u.heard and u.end_s > shot.start_s and u.start_s < shot.end_s]
+    if "mimic_same" in shot.hard:
+        return [Utterance(u.person, u.start_s, u.speech, actor, heard=False) for u in inside if u.person != actor]
+    if not {"mimic", "silent_lips"} & set(shot.hard):
+        return []
+    clock, made = shot.start_s + 0.5, []
+    while clock < shot.end_s - 1:
+        speech = lines.fitting(actor, voice_of[actor], shot.end_s - 0.3 - clock)
+        if speech is None:
+            break
+        made.append(Utterance(actor, clock, speech, actor, heard=False))
+        clock = made[-1].end_s + float(rng.uniform(0.2, 0.5))
+    return made
+
+
+def frames_between(start_s: float, end_s: float, fps: float, total: int) -> tuple[int, int]:
+    """Return the frames whose times lie in [start_s, end_s), at most `total`."""
+    first, last = math.ceil(start_s * fps - 1e-6), math.ceil(end_s * fps - 1e-6)
+    return max(0, min(first, total)), max(0, min(last, total))
