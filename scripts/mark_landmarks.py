@@ -1,0 +1,25 @@
+"""Mark 68 points on every tracked face of a video."""
+
+from pathlib import Path
+
+import numpy as np
+
+from talking import cli, landmarks, tables
+
+
+def main() -> None:
+    """Read the arguments, mark the faces, write the arrays."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
+    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--landmarks", type=Path, required=True, help="arrays to write")
+    cli.add_settings(parser, landmarks.Settings)
+    arguments = parser.parse_args()
+    tracks = tables.read("tracks", arguments.tracks)
+    marked = landmarks.mark(arguments.media, tracks, cli.settings_from(arguments, landmarks.Settings))
+    with tables.written_aside(arguments.landmarks) as aside:
+        np.savez(aside, **marked)
+
+
+if __name__ == "__main__":
+    cli.run(main)
