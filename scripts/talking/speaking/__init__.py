@@ -9,14 +9,15 @@ import pandas as pd
 
 from talking import cli, tables
 from talking.errors import InputError
-from talking.speaking import lip_sync
+from talking.speaking import calibration, lip_sync
 
 
 @dataclass
 class Settings:
     """Settings of the active-speaker score."""
 
-    model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync"])
+    model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync", "light_asd", "talknet"])
+    weights: str = cli.setting("", "published weight file of light_asd or talknet; lip_sync needs none")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,33 @@ def _lip_sync(inputs: Inputs, settings: Settings) -> np.ndarray:
     return lip_sync.score(inputs.tracks, inputs.landmarks["points"], inputs.voice, inputs.sound)
 
 
-MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {"lip_sync": _lip_sync}
+def _light_asd(inputs: Inputs, settings: Settings) -> np.ndarray:
+    from talking.speaking.light_asd import LightASD
+
+    return _by_network(LightASD, inputs, settings)
+
+
+def _talknet(inputs: Inputs, settings: Settings) -> np.ndarray:
+    from talking.speaking.talknet import TalkNet
+
+    return _by_network(TalkNet, inputs, settings)
+
+
+def _by_network(of: type, inputs: Inputs, settings: Settings) -> np.ndarray:
+    from talking.speaking import network
+
+    if not settings.weights:
+        raise InputError(f"speaking.model {settings.model} needs speaking.weights: name its published weight file.")
+    model = network.load(of(), settings.weights)
+    raw = network.score(model, inputs.media, inputs.sound, inputs.tracks)
+    return calibration.apply(settings.model, {"raw": raw})
+
+
+MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {
+    "lip_sync": _lip_sync,
+    "light_asd": _light_asd,
+    "talknet": _talknet,
+}
 
 
 def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path) -> Inputs:

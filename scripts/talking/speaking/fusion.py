@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import grey_closing
 from scipy.special import expit, logit, softmax
 
-from talking import cli, intervals, media, turns
+from talking import cli, intervals, turns
 from talking.speaking import calibration
+from talking.speaking.evidence import LIMIT, best_other, moving_mean, voice_logit
 
 # Scores of neighbouring frames say the same thing: this many count as one observation.
 _CORRELATED_FRAMES = 12
-# Log odds against a person having two voices, and the most that one observation says.
+# Log odds against a person having two voices, and the most that the turns say.
 _TWO_VOICES = 4.0
-_LIMIT = 4.0
 _TURN_LIMIT = 2.5
 _ROUNDS = 20
 
@@ -92,7 +91,7 @@ def features(
             persons = asd["track"].map(persons_of(asd, embeddings, settings.same_person)).to_numpy()
         out["turn"] = _turn_odds(frame, persons, score, spoken)
     if settings.use_competition:
-        out["rival"] = np.logaddexp(0, best_other(frame, score, -_LIMIT)[0])
+        out["rival"] = np.logaddexp(0, best_other(frame, score, -LIMIT)[0])
     return out
 
 
@@ -132,7 +131,7 @@ def match_voices(
     for i, voice in enumerate(voices):
         rows = (heard[voice] & alone)[frame]
         for j, person in enumerate(people):
-            evidence[i, j] = np.clip(score[rows & (persons == person)], -_LIMIT, _LIMIT).sum() / _CORRELATED_FRAMES
+            evidence[i, j] = np.clip(score[rows & (persons == person)], -LIMIT, LIMIT).sum() / _CORRELATED_FRAMES
     belief = softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
@@ -153,36 +152,3 @@ def _turn_odds(frame: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken
         silent *= np.where(heard[voice][frame], 1 - belief[i, column], 1)
     odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (len(people) + 1))
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT)
-
-
-def voice_logit(voice: pd.DataFrame, n_frames: int, pause_s: float) -> np.ndarray:
-    """Return the logit of voice activity (n_frames,), limited to ±4, pauses up to `pause_s` closed; a frame without a row is silent."""
-    probability = np.zeros(n_frames)
-    inside = voice["frame"].to_numpy() < n_frames
-    probability[voice["frame"].to_numpy()[inside]] = np.nan_to_num(voice["voice"].to_numpy()[inside])
-    closed = grey_closing(probability, size=max(1, round(pause_s * media.FPS)), mode="constant")
-    return np.clip(logit(np.clip(moving_mean(closed, 3), 1e-3, 1 - 1e-3)), -_LIMIT, _LIMIT)
-
-
-def best_other(frame: np.ndarray, values: np.ndarray, none: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the largest value of the other rows of its frame, `none` if there is none, and whether there is one.
-
-    A row of value -inf is nobody's rival.
-    """
-    order = np.lexsort((-values, frame))
-    first = np.r_[True, frame[order][1:] != frame[order][:-1]]
-    group = np.cumsum(first) - 1
-    starts = np.flatnonzero(first)
-    top = order[starts]
-    sizes = np.diff(np.r_[starts, len(order)])
-    second = np.where(sizes > 1, values[order[np.minimum(starts + 1, len(order) - 1)]], -np.inf)
-    best = np.empty(len(values))
-    best[order] = values[top][group]
-    best[top] = second
-    found = np.isfinite(best)
-    return np.where(found, best, none), found
-
-
-def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Return the mean over `width` frames about each, fewer at the ends."""
-    return pd.Series(values).rolling(max(1, width), center=True, min_periods=1).mean().to_numpy()

@@ -1,34 +1,41 @@
 """Who speaks, without a learned network: the lips' motion and the sound judged together over seconds.
 
-The inner-lip gap over the face's height is band-passed to the rhythm of syllables (Chandrasekaran et al., 2009); its
-level over a second, its level against the other faces and its correlation with the speech envelope are weighed by a
-small logistic regression whose coefficients are data (`calibration.json`, fitted by `scripts/calibrate_speaking.py`).
+The inner-lip gap over the face's height is band-passed to the rhythm of syllables (Chandrasekaran et al., 2009). Its
+level over a second, what it exceeds the head's own motion by, its level against the other faces and its correlation
+with the speech envelope are weighed by a logistic regression, whose coefficients are data (`calibration.json`).
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d
 
 from talking import media
-from talking.speaking import calibration, fusion
+from talking.speaking import calibration
+from talking.speaking.evidence import band_pass, best_other, local_mean, voice_logit
 
 # Points of the iBUG-68 order.
-BRIDGE, CHIN = 27, 8
+BRIDGE, NOSE_TIP, NOSE_BASE, CHIN = 27, 30, 33, 8
+EYES = (slice(36, 42), slice(42, 48))
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-MOUTH_CORNERS = (48, 54)
 
-# A Gaussian of this many frames halves the power at the frequency: sqrt(ln 2) / 2π · 25 / f.
-_SYLLABLES = (1.5, 8.0)
+_SYLLABLES_HZ = (1.5, 8.0)
+_SLOW_HZ, _FAST_HZ = (0.5, 1.5), (3.0, 8.0)
 _LEVEL_S = 0.3
 _MATCH_S = 0.6
 _LAGS = range(-3, 6)
 _LOST_FRAMES = 6
-_SEEN = 0.3
 _PAUSE_S = 0.4
-# Below this motion of the gap (face heights) a difference is landmark noise, not speech.
-_FLOOR = 0.003
+# Motion of the gap in face heights: landmark noise, and what about parts talking from listening.
+_NOISE = 0.003
+_UNDECIDED = 0.012
+# The rigid nose seems to move by this fraction of what the lips seem to when only the head moves.
+_HEAD = 1.5
+# Sideways shift of the nose tip, in distances between the eyes, between which a face turns into a profile.
+_PROFILE = (0.6, 0.95)
+# A face must be seen for this share of the last second to be a rival.
+_SEEN = 0.3
+
 _WINDOW = 1024
 _BLOCK = 60 * media.FPS
 _SPEECH_HZ = ((200, 600), (600, 1500), (1500, 3500))
@@ -45,34 +52,32 @@ def score(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: 
 
 
 def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: str | Path) -> dict[str, np.ndarray]:
-    """Return what the score is made of, each (n,) and finite.
+    """Return what the score is made of, each (n,) and finite, 0 where the lips cannot be seen.
 
-    `level`: log motion of the lips (0 where lost); `against`: that minus the most moving other face's;
-    `rivals`: 1 if another face is seen; `match`: correlation with the sound; `match_against`: that minus the best
-    other's; `brisk`: log of fast over slow lip motion; `voice`: logit of voice activity; `lost`: share of lost landmarks.
+    `level`: log motion of the lips over an undecided one; `against`: level minus the most moving other face's;
+    `match`: correlation of the lips' motion with the sound; `match_against`: that minus the best other face's;
+    `brisk`: log of fast over slow motion; `alone`: 1 if no other face's lips are seen; `lost`: share of the last
+    second in which the lips are not seen; `voice`: logit of voice activity.
     """
-    n_frames = int(tracks["frame"].max()) + 1
+    frame = tracks["frame"].to_numpy()
+    n_frames = int(frame.max()) + 1
     envelope = speech_envelope(sound, n_frames)
     columns = {name: np.zeros(len(tracks)) for name in ("level", "match", "brisk", "lost")}
     for rows in tracks.groupby("track").indices.values():
-        frames = tracks["frame"].to_numpy()[rows]
-        start, length = frames.min(), frames.max() - frames.min() + 1
-        gap = np.full(length, np.nan)
-        gap[frames - start] = lip_gap(points[rows])
-        for name, values in _motion(gap, envelope[:, start : start + length]).items():
-            columns[name][rows] = values[frames - start]
-    frame = tracks["frame"].to_numpy()
+        start, length = frame[rows].min(), frame[rows].max() - frame[rows].min() + 1
+        whole = np.full((length, *np.shape(points)[1:]), np.nan)
+        whole[frame[rows] - start] = points[rows]
+        for name, values in _motion(whole, envelope[:, start : start + length]).items():
+            columns[name][rows] = values[frame[rows] - start]
     seen = 1 - columns["lost"]
-    # What is not seen says nothing: it falls back to the level of a face about which one cannot tell.
-    columns["level"] *= seen
-    columns["match"] *= seen
-    columns["brisk"] *= seen
-    level_rival, rivals = fusion.best_other(frame, np.where(seen > _SEEN, columns["level"], -np.inf), 0)
-    match_rival, _ = fusion.best_other(frame, np.where(seen > _SEEN, columns["match"], -np.inf), 0)
-    columns["rivals"] = rivals.astype(float)
-    columns["against"] = np.where(rivals > 0, columns["level"] - level_rival, 0) * seen
-    columns["match_against"] = np.where(rivals > 0, columns["match"] - match_rival, 0) * seen
-    columns["voice"] = fusion.voice_logit(voice, n_frames, _PAUSE_S)[frame]
+    rival_level, rival = best_other(frame, np.where(seen > _SEEN, columns["level"], -np.inf), 0)
+    rival_match, _ = best_other(frame, np.where(seen > _SEEN, columns["match"], -np.inf), 0)
+    columns["against"] = np.where(rival, columns["level"] - rival_level, 0) * seen
+    columns["match_against"] = np.where(rival, columns["match"] - rival_match, 0) * seen
+    columns["alone"] = (~rival) * seen
+    for name in ("level", "match", "brisk"):
+        columns[name] *= seen
+    columns["voice"] = voice_logit(voice, n_frames, _PAUSE_S)[frame]
     return columns
 
 
@@ -81,25 +86,16 @@ def lip_gap(points: np.ndarray) -> np.ndarray:
 
     Both are measured along the face's vertical, so that turning the head to the side changes neither.
     """
-    points = np.asarray(points, dtype=float)
-    axis = points[:, CHIN] - points[:, BRIDGE]
-    height = np.linalg.norm(axis, axis=1)
-    height[height == 0] = np.nan
-    down = axis / height[:, None]
-    gap = np.mean([np.sum((points[:, low] - points[:, up]) * down, axis=1) for up, low in INNER_LIPS], axis=0)
-    # The chin moves with the jaw: the height is the median over a second and a half.
-    steady = pd.Series(height).rolling(37, center=True, min_periods=1).median().to_numpy()
-    return gap / steady
+    return np.mean([_down(points, upper, lower) for upper, lower in INNER_LIPS], axis=0)
 
 
 def speech_envelope(sound: str | Path, n_frames: int) -> np.ndarray:
     """Return log energies (bands, n_frames) of speech bands at the frames' own times, band-passed to syllables."""
-    power = np.concatenate(
-        [_band_power(sound, start, min(start + _BLOCK, n_frames)) for start in range(0, n_frames, _BLOCK)]
-    )
+    blocks = range(0, n_frames, _BLOCK)
+    power = np.concatenate([_band_power(sound, start, min(start + _BLOCK, n_frames)) for start in blocks])
     # A floor at the level of the pauses: the rustle of a silent microphone is no rhythm.
     floor = np.maximum(np.maximum(np.percentile(power, 10, axis=0), power.max(axis=0) * 1e-5), 1e-10)
-    return np.array([_band_pass(band, np.ones(n_frames), *_SYLLABLES) for band in np.log(power + floor).T])
+    return np.array([band_pass(band, np.ones(n_frames), *_SYLLABLES_HZ) for band in np.log(power + floor).T])
 
 
 def _band_power(sound: str | Path, start: int, end: int) -> np.ndarray:
@@ -116,48 +112,61 @@ def _band_power(sound: str | Path, start: int, end: int) -> np.ndarray:
     return np.stack([spectrum[:, (hz >= low) & (hz < high)].sum(axis=1) for low, high in _SPEECH_HZ], axis=1)
 
 
-def _motion(gap: np.ndarray, envelope: np.ndarray) -> dict[str, np.ndarray]:
-    """Return level, match, brisk and lost (t,) of one track's gap (t,) beside the envelope (bands, t)."""
-    series = pd.Series(gap)
-    near = series.interpolate(limit=_LOST_FRAMES, limit_direction="both", limit_area=None)
-    weight = near.notna().to_numpy().astype(float)
-    values = near.fillna(0).to_numpy()
-    moving = _band_pass(values, weight, *_SYLLABLES)
-    level = np.sqrt(_mean(moving**2, weight, _LEVEL_S))
-    slow = np.sqrt(_mean(_band_pass(values, weight, 0.5, 1.5) ** 2, weight, _MATCH_S))
-    fast = np.sqrt(_mean(_band_pass(values, weight, 3.0, 8.0) ** 2, weight, _MATCH_S))
-    best = np.full(len(gap), -1.0)
-    own = _mean(moving**2, weight, _MATCH_S) + _FLOOR**2
-    for lag in _LAGS:
-        # Lag > 0: the lips move before the sound is heard.
-        total = np.zeros(len(gap))
-        for band in envelope:
-            heard = _shifted(band, lag)
-            power = _mean(heard**2, weight, _MATCH_S) + 0.05
-            total += _mean(moving * heard, weight, _MATCH_S) / np.sqrt(own * power)
-        best = np.maximum(best, total / len(envelope))
+def _motion(points: np.ndarray, envelope: np.ndarray) -> dict[str, np.ndarray]:
+    """Return level, match, brisk and lost (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t)."""
+    gap, seen = _filled(lip_gap(points))
+    nose, _ = _filled(_down(points, BRIDGE, NOSE_BASE))
+    weight = seen * _filled(_frontal(points))[0]
+    moving = band_pass(gap, seen, *_SYLLABLES_HZ)
+    head = local_mean(band_pass(nose, seen, *_SYLLABLES_HZ) ** 2, seen, _LEVEL_S)
+    level = np.sqrt(np.maximum(local_mean(moving**2, seen, _LEVEL_S) - _HEAD**2 * head, 0))
+    slow, fast = (np.sqrt(local_mean(band_pass(gap, seen, *hz) ** 2, seen, _MATCH_S)) for hz in (_SLOW_HZ, _FAST_HZ))
     return {
-        "level": np.log((level + _FLOOR) / (10 * _FLOOR)),
-        "match": best,
-        "brisk": np.log((fast + _FLOOR) / (slow + _FLOOR)),
-        "lost": 1 - gaussian_filter1d(weight, _LEVEL_S * media.FPS, mode="nearest"),
+        "level": np.log((level + _NOISE) / (_UNDECIDED + _NOISE)),
+        "match": _match(moving, envelope, seen),
+        "brisk": np.log((fast + _NOISE) / (slow + _NOISE)),
+        "lost": 1 - local_mean(weight, np.ones(len(weight)), _LEVEL_S),
     }
 
 
-def _shifted(values: np.ndarray, lag: int) -> np.ndarray:
-    """Return `values[t + lag]`, the ends repeated."""
-    return values[np.clip(np.arange(len(values)) + lag, 0, len(values) - 1)]
+def _match(moving: np.ndarray, envelope: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the best correlation (t,) over small lags of the lips' motion (t,) with the envelope's bands, averaged."""
+    own = local_mean(moving**2, weight, _MATCH_S) + _NOISE**2
+    best = np.full(len(moving), -1.0)
+    for lag in _LAGS:
+        # Lag > 0: the lips move before the sound is heard.
+        at = np.clip(np.arange(len(moving)) + lag, 0, len(moving) - 1)
+        heard = envelope[:, at]
+        parts = [
+            local_mean(moving * band, weight, _MATCH_S) / np.sqrt(own * (local_mean(band**2, weight, _MATCH_S) + 0.05))
+            for band in heard
+        ]
+        best = np.maximum(best, np.mean(parts, axis=0))
+    return best
 
 
-def _mean(values: np.ndarray, weight: np.ndarray, sigma_s: float) -> np.ndarray:
-    """Return the weighted local mean under a Gaussian; any length, zero where nothing has weight."""
-    sigma = sigma_s * media.FPS
-    above = gaussian_filter1d(values * weight, sigma, mode="constant")
-    below = gaussian_filter1d(weight, sigma, mode="constant")
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 1e-6)
+def _down(points: np.ndarray, upper: int, lower: int) -> np.ndarray:
+    """Return how far (n,) one point lies below another along the face's vertical, over the face's height."""
+    points = np.asarray(points, dtype=float)
+    axis = points[:, CHIN] - points[:, BRIDGE]
+    height = np.linalg.norm(axis, axis=1)
+    height[height == 0] = np.nan
+    # The chin moves with the jaw: the height is the median over a second and a half.
+    steady = pd.Series(height).rolling(37, center=True, min_periods=1).median().to_numpy()
+    return np.sum((points[:, lower] - points[:, upper]) * axis, axis=1) / height / steady
 
 
-def _band_pass(values: np.ndarray, weight: np.ndarray, low_hz: float, high_hz: float) -> np.ndarray:
-    """Return the difference of two Gaussian low-passes with half power at the two frequencies, missing values left out."""
-    sigma = [np.sqrt(np.log(2)) / (2 * np.pi * f) for f in (high_hz, low_hz)]
-    return (_mean(values, weight, sigma[0]) - _mean(values, weight, sigma[1])) * (weight > 0)
+def _frontal(points: np.ndarray) -> np.ndarray:
+    """Return 1 for a face that shows its mouth, falling to 0 (n,) as it turns into a profile, where the mesh is guessed."""
+    right, left = (np.asarray(points, dtype=float)[:, eye].mean(axis=1) for eye in EYES)
+    between = left - right
+    shift = np.sum((points[:, NOSE_TIP] - (left + right) / 2) * between, axis=1)
+    square = np.sum(between**2, axis=1)
+    turned = np.abs(np.divide(shift, square, out=np.full(len(shift), np.nan), where=square > 0))
+    return np.clip((_PROFILE[1] - turned) / (_PROFILE[1] - _PROFILE[0]), 0, 1)
+
+
+def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values (t,) with short gaps interpolated and long ones 0, and 1 where there is a value, else 0."""
+    near = pd.Series(values).interpolate(limit=_LOST_FRAMES, limit_direction="both")
+    return near.fillna(0).to_numpy(), near.notna().to_numpy().astype(float)
