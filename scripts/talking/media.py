@@ -1,7 +1,13 @@
-"""The only place where videos and sound files are opened: probe, frames of one decode, sound, cut, encode."""
+"""The files of `results/media/`: their frames in one decode, their sound, cutting and encoding.
 
+Films as people bring them are opened in `ingest`; everything behind it reads through this module.
+"""
+
+import contextlib
+import itertools
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +21,9 @@ FPS = 25
 SOUND_HZ = 16_000
 SAMPLES_PER_FRAME = SOUND_HZ // FPS
 
+_SOUND_BITS_PER_S = 64_000
+_TV_RANGE = 1
+
 
 def ffmpeg_exe() -> str:
     """Return the ffmpeg program: the one on the PATH (conda), else the one that imageio-ffmpeg carries."""
@@ -27,29 +36,29 @@ def ffmpeg_exe() -> str:
 
 
 def frames(
-    path: str | Path, start: int = 0, end: int | None = None, height: int | None = None, pixel_format: str = "rgb24"
+    path: str | Path,
+    start: int = 0,
+    end: int | None = None,
+    height: int | None = None,
+    pixel_format: str = "rgb24",
+    fast: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the pictures of frames [start, end) of a constant-rate `media/` video, in one decode.
 
     Pictures are (height, width, 3) uint8 ("rgb24", "bgr24") or (height, width) ("gray"), scaled to `height` if given.
-    A file of no bytes, which stands for a video that could not be read, has no frames.
+    Exactly as many as the file declares come out: one that cannot be decoded is its predecessor repeated. `fast` leaves
+    out the deblocking of H.264, for measurements on small pictures. A file of no bytes, which stands for a video that
+    could not be read, has no frames.
     """
-    if Path(path).stat().st_size == 0 or (end is not None and end <= start):
-        return
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        if start > 0:
-            container.seek(int(Fraction(start, FPS) / stream.time_base), stream=stream)
-        size = {} if height is None else {"height": height, "width": _even(stream.width * height / stream.height)}
-        offset = stream.start_time or 0
-        for frame in container.decode(stream):
-            index = round((frame.pts - offset) * stream.time_base * FPS)
-            if index < start:
-                continue
-            if end is not None and index >= end:
-                return
-            yield frame.to_ndarray(format=pixel_format, **size)
+    size: dict[str, object] = {}
+    if height is not None:
+        width, full_height, _ = size_and_length(path)
+        size = {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
+    shown: tuple[av.VideoFrame, np.ndarray] | None = None
+    for frame in _decoded(path, start, end, fast):
+        if shown is None or shown[0] is not frame:
+            shown = frame, frame.to_ndarray(format=pixel_format, **size)
+        yield shown[1]
 
 
 def batches(items: Iterable, size: int) -> Iterator[list]:
@@ -71,6 +80,15 @@ def size_and_length(path: str | Path) -> tuple[int, int, int]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         return stream.width, stream.height, stream.frames
+
+
+def count_frames(path: str | Path) -> int:
+    """Return how many pictures a video really decodes to; slow, `size_and_length` believes the container."""
+    if Path(path).stat().st_size == 0:
+        return 0
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        return sum(1 for _ in container.decode(video=0))
 
 
 def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarray:
@@ -101,6 +119,84 @@ def write_sound(path: str | Path, samples: np.ndarray, rate: int = SOUND_HZ) -> 
         soundfile.write(aside, samples, rate, subtype="PCM_16")
 
 
+class Mp4:
+    """An mp4 being written: H.264 pictures with a key frame at least every 2 s, and AAC sound, or packets of another file.
+
+    Use it as a context manager, declare the streams, then give pictures and sound by turns. `frames` counts the pictures.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.frames = 0
+        self._samples = 0
+        self._video: av.VideoStream | None = None
+        self._audio: av.AudioStream | None = None
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+
+    def __enter__(self) -> "Mp4":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for stream in (self._video, self._audio):
+                if stream is not None:
+                    self._container.mux(stream.encode())
+        self._container.close()
+
+    def add_pictures(
+        self,
+        width: int,
+        height: int,
+        fps: int | Fraction = FPS,
+        crf: int = 20,
+        preset: str = "veryfast",
+        max_bit_rate: int = 0,
+        colours: av.VideoStream | None = None,
+        threads: int = 0,
+    ) -> None:
+        """Declare the pictures: their even size, x264's settings, and the stream whose colour space they have, if known."""
+        options = {"crf": str(crf), "preset": preset, "g": str(round(2 * fps)), "threads": str(threads)}
+        if max_bit_rate:
+            options |= {"maxrate": str(max_bit_rate), "bufsize": str(2 * max_bit_rate)}
+        self._video = self._container.add_stream("libx264", rate=fps, options=options)
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
+        self._time_base = 1 / Fraction(fps)
+        if colours is not None:
+            ours, theirs = self._video.codec_context, colours.codec_context
+            ours.colorspace, ours.color_primaries = theirs.colorspace, theirs.color_primaries
+            ours.color_trc, ours.color_range = theirs.color_trc, _TV_RANGE
+
+    def add_sound(self, rate: int = SOUND_HZ, channels: int = 1) -> None:
+        """Declare sound given as samples, of one or two channels."""
+        self._audio = self._container.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
+        self._audio.bit_rate = _SOUND_BITS_PER_S * channels
+
+    def add_copy(self, stream: av.stream.Stream) -> av.stream.Stream:
+        """Declare a stream that comes as packets of another file's; return the stream to put on them."""
+        return self._container.add_stream_from_template(stream)
+
+    def packet(self, packet: av.Packet) -> None:
+        """Write a packet of a stream of `add_copy`."""
+        self._container.mux(packet)
+
+    def picture(self, frame: av.VideoFrame | np.ndarray) -> None:
+        """Write one picture: a yuv420p frame, or an RGB array (height, width, 3)."""
+        if isinstance(frame, np.ndarray):
+            frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        frame.pts, frame.time_base, frame.pict_type = self.frames, self._time_base, 0
+        self._container.mux(self._video.encode(frame))
+        self.frames += 1
+
+    def sound(self, samples: np.ndarray) -> None:
+        """Write the next samples: (n,) or (channels, n), -1..1."""
+        samples = np.ascontiguousarray(np.atleast_2d(samples), dtype=np.float32)
+        if not samples.size:
+            return
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono" if len(samples) == 1 else "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = self._audio.rate, self._samples, Fraction(1, self._audio.rate)
+        self._container.mux(self._audio.encode(frame))
+        self._samples += samples.shape[1]
+
+
 def encode(
     path: str | Path,
     pictures: Iterable[np.ndarray],
@@ -109,29 +205,121 @@ def encode(
     crf: int = 18,
     sound_rate: int = SOUND_HZ,
 ) -> int:
-    """Write RGB pictures (height, width, 3; even sizes) and sound (n,) in -1..1 as H.264/AAC mp4; return the number of frames."""
-    count = 0
-    with written_aside(path) as aside, av.open(str(aside), "w", options={"movflags": "+faststart"}) as container:
-        video = audio = None
-        if sound_samples is not None:
-            audio = container.add_stream("aac", rate=sound_rate, layout="mono")
-        for picture in pictures:
-            if video is None:
-                video = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast"})
-                video.height, video.width = picture.shape[:2]
-                video.pix_fmt = "yuv420p"
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = count, 1 / Fraction(fps)
-            container.mux(video.encode(frame))
-            count += 1
-        if video is not None:
-            container.mux(video.encode())
-        if audio is not None:
-            frame = av.AudioFrame.from_ndarray(sound_samples[None].astype(np.float32), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts, frame.time_base = sound_rate, 0, Fraction(1, sound_rate)
-            container.mux(audio.encode(frame))
-            container.mux(audio.encode())
-    return count
+    """Write RGB pictures (height, width, 3; even sizes) and sound (n,) in -1..1 as H.264/AAC mp4; return the number of frames.
+
+    Without pictures it writes a file of no bytes.
+    """
+    pictures = iter(pictures)
+    first = next(pictures, None)
+    with written_aside(path) as aside:
+        if first is None:
+            return 0
+        rate = sound_rate if sound_samples is not None else 0
+        with Mp4(aside) as out:
+            out.add_pictures(first.shape[1], first.shape[0], fps, crf)
+            if rate:
+                out.add_sound(rate)
+            for picture in itertools.chain([first], pictures):
+                out.picture(picture)
+                if sound_samples is not None:
+                    done, now = (int(n * rate / fps) for n in (out.frames - 1, out.frames))
+                    out.sound(sound_samples[done:now])
+            if sound_samples is not None:
+                out.sound(sound_samples[int(out.frames * rate / fps) :])
+            return out.frames
+
+
+def cut(media: str | Path, wav: str | Path, start: int, end: int, out_mp4: str | Path, out_wav: str | Path) -> None:
+    """Write frames [start, end) of a `media/` video and their sound as a clip; see `cut_all`."""
+    cut_all(media, wav, [(start, end, out_mp4, out_wav)])
+
+
+def cut_all(
+    media: str | Path, wav: str | Path, cuts: Sequence[tuple[int, int, str | Path, str | Path]], crf: int = 20
+) -> None:
+    """Write several spans (start, end, mp4, wav) of a `media/` video in one decode of it, each with exactly end - start frames.
+
+    The sound of frame n is samples [640 n, 640 (n + 1)) of `wav`, in the clip's wav unchanged and in its mp4 as AAC.
+    Spans may overlap. Raises InputError if one does not lie inside the video.
+    """
+    width, height, length = size_and_length(media)
+    for start, end, *_ in cuts:
+        if not 0 <= start < end <= length:
+            raise InputError(
+                f"{media} has {length} frames, so [{start}, {end}) cannot be cut; delete the clip's tables."
+            )
+    waiting = sorted(cuts, key=lambda cut: cut[0])
+    if not waiting:
+        return
+    first, last = waiting[0][0], max(end for _, end, *_ in waiting)
+    with contextlib.ExitStack() as stack:
+        open_spans: list[_Span] = []
+        for number, frame in enumerate(_decoded(media, first, last), first):
+            while waiting and waiting[0][0] == number:
+                start, end, out_mp4, out_wav = waiting.pop(0)
+                samples = sound(wav, start, end)
+                write_sound(out_wav, samples)
+                files = contextlib.ExitStack()
+                # If anything fails, the files being written hear of it and are taken away.
+                stack.push(files)
+                aside = files.enter_context(written_aside(out_mp4))
+                out = files.enter_context(Mp4(aside))
+                out.add_pictures(width, height, crf=crf)
+                out.add_sound()
+                open_spans.append(_Span(start, end, samples, out, files))
+            for span in list(open_spans):
+                span.out.picture(frame)
+                at = (number - span.start) * SAMPLES_PER_FRAME
+                span.out.sound(span.samples[at : at + SAMPLES_PER_FRAME])
+                if number + 1 == span.end:
+                    open_spans.remove(span)
+                    span.files.close()
+
+
+@dataclass(eq=False)
+class _Span:
+    start: int
+    end: int
+    samples: np.ndarray
+    out: Mp4
+    files: contextlib.ExitStack
+
+
+def _decoded(path: str | Path, start: int, end: int | None, fast: bool = False) -> Iterator[av.VideoFrame]:
+    if Path(path).stat().st_size == 0:
+        return
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        end = stream.frames if end is None else min(end, stream.frames)
+        if end <= start:
+            return
+        stream.thread_type = "AUTO"
+        if fast:
+            stream.codec_context.options = {"skip_loop_filter": "all"}
+        zero = stream.start_time or 0
+        # Key frames are found by decoding time, which runs ahead of showing time by up to 16 frames.
+        if start > 16:
+            container.seek(zero + int(Fraction(start - 16, FPS) / stream.time_base), stream=stream)
+        number, shown = start, None
+        for frame in _undamaged(container, stream):
+            index = round((frame.pts - zero) * stream.time_base * FPS)
+            while shown is not None and number < min(index, end):
+                yield shown
+                number += 1
+            if index >= end:
+                break
+            shown = frame
+        while shown is not None and number < end:
+            yield shown
+            number += 1
+
+
+def _undamaged(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
 
 
 def _even(value: float) -> int:
