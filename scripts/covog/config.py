@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
+
 from talking.cli import setting
 from talking.errors import InputError
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from talking.errors import InputError
-from talking.tables import written_aside
 
 from covog.model import CovOG
+from talking.errors import InputError
+from talking.tables import written_aside
 
 Tensors = dict[str, torch.Tensor]
 

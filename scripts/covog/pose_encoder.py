@@ -16,7 +16,7 @@ class PoseEncoder(ControlNetConditioningEmbedding):
 
         `masks` (b, p, h, w) is 1 inside each person's box, `present` (b, p) bool is false for padded persons.
         """
-        batch, _, frames, height, width = pose.shape
+        _, _, frames, height, width = pose.shape
         clip, person = present.nonzero(as_tuple=True)
         # All real persons of all clips are one batch: padded ones cost nothing and add nothing.
         masked = pose[clip] * masks[clip, person][:, None, None].to(pose.dtype)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+
 from covog import convert
 from covog.config import Model
 from covog.model import CovOG
-from safetensors import safe_open
 
 TOLERANCE = 1e-5
 

@@ -1,0 +1,156 @@
+"""The model: what its output depends on, padded persons, sizes, and its switches."""
+
+import pytest
+import torch
+
+from covog_toys import batch, model
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.no_grad():
+        yield
+
+
+# Far above double precision's rounding.
+EFFECT = 1e-6
+
+
+def differ(a: torch.Tensor, b: torch.Tensor) -> float:
+    return (a - b).abs().max().item()
+
+
+@pytest.mark.parametrize("changed", ["pose", "token", "reference_latents", "reference_pose", "sound", "scores"])
+def test_prediction_depends_on_every_condition(changed):
+    toy, (latents, times, given) = model(), batch()
+    other = {**given, changed: given[changed].flip(-1) + 0.5}
+    assert differ(toy(latents, times, **given), toy(latents, times, **other)) > EFFECT
+
+
+def test_prediction_depends_on_the_face_masks_and_the_person_masks():
+    toy, (latents, times, given) = model(), batch()
+    first = toy(latents, times, **given)
+    assert (
+        differ(first, toy(latents, times, **{**given, "face_masks": [m.flip(-1) for m in given["face_masks"]]}))
+        > EFFECT
+    )
+    assert differ(first, toy(latents, times, **{**given, "person_masks": given["person_masks"] * 0})) > EFFECT
+
+
+def test_unconditional_prediction_ignores_the_reference_and_keeps_pose_and_sound():
+    toy, (latents, times, given) = model(), batch()
+    first = toy(latents, times, unconditional=True, **given)
+    other = {**given, "token": given["token"] + 1, "reference_latents": given["reference_latents"] + 1}
+    assert differ(first, toy(latents, times, unconditional=True, **other)) == 0
+    for kept in ("pose", "sound"):
+        changed = {**given, kept: given[kept].flip(-1)}
+        assert differ(first, toy(latents, times, unconditional=True, **changed)) > EFFECT
+
+
+def test_one_guide_serves_both_halves_of_guidance():
+    toy, (latents, times, given) = model(), batch()
+    guide = toy.guide(**given)
+    torch.testing.assert_close(toy.denoise(latents, times, guide), toy(latents, times, **given))
+    without = toy(latents, times, unconditional=True, **given)
+    torch.testing.assert_close(toy.denoise(latents, times, guide.unconditional()), without)
+
+
+def test_padded_persons_contribute_exactly_nothing():
+    toy, (latents, times, given) = model(), batch(clips=2, people=3)
+    given["present"][0, 2] = False
+    padded = toy(latents, times, **given)
+    rubbish = {**given, "scores": given["scores"].clone(), "face_masks": [m.clone() for m in given["face_masks"]]}
+    rubbish["person_masks"] = given["person_masks"].clone()
+    for part in (rubbish["scores"], rubbish["person_masks"], *rubbish["face_masks"]):
+        part[0, 2] = 7.0
+    assert torch.equal(toy(latents, times, **rubbish), padded)
+    alone = {
+        name: [m[:1, :2] for m in value]
+        if name == "face_masks"
+        else value[:1, :2]
+        if name in ("person_masks", "present", "scores")
+        else value[:1]
+        for name, value in given.items()
+    }
+    assert differ(toy(latents[:1], times[:1], **alone), padded[:1]) < 1e-12
+    everybody = {**given, "present": torch.ones_like(given["present"])}
+    assert differ(toy(latents, times, **everybody)[:1], padded[:1]) > EFFECT
+
+
+@pytest.mark.parametrize("residual", ["keep", "released"])
+def test_an_audio_block_moves_with_the_sound_inside_the_face_masks_only(residual):
+    toy, (_, _, given) = model(audio_residual=residual), batch()
+    hidden = torch.randn(3, 32, 4, 6).double()
+    mask = given["face_masks"][1][0].sum(0)[:, None] > 0
+
+    def heard(**changes):
+        inputs = {**given, **changes}
+        (voices, *_), _ = toy.audio_driver.listen(*(inputs[n] for n in ("sound", "scores", "face_masks", "present")))
+        return toy.audio_driver.down[0](hidden, voices)
+
+    before, after = heard(), heard(sound=given["sound"].flip(-1))
+    moved = (before - after).abs()
+    assert (moved * mask).amax((1, 2, 3)).min() > EFFECT
+    assert (moved * ~mask).max() == 0
+    louder = given["scores"].clone()
+    louder[:, 1] += 1
+    first, second = given["face_masks"][1][0][:, :, None] > 0
+    moved = (before - heard(scores=louder)).abs()
+    assert (moved * second).max() > EFFECT
+    assert (moved * ~second).max() == 0
+    assert (moved * first).max() == 0
+
+
+def test_audio_driver_changes_nothing_at_initialisation_and_its_switch_removes_its_parameters():
+    latents, times, given = batch()
+    with_audio, without = model(alive=False), model(alive=False, audio=False)
+    without.load_state_dict({n: t for n, t in with_audio.state_dict().items() if not n.startswith("audio_driver.")})
+    assert torch.equal(with_audio(latents, times, **given), without(latents, times, **given))
+
+    def count(module):
+        return sum(p.numel() for p in module.parameters())
+
+    assert count(with_audio) - count(without) == count(with_audio.audio_driver) > 10_000
+
+
+def test_motion_modules_start_as_no_motion_and_couple_frames_once_alive():
+    latents, times, given = batch()
+    moving, still = model(alive=False), model(alive=False, motion=False)
+    still.load_state_dict({n: t for n, t in moving.state_dict().items() if "motion_modules" not in n})
+    assert differ(moving(latents, times, **given), still(latents, times, **given)) < 1e-12
+    other = latents.clone()
+    other[:, :, 2] += 1
+    alive = model()
+    assert differ(alive(latents, times, **given)[:, :, 0], alive(other, times, **given)[:, :, 0]) > EFFECT
+    frozen = model(motion=False)
+    assert differ(frozen(latents, times, **given)[:, :, 0], frozen(other, times, **given)[:, :, 0]) < 1e-12
+
+
+@pytest.mark.parametrize(("height", "width", "people", "frames"), [(40, 72, 1, 1), (72, 104, 4, 2), (128, 64, 3, 5)])
+def test_any_size_number_of_people_and_frames(height, width, people, frames):
+    toy, (latents, times, given) = model(), batch(people=people, frames=frames, height=height, width=width)
+    out = toy(latents, times, **given)
+    assert out.shape == latents.shape
+    assert out.isfinite().all()
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    toy, (latents, times, given) = model(), batch()
+
+    def gradients(checkpointing):
+        toy.zero_grad()
+        toy.gradient_checkpointing = checkpointing
+        with torch.enable_grad():
+            toy(latents, times, **given).square().mean().backward()
+        return {n: p.grad.clone() for n, p in toy.named_parameters() if p.grad is not None}
+
+    plain, recomputed = gradients(False), gradients(True)
+    assert plain.keys() == recomputed.keys()
+    assert all(differ(plain[n], recomputed[n]) <= 1e-10 * max(1.0, plain[n].abs().max()) for n in plain)
+    assert any(n.startswith("reference_unet") for n in plain)
+
+
+def test_without_person_masks_the_pose_is_encoded_once():
+    toy, (latents, times, given) = model(person_masks=False), batch()
+    first = toy(latents, times, **given)
+    assert torch.equal(first, toy(latents, times, **{**given, "person_masks": given["person_masks"] * 0}))
