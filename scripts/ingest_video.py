@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from talking import cli, ingest, sheet
+from talking import cli, fetch, ingest, sheet
 
 
 def main() -> None:
@@ -18,13 +18,15 @@ def main() -> None:
     cli.add_settings(parser, ingest.Settings)
     arguments = parser.parse_args()
     row = sheet.row_of(arguments.sheet, arguments.video)
+    source = sheet.file_of(arguments.sheet, arguments.video, row["path"])
     result = ingest.ingest(
-        sheet.file_of(arguments.sheet, arguments.video, row["path"]),
+        source,
         arguments.media,
         arguments.wav,
         arguments.probe,
         cli.settings_from(arguments, ingest.Settings),
         sha256=row["sha256"],
+        reason=fetch.reason_of(source) if sheet.is_url(row["path"]) else "",
         threads=arguments.threads,
     )
     print(f"{arguments.video}: {result.status} {result.reason}", file=sys.stderr)

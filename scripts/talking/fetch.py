@@ -45,6 +45,11 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 
     return reason
 
 
+def reason_of(file: Path) -> str:
+    """Return why a download failed, by the state written beside it; "" if it did not."""
+    return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["reason"]
+
+
 def _download(url: str, part: Path, pause_s: float) -> None:
     failure = ""
     for attempt in range(_TRIES):

@@ -93,15 +93,24 @@ class Probe:
 
 
 def ingest(
-    source: Path, mp4: Path, wav: Path, probe: Path, settings: Settings, sha256: str = "", threads: int = 2
+    source: Path,
+    mp4: Path,
+    wav: Path,
+    probe: Path,
+    settings: Settings,
+    sha256: str = "",
+    reason: str = "",
+    threads: int = 2,
 ) -> Probe:
     """Write a film's `media/` files; one that cannot be used gives an mp4 and a wav of no bytes and a probe that says why.
 
-    `sha256` is the checksum that the file must have, if any.
+    `sha256` is the checksum that the file must have, if any; `reason` why it could not even be downloaded, if so.
     """
     result = Probe(path=str(source))
     with written_aside(mp4) as mp4_aside, written_aside(wav) as wav_aside:
         try:
+            if reason:
+                raise InputError(reason)
             _check_file(source)
             with source.open("rb") as file:
                 result.sha256 = hashlib.file_digest(file, "sha256").hexdigest()

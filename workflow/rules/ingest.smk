@@ -1,3 +1,6 @@
+from talking import sheet
+
+
 def source_file(wildcards):
     """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
     row = VIDEOS.loc[wildcards.video]
@@ -24,12 +27,12 @@ rule fetch_video:
         "results/benchmarks/fetch_video/{video}.tsv"
     conda:
         "../envs/media.yaml"
-    params:
-        row=source_row,
     threads: 1
     resources:
         mem_mb=300,
         runtime=240,
+    params:
+        row=source_row,
     shell:
         "python {SCRIPTS}/fetch_video.py --sheet {SHEET:q} --video {wildcards.video} "
         "--file {output.file:q} --state {output.state:q} > {log:q} 2>&1"
@@ -49,13 +52,13 @@ rule ingest_video:
         "results/benchmarks/ingest/{video}.tsv"
     conda:
         "../envs/media.yaml"
-    params:
-        row=source_row,
-        settings=flags("ingest"),
     threads: 2
     resources:
         mem_mb=2000,
         runtime=240,
+    params:
+        row=source_row,
+        settings=flags("ingest"),
     shell:
         "python {SCRIPTS}/ingest_video.py --sheet {SHEET:q} --video {wildcards.video} --media {output.media:q} "
         "--wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
