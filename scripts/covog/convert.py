@@ -5,6 +5,7 @@ CovOG's `denoising_unet-N.pth`, `reference_unet-N.pth`, `pose_guider-N.pth`, `po
 `mm_sd_v15_v2.ckpt`; Stable Diffusion 1.5's UNet; ControlNet-openpose's conditioning embedding.
 """
 
+import json
 import pickle
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from covog.config import Model, from_dict, to_dict
 from covog.model import CovOG
 from talking.errors import InputError
 from talking.tables import written_aside
@@ -127,8 +129,7 @@ def load(model: CovOG, tensors: Tensors, kind: str, where: str) -> None:
     wanted = {name for name in own if KINDS[kind](name) and not name.endswith("pos_embed.pe")}
     _refuse(where, "holds keys that this model has no place for", sorted(set(ours) - wanted))
     _refuse(where, "leaves parameters unset", sorted(wanted - set(ours)))
-    shapes = [f"{n} {tuple(ours[n].shape)} for {tuple(own[n].shape)}" for n in ours if ours[n].shape != own[n].shape]
-    _refuse(where, "holds tensors of another shape", sorted(shapes))
+    _refuse_shapes(where, own, ours)
     model.load_state_dict({**own, **ours})
 
 
@@ -150,6 +151,63 @@ def kind_of(path: str | Path, tensors: Tensors) -> str:
     if name.startswith("diffusion_pytorch_model") and "conv_out.weight" in tensors:
         return "stable_diffusion"
     raise InputError(f"{path}: cannot tell what this checkpoint is; say so with --kind ({', '.join(KINDS)}).")
+
+
+def write_model(model: CovOG, path: str | Path) -> None:
+    """Write a model's parameters with its widths and switches, for `read_model`."""
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("pos_embed.pe")}
+    write_tensors(path, own, {"model": json.dumps(to_dict(model.config))})
+
+
+def read_model(path: str | Path) -> CovOG:
+    """Make the model that `write_model` wrote.
+
+    Raises InputError that names the file if it is not such a file.
+    """
+    tensors = read_tensors(path)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            widths = json.loads(file.metadata()["model"])
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no widths of a model; give a weights file that training has written."
+        ) from error
+    model = CovOG(from_dict(Model, widths, str(path)))
+    adopt(model, tensors, str(path))
+    return model
+
+
+def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = False) -> None:
+    """Set a model's parameters from tensors under its own names.
+
+    With `missing_parts`, motion modules and audio driver may be absent on either side, as between the stages.
+    Raises InputError that names the file and up to three keys that do not fit.
+    """
+    own = model.state_dict()
+    wanted = {name for name in own if not name.endswith("pos_embed.pe")}
+    optional = {n for n in wanted | set(tensors) if missing_parts and ("motion_modules" in n or "audio_driver" in n)}
+    _refuse(where, "holds keys that this model has no place for", sorted(set(tensors) - wanted - optional))
+    _refuse(where, "leaves parameters unset", sorted(wanted - set(tensors) - optional))
+    _refuse_shapes(where, own, tensors)
+    model.load_state_dict({**own, **{name: tensor for name, tensor in tensors.items() if name in own}})
+
+
+def converted(model: CovOG, files: list[Path], kinds: list[str] | None = None) -> CovOG:
+    """Set the model's parameters from published files, one after the other; kinds are told where not given.
+
+    Raises InputError as `load` and `kind_of` do.
+    """
+    for number, file in enumerate(files):
+        tensors = read_tensors(file)
+        kind = kinds[number] if kinds else kind_of(file, tensors)
+        load(model, tensors, kind, str(file))
+    return model
+
+
+def publish(model: CovOG, folder: Path) -> None:
+    """Write the four parts of a model as `{part}.safetensors` under their published key names."""
+    for part in ("denoising_unet", "reference_unet", "pose_guider", "pose_adaptor"):
+        write_tensors(folder / f"{part}.safetensors", to_published(model, part))
 
 
 def _our_names(name: str, kind: str) -> list[tuple[str, str]]:
@@ -200,6 +258,12 @@ def _sinusoid(like: torch.Tensor) -> torch.Tensor:
     from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 
     return SinusoidalPositionalEmbedding(like.shape[2], max_seq_length=like.shape[1]).pe
+
+
+def _refuse_shapes(where: str, own: Tensors, given: Tensors) -> None:
+    differ = [n for n in given if n in own and own[n].shape != given[n].shape]
+    shapes = [f"{n} {tuple(given[n].shape)} for {tuple(own[n].shape)}" for n in sorted(differ)]
+    _refuse(where, "holds tensors of another shape", shapes)
 
 
 def _refuse(where: str, what: str, names: list[str]) -> None:

@@ -135,3 +135,16 @@ def test_safetensors_file_reads_back(tmp_path):
     convert.write_tensors(tmp_path / "pose_adaptor.safetensors", tensors)
     again = convert.read_tensors(tmp_path / "pose_adaptor.safetensors")
     assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+
+
+def test_a_model_reads_back_with_its_widths_and_hands_its_stills_to_the_next_stage(tmp_path):
+    stills = model(seed=1, motion=False, audio=False)
+    convert.write_model(stills, tmp_path / "stage1.safetensors")
+    again = convert.read_model(tmp_path / "stage1.safetensors")
+    assert again.config == stills.config
+    moving = model(seed=2).float()
+    convert.adopt(moving, again.state_dict(), "stage1", missing_parts=True)
+    mine, theirs = moving.state_dict(), stills.state_dict()
+    assert all(torch.equal(mine[name], theirs[name].float()) for name in theirs)
+    with pytest.raises(InputError, match=r"stage1 leaves parameters unset: audio_driver"):
+        convert.adopt(moving, again.state_dict(), "stage1")

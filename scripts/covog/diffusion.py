@@ -1,0 +1,69 @@
+"""Noise: its schedule, how it is added in training, what the model is asked to predict and how the loss is weighted."""
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from diffusers.training_utils import compute_snr
+
+from covog.config import Noise
+from talking.errors import InputError
+
+
+def scheduler(settings: Noise) -> DDIMScheduler:
+    """Return the schedule, the same for training and generation; generation takes its steps from the end ("trailing").
+
+    Raises InputError if the last step is to be pure noise and the model is to predict that noise.
+    """
+    if settings.zero_terminal_snr and settings.prediction == "epsilon":
+        raise InputError("noise.zero_terminal_snr needs noise.prediction: v_prediction; set one of the two otherwise.")
+    return DDIMScheduler(
+        num_train_timesteps=settings.steps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        beta_schedule=settings.beta_schedule,
+        rescale_betas_zero_snr=settings.zero_terminal_snr,
+        prediction_type=settings.prediction,
+        timestep_spacing="trailing",
+        steps_offset=1,
+        clip_sample=False,
+    )
+
+
+def generator(*numbers: int) -> torch.Generator:
+    """Return a random generator that depends on nothing but the numbers, so that a resumed run draws what it would have."""
+    state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+
+
+def noise_like(latents: torch.Tensor, offset: float, random: torch.Generator) -> torch.Tensor:
+    """Return noise of the shape of latents (b, c, f, h, w), plus `offset` times one value for each clip and channel."""
+    noise = torch.randn(latents.shape, generator=random)
+    shared = torch.randn(*latents.shape[:2], 1, 1, 1, generator=random)
+    return (noise + offset * shared).to(latents)
+
+
+def timesteps(count: int, settings: Noise, random: torch.Generator, device: torch.device) -> torch.Tensor:
+    """Return `count` timesteps of training, each equally likely."""
+    return torch.randint(0, settings.steps, (count,), generator=random).to(device)
+
+
+def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Return what the model is to predict: the noise, or the velocity (Salimans & Ho, 2022)."""
+    if schedule.config.prediction_type == "epsilon":
+        return noise
+    return schedule.get_velocity(latents, noise, steps)
+
+
+def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Return the min-SNR weight of each clip (Hang et al., 2023), 1 if gamma is 0."""
+    snr = compute_snr(schedule, steps)
+    if gamma == 0:
+        return torch.ones_like(snr)
+    # The weights are meant for a loss on clean latents: noise prediction divides by the SNR, velocity by one more.
+    return snr.clamp(max=gamma) / (snr if schedule.config.prediction_type == "epsilon" else snr + 1)
+
+
+def loss(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the weighted mean squared error over clips (b, ...)."""
+    errors = (prediction.float() - wanted.float()).square().flatten(1).mean(dim=1)
+    return (weights * errors).mean()
