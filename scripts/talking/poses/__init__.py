@@ -21,8 +21,6 @@ from talking.errors import InputError
 _FACE_GROWN = 1.6
 # Two people whose shoulders lie within this share of a shoulder's width of each other have been given one body.
 _SAME_BODY = 0.3
-# Two hands whose points lie on average within this share of a hand's size of each other are one hand found twice.
-_SAME_HAND = 0.5
 # Steps to which coordinates and scores are rounded: far below any model's error, and the file is half as large.
 _PIXEL_STEPS, _SCORE_STEPS = 16, 256
 
@@ -121,7 +119,7 @@ def checked(
 
     `points` (f, p, 133, 2), `scores` (f, p, 133) and `faces` (f, p, 4; NaN if unseen) are in px of a picture of `size` (height,
     width). A pose is valid if nose and eyes lie in the face box and nobody with a better-lying head has the same shoulders;
-    likewise for hands.
+    a hand counts if no other arm's wrist is nearer.
     """
     height, width = size
     inside = (points >= 0).all(-1) & (points[..., 0] <= width - 1) & (points[..., 1] <= height - 1)
@@ -132,7 +130,7 @@ def checked(
         same = _same_body(points[:, i], points[:, j], scores[:, i], scores[:, j]) & valid[:, i] & valid[:, j]
         valid[:, i] &= ~(same & (misfit[:, i] > misfit[:, j]))
         valid[:, j] &= ~(same & (misfit[:, i] <= misfit[:, j]))
-    scores = _without_shared_hands(points, np.where(valid[..., None], scores, 0))
+    scores = _with_own_hands(points, np.where(valid[..., None], scores, 0))
     scores = np.round(scores * _SCORE_STEPS) / _SCORE_STEPS
     points = np.where(scores[..., None] > 0, np.round(points * _PIXEL_STEPS) / _PIXEL_STEPS, 0)
     body = _body_boxes(points, scores >= min_score, faces, size)
@@ -193,25 +191,19 @@ def _same_body(a: np.ndarray, b: np.ndarray, a_scores: np.ndarray, b_scores: np.
     return seen & (apart < _SAME_BODY * width)
 
 
-def _without_shared_hands(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the scores with 0 for a hand found twice, but for the one that lies better at its arm's wrist."""
+def _with_own_hands(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return the scores with 0 for each hand (its 21 points) that lies nearer another arm's wrist than its own arm's."""
+    hands = [keypoints.LEFT_HAND, keypoints.RIGHT_HAND]
+    wrists = [keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]]
+    frames, people = scores.shape[:2]
+    ends = np.where(scores[..., wrists, None] > 0, points[..., wrists, :], np.inf).reshape(frames, -1, 2)
+    roots = points[..., [hand.start for hand in hands], :].reshape(frames, -1, 2)
+    # Of people × 2 hands: the number of the wrist nearest to each, which ought to be its own.
+    nearest = np.linalg.norm(roots[:, :, None] - ends[:, None], axis=-1).argmin(-1)
+    own = (nearest == np.arange(2 * people)).reshape(frames, people, 2)
     scores = scores.copy()
-    hands = [
-        (person, group, keypoints.INDEX[wrist])
-        for person in range(points.shape[1])
-        for group, wrist in ((keypoints.LEFT_HAND, "left_wrist"), (keypoints.RIGHT_HAND, "right_wrist"))
-    ]
-    for (i, hand_i, wrist_i), (j, hand_j, wrist_j) in itertools.combinations(hands, 2):
-        a, b = points[:, i, hand_i], points[:, j, hand_j]
-        size = np.maximum(np.ptp(a, axis=1).max(-1), np.ptp(b, axis=1).max(-1))
-        seen = (scores[:, i, hand_i] > 0).any(-1) & (scores[:, j, hand_j] > 0).any(-1)
-        same = seen & (np.linalg.norm(a - b, axis=-1).mean(-1) < _SAME_HAND * size)
-        off_i, off_j = (
-            np.linalg.norm(hand[:, 0] - points[:, person, wrist], axis=-1)
-            for hand, person, wrist in ((a, i, wrist_i), (b, j, wrist_j))
-        )
-        scores[same & (off_i > off_j), i, hand_i] = 0
-        scores[same & (off_i <= off_j), j, hand_j] = 0
+    for side, hand in enumerate(hands):
+        scores[..., hand] *= own[..., side, None]
     return scores
 
 

@@ -55,7 +55,8 @@ def draw_poses(
 def face_box(points: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
     """Return the boxes (..., 4) px of faces with keypoints (..., 133, 2), by CovOG's rule (arXiv 2508.03050).
 
-    The box of four face points, grown, is cut to the grown box of the upper body; if nothing is left the upper body's serves.
+    The box of four face points, grown, is cut to the grown box of the upper body; if nothing is left the upper body's serves. As the
+    upper body includes those points, this bites where they lie on a line, as they do where a model found no face.
     Points that are NaN or, given `scores` (..., 133), have score 0 are unknown: without a shoulder nothing is cut, without one of
     the four face points the box is NaN.
     """

@@ -1,0 +1,173 @@
+"""Sapiens (Khirodkar et al., ECCV 2024) for the 133 keypoints: its published TorchScript files, batched over people and frames.
+
+Each person is cut out by a region made from the face; the network gives a heat map a keypoint. Cells are turned into pixels by the
+unbiased UDP rule (Huang et al., CVPR 2020); below a cell the peak is that of a Gaussian fitted around it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from talking import keypoints
+from talking.errors import InputError
+from talking.poses import Faces
+
+# The network's input and its normalisation, in RGB.
+HEIGHT, WIDTH = 1024, 768
+STRIDE = 4
+_MEAN, _SPREAD = (123.5, 116.5, 103.5), (58.5, 57.0, 57.5)
+# The region cut out, in face sizes: where it begins above the face's middle, and its height, which is that of a standing person
+# unless the picture ends before, but never so small that outstretched arms would not fit its width.
+_ABOVE, _STANDING, _SMALLEST = 1.5, 11.0, 6.5
+# Cells on each side of the highest one to which a Gaussian is fitted (those of training have a sigma of 6 cells).
+_FITTED = 3
+
+# For each keypoint the one of the other side, for mirrored pictures.
+_MIRRORED_FACE = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37,
+                  36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]  # fmt: skip
+
+
+def _mirrored() -> list[int]:
+    def other(name: str) -> str:
+        side, _, rest = name.partition("_")
+        return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name)
+
+    return [
+        keypoints.FACE.start + _MIRRORED_FACE[i - keypoints.FACE.start]
+        if keypoints.FACE.start <= i < keypoints.FACE.stop
+        else keypoints.INDEX[other(name)]
+        for i, name in enumerate(keypoints.NAMES)
+    ]
+
+
+MIRRORED = _mirrored()
+
+
+def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callable[[int], "_Clip"]:
+    """Load a TorchScript file and return a function that starts a session for a clip of so many people.
+
+    Runs on the GPU if there is one, in bfloat16 where it has it. Raises InputError if the file is missing or no TorchScript.
+    """
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if not Path(weights).is_file():
+        raise InputError(
+            f"{weights} does not exist; fetch the Sapiens weights or name their file in poses.sapiens_weights."
+        )
+    try:
+        network = torch.jit.load(str(weights), map_location=device).eval()
+    except RuntimeError as error:
+        raise InputError(f"{weights} is not a TorchScript file; name Sapiens' *_torchscript.pt2 file.") from error
+    model = _Model(network, device, torch.bfloat16 if half else torch.float32, flip)
+    return lambda people: _Clip(model, batch, people)
+
+
+class _Model:
+    """The network with what surrounds it: from crops (n, 1024, 768, 3) uint8 to points in the crop and scores."""
+
+    def __init__(
+        self, network: torch.jit.ScriptModule, device: torch.device, precision: torch.dtype, flip: bool
+    ) -> None:
+        self._network, self._device, self._precision, self._flip = network.to(precision), device, precision, flip
+        self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
+        self._spread = torch.tensor(_SPREAD, device=device).view(1, 3, 1, 1)
+
+    @torch.inference_mode()
+    def points(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return keypoints (n, 133, 2) in px of the crops and scores (n, 133)."""
+        pictures = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float()
+        pictures = ((pictures - self._mean) / self._spread).to(self._precision)
+        heat = self._network(pictures).float()
+        if self._flip:
+            mirrored = self._network(pictures.flip(-1)).float()
+            heat = (heat + mirrored.flip(-1)[:, MIRRORED]) / 2
+        return decode(heat)
+
+
+class _Clip:
+    """A session for one clip: crops wait until they fill a batch."""
+
+    def __init__(self, model: _Model, batch: int, people: int) -> None:
+        self._model, self._batch, self._people = model, batch, people
+        self._points: list[np.ndarray] = []
+        self._scores: list[np.ndarray] = []
+        self._waiting: list[tuple[int, int, np.ndarray, np.ndarray]] = []
+
+    def add(self, picture: np.ndarray, faces: Faces) -> None:
+        """Take the next frame."""
+        self._points.append(np.zeros((self._people, keypoints.COUNT, 2)))
+        self._scores.append(np.zeros((self._people, keypoints.COUNT)))
+        for person, box in enumerate(faces.boxes):
+            if not np.isnan(box).any():
+                crop, to_crop = cut_out(picture, box)
+                self._waiting.append((len(self._points) - 1, person, crop, to_crop))
+        while len(self._waiting) >= self._batch:
+            self._run()
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all keypoints and scores."""
+        while self._waiting:
+            self._run()
+        return np.stack(self._points), np.stack(self._scores)
+
+    def _run(self) -> None:
+        now, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+        points, scores = self._model.points(np.stack([crop for _, _, crop, _ in now]))
+        for (frame, person, _, to_crop), found, score in zip(now, points, scores, strict=True):
+            self._points[frame][person] = (found - to_crop[:, 2]) / to_crop[0, 0]
+            self._scores[frame][person] = score
+
+
+def cut_out(picture: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the region (1024, 768, 3) around the body below a face box (4,) and the map (2, 3) from picture to region px.
+
+    What lies beyond the picture is black.
+    """
+    x, y, size = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2, max(face[2] - face[0], face[3] - face[1])
+    top = y - _ABOVE * size
+    height = np.clip(picture.shape[0] - top, _SMALLEST * size, _STANDING * size)
+    scale = (HEIGHT - 1) / height
+    to_crop = np.array([[scale, 0, (WIDTH - 1) / 2 - x * scale], [0, scale, -top * scale]])
+    # A picture that shrinks is averaged over each pixel's area first, as a sparse sampling would alias.
+    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.warpAffine(picture, to_crop, (WIDTH, HEIGHT), flags=flags), to_crop
+
+
+def decode(heat: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return points (n, k, 2) in input px and scores (n, k) of heat maps (n, k, h, w): the peaks, to a part of a cell, and heights.
+
+    A paraboloid is fitted to the logarithm around the highest cell, each cell weighted by its square as noise matters less there
+    (Guo, A simple algorithm for fitting a Gaussian function, 2011); it is exact for a Gaussian, at the map's edges too. The first
+    and last cells of a map lie on the first and last pixels of the input (UDP).
+    """
+    n, k, height, width = heat.shape
+    maps = heat.reshape(n * k, height * width).double()
+    scores, highest = maps.max(-1)
+    cell = torch.stack([highest % width, highest // width], dim=-1)
+    last = torch.tensor([width - 1, height - 1], device=heat.device)
+    centre = torch.minimum(cell.clamp(min=_FITTED), last - _FITTED)
+    reach = torch.arange(-_FITTED, _FITTED + 1, device=heat.device)
+    dy, dx = (offset.reshape(-1) for offset in torch.meshgrid(reach, reach, indexing="ij"))
+    around = maps.gather(1, (centre[:, 1:] + dy) * width + centre[:, :1] + dx)
+    peak = centre + _paraboloid_peak(around, dx.double(), dy.double())
+    peak = torch.where(((peak - cell).abs() < 1).all(-1, keepdim=True), peak, cell.double())
+    to_input = torch.tensor([width * STRIDE - 1, height * STRIDE - 1], device=heat.device) / last
+    points = (peak * to_input).reshape(n, k, 2)
+    return points.cpu().numpy(), scores.clamp(0, 1).reshape(n, k).cpu().numpy()
+
+
+def _paraboloid_peak(values: torch.Tensor, dx: torch.Tensor, dy: torch.Tensor) -> torch.Tensor:
+    """Return the peaks (m, 2) as x, y of paraboloids fitted to the logarithms of values (m, c) at offsets (c,); NaN if there is none."""
+    values = values.clamp(min=1e-9)
+    terms = torch.stack([torch.ones_like(dx), dx, dy, dx * dx, dx * dy, dy * dy], dim=-1)
+    weighted = terms * (values / values.amax(-1, keepdim=True)).square()[..., None]
+    # A touch of ridge: maps that are flat all over would leave nothing to solve.
+    normal = weighted.transpose(1, 2) @ terms + 1e-12 * torch.eye(6, device=values.device, dtype=values.dtype)
+    _, x, y, xx, xy, yy = torch.linalg.solve(normal, (weighted * values.log()[..., None]).sum(1)).unbind(-1)
+    bend = 4 * xx * yy - xy * xy
+    peak = torch.stack([xy * y - 2 * yy * x, xy * x - 2 * xx * y], dim=-1) / bend[:, None]
+    return torch.where(((bend > 0) & (xx < 0))[:, None], peak, torch.nan)
