@@ -19,9 +19,12 @@ class Turn(NamedTuple):
     speaker: str
 
 
-def read(path: str | Path) -> list[Turn]:
-    """Read the SPEAKER lines of an RTTM file, in order of time; raises InputError that names a line it cannot read."""
-    found = []
+def read(path: str | Path, video: str = "") -> list[Turn]:
+    """Read the SPEAKER lines of an RTTM file, in order of time; of `video` alone if the file names it, else all.
+
+    Raises InputError that names a line it cannot read.
+    """
+    found, names = [], []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split()
         if not fields or fields[0] != "SPEAKER":
@@ -29,11 +32,12 @@ def read(path: str | Path) -> list[Turn]:
         try:
             start, length = float(fields[3]), float(fields[4])
             found.append(Turn(start, start + length, fields[7]))
+            names.append(fields[1])
         except (IndexError, ValueError) as error:
             raise InputError(
                 f"{path}, line {number}: not an RTTM line of ten fields; mend it or make it anew."
             ) from error
-    return sorted(found)
+    return sorted(turn for turn, name in zip(found, names, strict=True) if video not in names or name == video)
 
 
 def write(path: str | Path, video: str, turns: Iterable[Turn]) -> None:

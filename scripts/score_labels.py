@@ -1,0 +1,30 @@
+"""Score the labels of a video against its truth and print every figure as JSON.
+
+A figure that cannot be had, because a table was not made or there is nothing to score, is null.
+"""
+
+import json
+from pathlib import Path
+
+from talking import cli, scoring
+
+
+def main() -> None:
+    """Read the arguments, the truth and the labels, print the figures."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="folder `results` of a run")
+    parser.add_argument("--video", required=True, help="id of the video in the sheet")
+    parser.add_argument("--rttm", type=Path, required=True, help="true speaker turns")
+    parser.add_argument(
+        "--boxes", type=Path, required=True, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps"
+    )
+    parser.add_argument("--words", type=Path, help="JSON of true words: start_s, end_s, speaker, word")
+    parser.add_argument("--shots", type=Path, help="CSV of true shots: start_frame,end_frame at 25 fps")
+    arguments = parser.parse_args()
+    truth = scoring.read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
+    labels = scoring.read_labels(arguments.results, arguments.video)
+    print(json.dumps(scoring.score(truth, labels), indent=1))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,470 @@
+"""How true the labels of a video are, measured against a truth of face boxes and speaker turns.
+
+Faces are matched with the truth frame by frame at IoU ≥ 0.5 (CLEAR MOT; Bernardin and Stiefelhagen, 2008), diarization
+is scored by pyannote.metrics. A figure that cannot be had (no such table, nothing to score) is None.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import motmetrics
+import numpy as np
+import pandas as pd
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from talking import boxes, intervals, media, tables, turns
+from talking.errors import InputError
+from talking.intervals import Interval
+from talking.turns import Turn
+
+_BOX = ["x1", "y1", "x2", "y2"]
+MATCH_IOU = 0.5
+CUT_TOLERANCE_FRAMES = 1
+# How far an edge of a turn may be off on either side without counting, as is usual since NIST's RT evaluations.
+COLLAR_S = 0.25
+
+
+@dataclass
+class Truth:
+    """What is true of a video: boxes (frame, person, x1, y1, x2, y2 at 25 fps), turns, and words and shots if known.
+
+    A person of the turns without a box is a voice from off screen; a person with a box and no turn never speaks.
+    """
+
+    boxes: pd.DataFrame
+    turns: list[Turn]
+    words: pd.DataFrame | None = None
+    shots: list[Interval] | None = None
+
+
+@dataclass
+class Labels:
+    """What the workflow says of a video: its tables, None where one was not made."""
+
+    tracks: pd.DataFrame
+    shots: pd.DataFrame | None = None
+    speaking: pd.DataFrame | None = None
+    clips: pd.DataFrame | None = None
+    identities: pd.DataFrame | None = None
+    turns: list[Turn] | None = None
+    words: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class ClipRule:
+    """What makes a right clip: how long, how many people on screen, how many of them talk for how long."""
+
+    min_s: float = 5.0
+    min_people: int = 2
+    max_people: int = 4
+    min_talkers: int = 1
+    min_talker_s: float = 1.0
+
+
+def read_truth(
+    turns_file: Path, boxes_file: Path, words_file: Path | None = None, shots_file: Path | None = None, video: str = ""
+) -> Truth:
+    """Read a truth from an RTTM file, CSV files and a JSON file; raises InputError that names what is wrong.
+
+    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame. Words: a list of objects, or an object
+    whose key "words" (else "sentences") holds it, with start_s and end_s (or start and end), speaker, and word or text.
+    """
+    found = _csv(boxes_file, ["frame", "person", *_BOX])
+    found = found.astype({"frame": int, "person": str} | dict.fromkeys(_BOX, float))
+    shots = None
+    if shots_file is not None:
+        rows = _csv(shots_file, ["start_frame", "end_frame"]).astype({"start_frame": int, "end_frame": int})
+        shots = [(int(a), int(b)) for a, b in zip(rows["start_frame"], rows["end_frame"], strict=True)]
+    words = None
+    if words_file is not None:
+        content = json.loads(Path(words_file).read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            content = content.get("words") or content.get("sentences") or []
+        words = pd.DataFrame(content).rename(columns={"start": "start_s", "end": "end_s", "text": "word"})
+        words = words.reindex(columns=["word", "start_s", "end_s", "speaker"]).dropna(subset=["start_s", "end_s"])
+    return Truth(found, turns.read(turns_file, video), words, shots)
+
+
+def read_labels(results: Path, video: str) -> Labels:
+    """Read what the folder `results` holds of a video; raises InputError if it holds no tracks of it."""
+
+    def table(name: str, path: str) -> pd.DataFrame | None:
+        file = results / path
+        return tables.read(name, file) if file.exists() else None
+
+    found = table("tracks", f"tracks/{video}.parquet")
+    if found is None:
+        raise InputError(
+            f"{results} has no tracks/{video}.parquet; give the folder `results` of a run and an id of its videos."
+        )
+    identities = table("identities", "identities.parquet")
+    if identities is not None:
+        identities = identities[identities["video"] == video]
+    rttm = results / f"speech/{video}.rttm"
+    return Labels(
+        tracks=found,
+        shots=table("shots", f"shots/{video}.parquet"),
+        speaking=table("speaking", f"speaking/{video}.parquet"),
+        clips=table("clips", f"clips/{video}.parquet"),
+        identities=identities,
+        turns=turns.read(rttm, video) if rttm.exists() else None,
+        words=table("words", f"speech/{video}.words.parquet"),
+    )
+
+
+def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
+    """Return every figure as a nested dict of plain numbers, ready for JSON."""
+    frames = _length(truth, labels)
+    matched = match_faces(truth.boxes, labels.tracks)
+    spoken = turns.spoken_frames(truth.turns, frames)
+    persons = matched["person"].to_numpy()
+    matched["truth"] = [
+        bool(spoken[p][f]) if p in spoken else False for p, f in zip(persons, matched["frame"], strict=True)
+    ]
+    if labels.speaking is not None:
+        columns = ["track", "frame", "score", "score_smooth", "speaking"]
+        matched = matched.merge(labels.speaking[columns], on=["track", "frame"], how="left")
+    out = {
+        "frames": frames,
+        "faces": _faces(truth, labels, matched),
+        "identities": _identities(labels, matched),
+        "speaking": _speaking(matched, len(truth.boxes)) if labels.speaking is not None else None,
+        "shots": _per_shot(truth, labels, matched),
+        "cuts": _cuts(truth.shots, labels.shots) if truth.shots is not None and labels.shots is not None else None,
+        "clips": _clips(truth, labels, frames, spoken, rule or ClipRule()),
+        "diarization": _diarization(truth.turns, labels.turns, frames) if labels.turns is not None else None,
+        "words": _words(truth, labels.words, matched) if labels.words is not None else None,
+    }
+    return _plain(out)
+
+
+def match_faces(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Return one row (frame, person, track) for each true box matched with a track's box, in order of time.
+
+    One to one in each frame, at IoU ≥ 0.5; a pair of the frame before is kept while it still fits.
+    """
+    people, ids = np.unique(truth["person"].to_numpy(dtype=str), return_inverse=True)
+    of_truth = _by_frame(truth["frame"].to_numpy(), ids, truth[_BOX].to_numpy(dtype=float))
+    of_found = _by_frame(found["frame"].to_numpy(), found["track"].to_numpy(), found[_BOX].to_numpy(dtype=float))
+    none = (np.zeros(0, dtype=int), np.zeros((0, 4)))
+    record = motmetrics.MOTAccumulator()
+    for frame in sorted(of_truth.keys() | of_found.keys()):
+        (true_ids, true_boxes), (found_ids, found_boxes) = of_truth.get(frame, none), of_found.get(frame, none)
+        distance = 1 - boxes.iou_matrix(true_boxes, found_boxes)
+        distance[distance > 1 - MATCH_IOU] = np.nan
+        record.update(true_ids, found_ids, distance, frameid=frame)
+    events = record.mot_events.reset_index()
+    events = events[events["Type"].isin(["MATCH", "SWITCH"])]
+    return pd.DataFrame(
+        {
+            "frame": events["FrameId"].astype(int),
+            "person": people[events["OId"].astype(int)] if len(events) else np.zeros(0, dtype=str),
+            "track": events["HId"].astype(int),
+        }
+    ).reset_index(drop=True)
+
+
+def _by_frame(frame: np.ndarray, ids: np.ndarray, box: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    order = np.argsort(frame, kind="stable")
+    names, starts = np.unique(frame[order], return_index=True)
+    return {int(f): (ids[at], box[at]) for f, at in zip(names, np.split(order, starts[1:]), strict=True)}
+
+
+def _faces(truth: Truth, labels: Labels, matched: pd.DataFrame) -> dict[str, Any]:
+    """Return recall, precision and the two kinds of mistaken identity in tracks."""
+    ordered = matched.sort_values(["track", "frame"])
+    changes = (ordered["track"].eq(ordered["track"].shift())) & ordered["person"].ne(ordered["person"].shift())
+    shots = _shot_starts(truth, labels)
+    ordered = matched.assign(shot=np.searchsorted(shots, matched["frame"], side="right"))
+    ordered = ordered.sort_values(["shot", "person", "frame"])
+    again = ordered["shot"].eq(ordered["shot"].shift()) & ordered["person"].eq(ordered["person"].shift())
+    return {
+        "true_boxes": len(truth.boxes),
+        "found_boxes": len(labels.tracks),
+        "recall": _ratio(len(matched), len(truth.boxes)),
+        "precision": _ratio(len(matched), len(labels.tracks)),
+        "id_swaps": int(changes.sum()),
+        "track_switches_in_shots": int((again & ordered["track"].ne(ordered["track"].shift())).sum()),
+        "tracks": int(labels.tracks["track"].nunique()),
+    }
+
+
+def _identities(labels: Labels, matched: pd.DataFrame) -> dict[str, Any] | None:
+    """Return how pure the people found are, and how completely each true person is one of them."""
+    if labels.identities is None or matched.empty:
+        return None
+    found = matched["track"].map(labels.identities.set_index("track")["person"])
+    found = found.fillna("track " + matched["track"].astype(str))
+    counts = pd.crosstab(found, matched["person"]).to_numpy()
+    return {
+        "purity": _ratio(counts.max(axis=1).sum(), counts.sum()),
+        "completeness": _ratio(counts.max(axis=0).sum(), counts.sum()),
+        "people_true": counts.shape[1],
+        "people_found": counts.shape[0],
+    }
+
+
+def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
+    """Return the figures of the speaking labels over person-frames whose face was found and scored."""
+    scored = matched.dropna(subset=["score_smooth"])
+    truth = scored["truth"].to_numpy(dtype=bool)
+    decided = scored["speaking"].to_numpy(dtype=bool)
+    both = 0 < truth.sum() < truth.size
+    out = {
+        "person_frames": len(scored),
+        "not_scored": true_boxes - len(scored),
+        "speaking_share": _ratio(truth.sum(), truth.size),
+        "accuracy": _ratio((decided == truth).sum(), truth.size),
+        "false_positives": int((decided & ~truth).sum()),
+        "false_negatives": int((~decided & truth).sum()),
+        "f1": float(f1_score(truth, decided)) if truth.any() else None,
+    }
+    for column in ("score_smooth", "score"):
+        value = scored[column].to_numpy(dtype=float)
+        out[column] = {
+            "accuracy_at_0": _ratio(((value > 0) == truth).sum(), truth.size),
+            "average_precision": float(average_precision_score(truth, value)) if truth.any() else None,
+            "roc_auc": float(roc_auc_score(truth, value)) if both else None,
+            "f1_at_0": float(f1_score(truth, value > 0)) if truth.any() else None,
+        }
+    return out
+
+
+def _per_shot(truth: Truth, labels: Labels, matched: pd.DataFrame) -> list[dict[str, Any]] | None:
+    if truth.shots is None:
+        return None
+    out = []
+    for start, end in truth.shots:
+        boxes_in, tracks_in, inside = (
+            rows[rows["frame"].between(start, end - 1)] for rows in (truth.boxes, labels.tracks, matched)
+        )
+        row = {
+            "start_frame": start,
+            "end_frame": end,
+            "people": int(boxes_in["person"].nunique()),
+            "recall": _ratio(len(inside), len(boxes_in)),
+            "precision": _ratio(len(inside), len(tracks_in)),
+        }
+        if labels.speaking is not None:
+            speaking = _speaking(inside, len(boxes_in))
+            row |= {k: speaking[k] for k in ("person_frames", "speaking_share", "accuracy", "f1")}
+            row["average_precision"] = speaking["score_smooth"]["average_precision"]
+        out.append(row)
+    return out
+
+
+def _cuts(truth: list[Interval], found: pd.DataFrame) -> dict[str, Any]:
+    """Return how many cuts were found within a frame, one to one."""
+    true_cuts = np.array(sorted(start for start, _ in truth)[1:], dtype=float)
+    cuts = np.sort(found["start_frame"].to_numpy(dtype=float))[1:]
+    off = np.abs(true_cuts[:, None] - cuts[None])
+    pairs = linear_sum_assignment(np.where(off <= CUT_TOLERANCE_FRAMES, off, 1e6))
+    hits = int((off[pairs] <= CUT_TOLERANCE_FRAMES).sum())
+    return {
+        "true": true_cuts.size,
+        "found": cuts.size,
+        "within_a_frame": hits,
+        "recall": _ratio(hits, true_cuts.size),
+        "precision": _ratio(hits, cuts.size),
+    }
+
+
+def right_clips(
+    truth: Truth, shots: list[Interval], frames: int, spoken: dict[str, np.ndarray], rule: ClipRule
+) -> list[dict[str, Any]]:
+    """Return the longest stretches of each shot with a constant set of people on screen that `rule` accepts.
+
+    Each is a dict of start_frame, end_frame, people (their names) and talkers (how many of them speak long enough).
+    """
+    on_screen: list[frozenset[str]] = [frozenset()] * frames
+    for frame, rows in truth.boxes.groupby("frame"):
+        on_screen[int(frame)] = frozenset(rows["person"])
+    sets = {people: i for i, people in enumerate(dict.fromkeys(on_screen))}
+    of_frame = np.array([sets[people] for people in on_screen])
+    out = []
+    for people, index in sets.items():
+        if not rule.min_people <= len(people) <= rule.max_people:
+            continue
+        for start, end in intervals.intersect(intervals.from_mask(of_frame == index), sorted(shots)):
+            if end - start < rule.min_s * media.FPS:
+                continue
+            talking = [spoken[p][start:end].sum() if p in spoken else 0 for p in people]
+            talkers = sum(n >= rule.min_talker_s * media.FPS for n in talking)
+            if talkers >= rule.min_talkers:
+                out.append({"start_frame": start, "end_frame": end, "people": people, "talkers": talkers})
+    return sorted(out, key=lambda clip: clip["start_frame"])
+
+
+def _clips(
+    truth: Truth, labels: Labels, frames: int, spoken: dict[str, np.ndarray], rule: ClipRule
+) -> dict[str, Any] | None:
+    """Return how the kept clips agree with the right ones, which may be split into several.
+
+    A right clip is found if kept clips cover at least 80 % of it; a kept clip is right if at least 95 % of it lies in
+    one right clip and it has as many people.
+    """
+    if labels.clips is None:
+        return None
+    starts = _shot_starts(truth, labels)
+    shots = truth.shots if truth.shots is not None else list(zip(starts, [*starts[1:], frames], strict=True))
+    right = right_clips(truth, shots, frames, spoken, rule)
+    kept = labels.clips[labels.clips["kept"]]
+    spans = [(int(a), int(b)) for a, b in zip(kept["start_frame"], kept["end_frame"], strict=True)]
+
+    def is_right(span: Interval, people: int) -> bool:
+        return any(
+            len(clip["people"]) == people
+            and _common(span, [(clip["start_frame"], clip["end_frame"])]) >= 0.95 * (span[1] - span[0])
+            for clip in right
+        )
+
+    covered = [
+        _common((clip["start_frame"], clip["end_frame"]), intervals.union(spans))
+        / (clip["end_frame"] - clip["start_frame"])
+        for clip in right
+    ]
+    wrong = [s for s, n in zip(spans, kept["num_people"], strict=True) if not is_right(s, int(n))]
+    return {
+        "right": len(right),
+        "found": sum(share >= 0.8 for share in covered),
+        "kept": len(spans),
+        "kept_wrong": len(wrong),
+        "missed": [[c["start_frame"], c["end_frame"]] for c, share in zip(right, covered, strict=True) if share < 0.8],
+        "wrong": [list(span) for span in wrong],
+    }
+
+
+def _diarization(truth: list[Turn], found: list[Turn], frames: int) -> dict[str, Any]:
+    """Return diarization error and its parts, without a collar and with the two collars that go by the name 0.25 s."""
+    reference, hypothesis = _annotation(truth), _annotation(found)
+    whole = Timeline([Segment(0, max([frames / media.FPS] + [t.end_s for t in truth + found]))])
+    out: dict[str, Any] = {"speakers_true": len(reference.labels()), "speakers_found": len(hypothesis.labels())}
+    for name, each_side in (
+        ("collar_0.25_each_side", COLLAR_S),
+        ("collar_0.25_in_all", COLLAR_S / 2),
+        ("no_collar", 0.0),
+    ):
+        # pyannote.metrics' collar is the width in all, half on either side of an edge.
+        parts = DiarizationErrorRate(collar=2 * each_side)(reference, hypothesis, uem=whole, detailed=True)
+        out[name] = {
+            "error": parts["diarization error rate"] if parts["total"] else None,
+            "missed_s": parts["missed detection"],
+            "false_alarm_s": parts["false alarm"],
+            "confusion_s": parts["confusion"],
+            "speech_s": parts["total"],
+        }
+    return out
+
+
+def _words(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str, Any]:
+    """Return the share of words given to the right person, or to nobody on screen if their speaker is not there.
+
+    A word's true speakers are those of the true words (else turns) that share most time with it; where several people
+    speak at once and the text does not tell, each of them is right. A word that no true speech overlaps was made up.
+    """
+    if truth.words is not None:
+        spoken = truth.words.rename(columns={"speaker": "person"})
+    else:
+        spoken = pd.DataFrame(truth.turns, columns=["start_s", "end_s", "person"]).assign(word=None)
+    begin, end = spoken["start_s"].to_numpy(dtype=float), spoken["end_s"].to_numpy(dtype=float)
+    person, text = spoken["person"].to_numpy(dtype=str), [_letters(t) for t in spoken["word"]]
+    right, made_up, by_person = 0, 0, Counter()
+    usual = matched.groupby("track")["person"].agg(lambda p: p.mode()[0]).to_dict()
+    visible = {p: set(f) for p, f in truth.boxes.groupby("person")["frame"]}
+    of_track = {t: dict(zip(r["frame"], r["person"], strict=True)) for t, r in matched.groupby("track")}
+    for word in words.itertuples():
+        common = np.minimum(end, word.end_s) - np.maximum(begin, word.start_s)
+        near = np.flatnonzero(common > 0)
+        if near.size == 0:
+            made_up += 1
+            continue
+        near = near[common[near] >= 0.5 * common[near].max()]
+        telling = [i for i in near if _letters(word.word) in text[i].split()] if truth.words is not None else []
+        speakers = {person[i] for i in (telling or near)}
+        span = range(
+            int(word.start_s * media.FPS), max(int(np.ceil(word.end_s * media.FPS)), int(word.start_s * media.FPS) + 1)
+        )
+        said_by = None
+        if pd.notna(word.track):
+            seen = Counter(p for f in span if (p := of_track.get(int(word.track), {}).get(f)) is not None)
+            said_by = seen.most_common(1)[0][0] if seen else usual.get(int(word.track), "nobody")
+        answers = {p if sum(f in visible.get(p, ()) for f in span) * 2 >= len(span) else None for p in speakers}
+        right += said_by in answers
+        by_person[said_by in answers, "on screen" if said_by else "off screen"] += 1
+    known = len(words) - made_up
+    return {
+        "words": len(words),
+        "true_words": len(spoken) if truth.words is not None else None,
+        "in_true_speech": known,
+        "made_up": made_up,
+        "speaker_accuracy": _ratio(right, known),
+        "wrong_person_on_screen": by_person[False, "on screen"],
+        "wrongly_off_screen": by_person[False, "off screen"],
+    }
+
+
+def _letters(text: object) -> str:
+    kept = "".join(c if c.isalnum() or c.isspace() else "" for c in str(text or "").lower())
+    return " ".join(kept.split())
+
+
+def _shot_starts(truth: Truth, labels: Labels) -> list[int]:
+    """Return the first frames of the true shots if known, else of those found, else 0."""
+    if truth.shots is not None:
+        return sorted(start for start, _ in truth.shots)
+    if labels.shots is not None and len(labels.shots):
+        return sorted(labels.shots["start_frame"].astype(int))
+    return [0]
+
+
+def _length(truth: Truth, labels: Labels) -> int:
+    last = [rows["frame"].max() + 1 for rows in (truth.boxes, labels.tracks) if len(rows)]
+    last += [int(np.ceil(turn.end_s * media.FPS)) for turn in truth.turns]
+    last += [end for _, end in truth.shots or []]
+    return int(max(last, default=0))
+
+
+def _common(span: Interval, others: list[Interval]) -> int:
+    return intervals.total(intervals.intersect([span], others))
+
+
+def _annotation(spoken: list[Turn]) -> Annotation:
+    annotation = Annotation()
+    for i, turn in enumerate(spoken):
+        annotation[Segment(turn.start_s, turn.end_s), i] = turn.speaker
+    return annotation
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part) / float(whole) if whole else None
+
+
+def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    rows = pd.read_csv(path, skipinitialspace=True)
+    missing = [c for c in columns if c not in rows.columns]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(columns)}.")
+    return rows[columns].dropna()
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with numpy's numbers as Python's and what is not finite as None."""
+    match value:
+        case dict():
+            return {k: _plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+        case bool() | np.bool_():
+            return bool(value)
+        case int() | np.integer():
+            return int(value)
+        case float() | np.floating():
+            return round(float(value), 6) if np.isfinite(value) else None
+        case _:
+            return value
