@@ -73,7 +73,7 @@ class _Detector(nn.Module):
 
 
 class LightASD(nn.Module):
-    """The network; `load` fills it from the published file."""
+    """The network, with the names of the published file."""
 
     # A frame's visual features see this many frames to each side.
     context = 6
@@ -84,8 +84,6 @@ class LightASD(nn.Module):
             {"visualEncoder": _VisualEncoder(), "audioEncoder": _AudioEncoder(), "GRU": _Detector()}
         )
         self.lossAV = nn.ModuleDict({"FC": nn.Linear(128, 2)})
-        # Used in training only; kept so that the published file loads whole.
-        self.lossV = nn.ModuleDict({"FC": nn.Linear(128, 2)})
 
     def see(self, faces: Tensor) -> Tensor:
         """Return visual features (b, t, 128) of grey crops (b, t, 112, 112), 0-255."""

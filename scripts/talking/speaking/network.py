@@ -22,6 +22,8 @@ WINDOWS_S = (1, 2, 3, 4, 5, 6)
 _PIECE = media.FPS
 _BLOCK = 4 * _PIECE
 _JUDGED_TOGETHER = 64
+# Heads of one stream, which the published files hold and scoring has no use for.
+_TRAINING_ONLY = ("lossA.", "lossV.")
 
 
 class Network(Protocol):
@@ -41,9 +43,9 @@ def load(network: torch.nn.Module, weights: str | Path) -> torch.nn.Module:
     """
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
+        network.load_state_dict({name: value for name, value in state.items() if not name.startswith(_TRAINING_ONLY)})
     except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or ["no content"])[0]
         raise InputError(
             f"{weights} is not a weight file of {type(network).__name__} ({reason}); fetch it again."
         ) from error
