@@ -173,6 +173,8 @@ def match_faces(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 def _by_frame(frame: np.ndarray, ids: np.ndarray, box: np.ndarray) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     order = np.argsort(frame, kind="stable")
     names, starts = np.unique(frame[order], return_index=True)
+    if not names.size:
+        return {}
     return {int(f): (ids[at], box[at]) for f, at in zip(names, np.split(order, starts[1:]), strict=True)}
 
 

@@ -1,0 +1,278 @@
+"""Scores of labels whose faults are known, and of tables that are not there."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import REPO
+from talking import scoring, tables, turns
+from talking.errors import InputError
+from talking.turns import Turn
+
+FRAMES = 400
+CUT = 200
+BOXES = {"anna": (100, 100, 200, 220), "ben": (400, 110, 500, 230)}
+# Anna speaks in the first shot, Ben in the second; Zoe is never on screen.
+TURNS = [Turn(0.0, 4.0, "anna"), Turn(5.0, 7.0, "zoe"), Turn(9.0, 15.0, "ben")]
+TRACKS = {("anna", 0): 0, ("ben", 0): 1, ("anna", 1): 2, ("ben", 1): 3}
+
+
+def truth(**more) -> scoring.Truth:
+    rows = [(f, person, *box) for f in range(FRAMES) for person, box in BOXES.items()]
+    frame = pd.DataFrame(rows, columns=["frame", "person", "x1", "y1", "x2", "y2"])
+    return scoring.Truth(frame, TURNS, shots=[(0, CUT), (CUT, FRAMES)], **more)
+
+
+def labels() -> scoring.Labels:
+    """Labels without a fault."""
+    spoken = turns.spoken_frames(TURNS, FRAMES)
+    rows = [
+        (TRACKS[person, int(f >= CUT)], int(f >= CUT), f, *box, True, 1.0, 2.0 if spoken[person][f] else -2.0, person)
+        for f in range(FRAMES)
+        for person, box in BOXES.items()
+    ]
+    columns = ["track", "shot", "frame", "x1", "y1", "x2", "y2", "detected", "confidence", "score", "who"]
+    full = pd.DataFrame(rows, columns=columns)
+    speaking = full[["track", "frame", "score"]].assign(
+        score_smooth=full["score"], speaking=full["score"] > 0, speaking_confidence=0.9
+    )
+    clips = pd.DataFrame({"start_frame": [0, CUT], "end_frame": [CUT, FRAMES], "num_people": 2, "kept": True})
+    words = pd.DataFrame(
+        {
+            "word": ["hello", "there", "off", "right"],
+            "start_s": [0.5, 1.0, 6.0, 10.0],
+            "end_s": [0.9, 1.4, 6.4, 10.5],
+            "track": pd.array([0, 0, None, 3], dtype="Int32"),
+        }
+    )
+    identities = pd.DataFrame({"video": "v", "track": [0, 1, 2, 3], "person": ["p1", "p2", "p1", "p2"]})
+    shots = pd.DataFrame({"start_frame": [0, CUT], "end_frame": [CUT, FRAMES]})
+    tracks = full.drop(columns=["score", "who"])
+    return scoring.Labels(tracks, shots, speaking, clips, identities, list(TURNS), words)
+
+
+def test_true_labels_score_full_marks():
+    found = scoring.score(truth(), labels())
+    assert (found["faces"]["recall"], found["faces"]["precision"], found["faces"]["id_swaps"]) == (1, 1, 0)
+    assert (found["identities"]["purity"], found["identities"]["completeness"]) == (1, 1)
+    speaking = found["speaking"]
+    assert (speaking["accuracy"], speaking["f1"], speaking["not_scored"]) == (1, 1, 0)
+    assert speaking["score_smooth"] == {"accuracy_at_0": 1, "average_precision": 1, "roc_auc": 1, "f1_at_0": 1}
+    assert speaking["speaking_share"] == pytest.approx((4 * 25 + 6 * 25) / (2 * FRAMES))
+    assert [shot["accuracy"] for shot in found["shots"]] == [1, 1]
+    assert (found["cuts"]["recall"], found["cuts"]["precision"]) == (1, 1)
+    assert (found["clips"]["right"], found["clips"]["found"], found["clips"]["kept_wrong"]) == (2, 2, 0)
+    assert found["diarization"]["no_collar"]["error"] == 0
+    assert (found["words"]["speaker_accuracy"], found["words"]["made_up"]) == (1, 0)
+    json.dumps(found, allow_nan=False)
+
+
+def test_missed_and_invented_faces_count_once_each():
+    wrong = labels()
+    missed = (wrong.tracks["track"] == 0) & (wrong.tracks["frame"] < 50)
+    invented = wrong.tracks[wrong.tracks["track"] == 1].assign(track=9, x1=900, x2=990)
+    wrong.tracks = pd.concat([wrong.tracks[~missed], invented])
+    found = scoring.score(truth(), wrong)
+    assert found["faces"]["recall"] == pytest.approx(1 - 50 / 800)
+    assert found["faces"]["precision"] == pytest.approx(750 / 950)
+    assert found["speaking"]["not_scored"] == 50
+    assert found["shots"][1]["recall"] == 1
+
+
+def test_a_box_that_overlaps_too_little_is_no_match():
+    for shift, recall in ((30, 1.0), (40, 0.0)):
+        wrong = labels()
+        wrong.tracks[["x1", "x2"]] += shift
+        assert scoring.score(truth(), wrong)["faces"]["recall"] == recall
+
+
+def test_tracks_that_change_person_are_swaps_and_impure():
+    wrong = labels()
+    late = wrong.tracks["frame"].between(100, CUT - 1)
+    wrong.tracks.loc[late, "track"] = wrong.tracks.loc[late, "track"].map({0: 1, 1: 0})
+    found = scoring.score(truth(), wrong)
+    assert found["faces"]["id_swaps"] == 2
+    assert found["faces"]["track_switches_in_shots"] == 2
+    assert found["identities"]["purity"] == pytest.approx((800 - 200) / 800)
+
+
+def test_a_person_taken_for_two_is_incomplete_but_pure():
+    wrong = labels()
+    wrong.identities["person"] = ["p1", "p2", "p3", "p2"]
+    found = scoring.score(truth(), wrong)["identities"]
+    assert (found["purity"], found["completeness"]) == (1, pytest.approx(600 / 800))
+
+
+def test_speaking_figures_of_known_faults():
+    wrong = labels()
+    mouthing = (wrong.speaking["track"] == 1) & (wrong.speaking["frame"] < 80)
+    wrong.speaking.loc[mouthing, ["score", "score_smooth"]] = 3.0
+    wrong.speaking.loc[mouthing, "speaking"] = True
+    found = scoring.score(truth(), wrong)["speaking"]
+    assert found["accuracy"] == pytest.approx(1 - 80 / 800)
+    assert (found["false_positives"], found["false_negatives"]) == (80, 0)
+    assert found["f1"] == pytest.approx(2 * 250 / (2 * 250 + 80))
+    assert found["score_smooth"]["average_precision"] == pytest.approx(250 / 330)
+    assert found["score_smooth"]["roc_auc"] == pytest.approx(1 - 80 / 550)
+
+
+def test_a_cut_counts_within_one_frame():
+    for shift, hits in ((1, 1), (-1, 1), (2, 0)):
+        moved = labels()
+        moved.shots = pd.DataFrame({"start_frame": [0, CUT + shift], "end_frame": [CUT + shift, FRAMES]})
+        assert scoring.score(truth(), moved)["cuts"]["within_a_frame"] == hits
+
+
+def test_clips_across_a_cut_or_with_too_few_people_are_wrong():
+    wrong = labels()
+    wrong.clips = pd.DataFrame({"start_frame": [150, 0], "end_frame": [300, 190], "num_people": [2, 3], "kept": True})
+    found = scoring.score(truth(), wrong)["clips"]
+    assert found["kept_wrong"] == 2
+    assert found["missed"] == [[CUT, FRAMES]]
+
+
+def test_a_right_clip_may_be_split():
+    split = labels()
+    edges = np.array([0, 90, CUT, FRAMES])
+    split.clips = pd.DataFrame({"start_frame": edges[:-1], "end_frame": edges[1:], "num_people": 2, "kept": True})
+    found = scoring.score(truth(), split)["clips"]
+    assert (found["found"], found["kept_wrong"]) == (2, 0)
+
+
+def test_a_stretch_where_nobody_talks_or_that_is_short_is_no_right_clip():
+    spoken = turns.spoken_frames([Turn(0, 4, "anna")], FRAMES)
+    rule = scoring.ClipRule()
+    right = scoring.right_clips(truth(), [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, rule)
+    assert [(c["start_frame"], c["end_frame"]) for c in right] == [(0, CUT)]
+    assert scoring.right_clips(truth(), [(0, 124)], FRAMES, spoken, rule) == []
+
+
+def test_diarization_error_and_its_collars():
+    wrong = labels()
+    # Every edge is 0.2 s late: free within a collar of 0.25 s on each side, not within 0.25 s in all.
+    wrong.turns = [Turn(t.start_s + 0.2, t.end_s + 0.2, t.speaker) for t in TURNS]
+    found = scoring.score(truth(), wrong)["diarization"]
+    assert found["collar_0.25_each_side"]["error"] == 0
+    assert found["collar_0.25_in_all"]["error"] > 0
+    assert found["no_collar"]["missed_s"] == pytest.approx(0.6)
+    assert found["no_collar"]["false_alarm_s"] == pytest.approx(0.6)
+    wrong.turns = [t._replace(speaker="x") for t in TURNS]
+    confused = scoring.score(truth(), wrong)["diarization"]
+    assert confused["no_collar"]["error"] == pytest.approx(6 / 12)
+    assert confused["no_collar"]["confusion_s"] == pytest.approx(6)
+
+
+def test_words_of_the_wrong_person_or_of_nobody_are_counted():
+    wrong = labels()
+    wrong.words["track"] = pd.array([1, None, 0, 3], dtype="Int32")
+    made_up = pd.DataFrame(
+        {"word": ["ghost"], "start_s": [15.5], "end_s": [15.8], "track": pd.array([0], dtype="Int32")}
+    )
+    wrong.words = pd.concat([wrong.words, made_up])
+    found = scoring.score(truth(), wrong)["words"]
+    assert found["speaker_accuracy"] == pytest.approx(1 / 4)
+    assert (found["made_up"], found["wrong_person_on_screen"], found["wrongly_off_screen"]) == (1, 2, 1)
+
+
+def test_overlapping_true_words_are_told_apart_by_their_text():
+    spoken = pd.DataFrame(
+        {"word": ["Hello,", "well"], "start_s": [0.5, 0.5], "end_s": [0.9, 0.9], "speaker": ["anna", "ben"]}
+    )
+    found = labels()
+    found.words = found.words.iloc[:1].assign(track=pd.array([1], dtype="Int32"))
+    assert scoring.score(truth(words=spoken), found)["words"]["speaker_accuracy"] == 0
+    spoken["word"] = "other"
+    assert scoring.score(truth(words=spoken), found)["words"]["speaker_accuracy"] == 1
+
+
+def test_tables_that_are_not_there_give_null():
+    found = scoring.score(truth(), scoring.Labels(labels().tracks))
+    assert found["faces"]["recall"] == 1
+    absent = ("identities", "speaking", "cuts", "clips", "diarization", "words")
+    assert [found[name] for name in absent] == [None] * len(absent)
+
+
+def test_nothing_found_and_nothing_true_flow_through():
+    nothing = scoring.Labels(
+        *(tables.empty(n) for n in ("tracks", "shots", "speaking", "clips", "identities")), [], tables.empty("words")
+    )
+    found = scoring.score(truth(), nothing)
+    assert (found["faces"]["recall"], found["faces"]["precision"]) == (0, None)
+    assert found["diarization"]["no_collar"]["error"] == 1
+    empty = scoring.Truth(truth().boxes.iloc[:0], [])
+    json.dumps(scoring.score(empty, labels()), allow_nan=False)
+    json.dumps(scoring.score(empty, nothing), allow_nan=False)
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """A results folder and a truth in files, as the command line takes them."""
+    found, true = labels(), truth()
+    results = tmp_path / "results"
+    tables.write("tracks", found.tracks, results / "tracks/v.parquet")
+    tables.write("speaking", found.speaking, results / "speaking/v.parquet")
+    turns.write(results / "speech/v.rttm", "v", TURNS)
+    turns.write(tmp_path / "truth.rttm", "v", TURNS)
+    true.boxes.assign(visible=1).to_csv(tmp_path / "boxes.csv", index=False)
+    (tmp_path / "shots.csv").write_text("start_frame,end_frame,kind\n0,200,a\n200,400,b\n")
+    said = [{"word": "Hello", "start": 0.5, "end": 0.9, "speaker": "anna"}]
+    (tmp_path / "words.json").write_text(json.dumps({"words": said}))
+    return tmp_path
+
+
+def test_the_command_line_prints_the_figures(on_disk):
+    command = [sys.executable, REPO / "scripts/score_labels.py", "--results", on_disk / "results", "--video", "v"]
+    command += ["--rttm", on_disk / "truth.rttm", "--boxes", on_disk / "boxes.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["speaking"]["accuracy"] == 1
+    assert found["diarization"]["no_collar"]["error"] == 0
+    assert found["words"] is None
+
+
+def test_truth_files_are_read_with_their_extra_columns(on_disk):
+    true = scoring.read_truth(*(on_disk / n for n in ("truth.rttm", "boxes.csv", "words.json", "shots.csv")), "v")
+    assert true.shots == [(0, 200), (200, 400)]
+    assert true.words["start_s"].tolist() == [0.5]
+    assert list(true.boxes.columns) == ["frame", "person", "x1", "y1", "x2", "y2"]
+
+
+def test_faulty_input_is_named(on_disk):
+    with pytest.raises(InputError, match=r"tracks/other\.parquet"):
+        scoring.read_labels(on_disk / "results", "other")
+    (on_disk / "boxes.csv").write_text("frame,person,x1\n1,a,2\n")
+    with pytest.raises(InputError, match=r"boxes\.csv has no column y1, x2, y2"):
+        scoring.read_truth(on_disk / "truth.rttm", on_disk / "boxes.csv")
+    (on_disk / "truth.rttm").write_text("SPEAKER v 1 a b\n")
+    with pytest.raises(InputError, match=r"truth\.rttm, line 1"):
+        turns.read(on_disk / "truth.rttm")
+
+
+def test_turns_of_other_files_in_one_rttm_are_left_out(tmp_path):
+    lines = ["SPEAKER v 1 0.0 1.0 <NA> <NA> a <NA> <NA>", "SPEAKER w 1 0.0 2.0 <NA> <NA> b <NA> <NA>"]
+    (tmp_path / "t.rttm").write_text("\n".join(lines))
+    assert turns.read(tmp_path / "t.rttm", "w") == [Turn(0, 2, "b")]
+    assert len(turns.read(tmp_path / "t.rttm", "renamed")) == 2
+
+
+def test_a_frame_speaks_when_its_centre_lies_in_a_turn():
+    # Centres at 0.02, 0.06, 0.10 s, ...
+    mask = turns.spoken_frames([Turn(0.03, 0.10, "a")], 5)["a"]
+    assert mask.tolist() == [False, True, False, False, False]
+
+
+def test_the_prototype_film_scores_against_itself(shared):
+    true = scoring.read_truth(
+        *(shared / f"data/filmed/{n}" for n in ("sample.rttm", "sample_boxes.csv", "sample_words.json"))
+    )
+    tracks = true.boxes.assign(track=true.boxes["person"].astype("category").cat.codes)
+    words = true.words.assign(track=pd.array([None] * len(true.words), dtype="Int32"))
+    found = scoring.score(true, scoring.Labels(tracks, turns=true.turns, words=words))
+    assert (found["faces"]["recall"], found["faces"]["id_swaps"]) == (1, 0)
+    assert found["diarization"]["collar_0.25_each_side"]["error"] == 0
+    # Only the two sentences of the voice from off screen are rightly nobody's.
+    assert found["words"]["speaker_accuracy"] == pytest.approx(2 / 6)
