@@ -1,0 +1,183 @@
+"""The whole workflow, run as its users run it: on a filmed conversation, a mute film and files that are no videos."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from conftest import REPO
+from run.workflow import COSTLY, copy_run, planned, snakemake, write_sheet
+from talking import media, tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_run")]
+
+SHORT = {"seed": 5, "people": 2, "width": 640, "height": 360, "shots": ["1,2:7:medium", "1:3:close", "2,1:6:wide"]}
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Return a folder with a conversation, the same without sound, and a text named .mp4."""
+    folder = tmp_path_factory.mktemp("films")
+    words = [f"--{k}={v}" if not isinstance(v, list) else f"--{k}" for k, v in SHORT.items() if k != "shots"]
+    subprocess.run(
+        [sys.executable, REPO / "scripts/film_conversation.py", "--out", folder / "talk.mp4", *words]
+        + ["--shots", *SHORT["shots"]],
+        check=True,
+    )
+    subprocess.run(
+        [media.ffmpeg_exe(), "-loglevel", "error", "-i", folder / "talk.mp4", "-an", "-c", "copy", folder / "mute.mp4"],
+        check=True,
+    )
+    (folder / "text.mp4").write_text("no video at all\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(films, tmp_path_factory):
+    """Return the folder of a finished run and what the run printed."""
+    folder = tmp_path_factory.mktemp("run") / "a folder with spaces"
+    hostile = films / 'it\'s "$(odd)" {name} -ü.mp4'
+    shutil.copy(films / "talk.mp4", hostile)
+    write_sheet(
+        folder,
+        {"talk": str(hostile).replace('"', '""').join('""'), "mute": films / "mute.mp4", "text": films / "text.mp4", "gone": films / "gone.mp4"},
+    )  # fmt: skip
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout + done.stderr
+
+
+def test_the_right_clips_are_kept_and_the_others_have_a_reason(run):
+    results = run[0] / "results"
+    clips = tables.read("clips", results / "clips/talk.parquet")
+    kept = clips[clips["kept"]]
+    assert len(kept) == 2 and (kept["num_people"] == 2).all()
+    for (start, end), truth in zip(kept[["start_frame", "end_frame"]].to_numpy(), [(0, 175), (250, 400)], strict=True):
+        assert abs(start - truth[0]) <= 2 and abs(end - truth[1]) <= 2
+    assert (clips.loc[~clips["kept"], "rejected_by"] != "").all() and (kept["rejected_by"] == "").all()
+
+
+def test_the_labels_agree_with_the_truth(run, films):
+    scores = subprocess.run(
+        [sys.executable, REPO / "scripts/score_labels.py", "--results", run[0] / "results", "--video", "talk"]
+        + ["--rttm", films / "talk.rttm", "--boxes", films / "talk.boxes.csv"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = json.loads(scores.stdout)
+    assert found["faces"]["recall"] >= 0.98 and found["faces"]["precision"] >= 0.98
+    assert found["speaking"]["accuracy"] >= 0.9
+
+
+def test_every_file_of_a_clip_speaks_of_the_same_frames(run):
+    import numpy as np
+
+    dataset = run[0] / "results/dataset"
+    for row in tables.read("dataset", dataset / "clips.parquet").itertuples():
+        frames = row.end_frame - row.start_frame
+        folder = dataset / row.clip
+        assert sum(1 for _ in media.frames(folder / "video.mp4")) == frames
+        assert len(media.sound(folder / "audio.wav")) == frames * media.SAMPLES_PER_FRAME
+        speakers = json.loads((folder / "speakers.json").read_text())
+        assert all(len(p["speaking_score"]) == frames for p in speakers["people"])
+        with np.load(folder / "poses.npz") as poses, np.load(folder / "sound.npz") as sound:
+            assert len(poses["keypoints"]) == len(sound["sound"]) == frames
+
+
+def test_bad_videos_are_named_and_the_others_go_on(run):
+    folder, printed = run
+    videos = tables.read("videos", folder / "results/videos.parquet").set_index("video")
+    assert videos["status"].to_dict() == {"talk": "ok", "mute": "no_sound", "text": "failed", "gone": "failed"}
+    for video in ("mute", "text", "gone"):
+        assert videos.at[video, "reason"] and f"Video {video}: " in printed
+    assert "text.mp4" in videos.at["text", "reason"]
+    page = (folder / "results/report/inputs.html").read_text()
+    assert "gone.mp4" in page
+    assert "Traceback" not in printed
+
+
+def test_the_report_is_made(run):
+    assert (run[0] / "results/report.html").stat().st_size > 100_000
+    cards = (run[0] / "results/report/clips.html").read_text()
+    assert cards.count("<section>") == 2
+
+
+def test_nothing_is_written_beside_the_results(run):
+    assert {p.name for p in run[0].iterdir()} == {"results", "videos.tsv", ".snakemake"}
+
+
+def test_a_second_run_plans_nothing(run):
+    assert planned(run[0]) == {}
+
+
+def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    jobs = planned(folder)
+    assert {rule for rule in COSTLY if jobs.get(rule) != 1} == set()
+    assert all(count == 1 for rule, count in jobs.items() if rule != "total")
+
+
+def test_a_changed_gate_plans_no_costly_job(run):
+    jobs = planned(run[0], config=("gates={min_face_px: 200}",))
+    assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)
+
+
+def test_a_removed_row_takes_its_clips_with_it(run, films, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    write_sheet(folder, {"mute": films / "mute.mp4"})
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tables.read("dataset", folder / "results/dataset/clips.parquet").empty
+    assert not list((folder / "results/dataset").glob("test_talk_*"))
+
+
+def test_previews_and_exports_are_made_when_asked(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    done = snakemake(folder, "preview", "export_mit", "export_webdataset")
+    assert done.returncode == 0, done.stdout + done.stderr
+    clips = tables.read("dataset", folder / "results/dataset/clips.parquet")
+    exported = {p.name for p in (folder / "results/export/mit").iterdir() if p.is_dir()}
+    assert exported == set(clips["clip"])
+    for name in clips["clip"]:
+        assert (folder / "results/preview/talk" / f"{name}.mp4").stat().st_size > 10_000
+
+
+def test_strict_fails_and_names_the_video(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    done = snakemake(folder, config=("strict=true",))
+    assert done.returncode != 0 and "text.mp4" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sheet", "said"),
+    [
+        ("video\tpath\tsource\tlicence\na/../b\tx.mp4\ts\tCC0\n", "a/../b"),
+        ("video\tpath\tsource\tlicence\na\tx.mp4\ts\tCC0\nA\ty.mp4\ts\tCC0\n", "already"),
+        ("video\tpath\tsource\tlicence\tcolour\n", "unknown column 'colour'"),
+        ("video\tpath\tsource\tlicence\na\tfilm:none\ts\tCC0\n", "film:none is no film"),
+    ],
+)
+def test_a_bad_sheet_stops_before_the_first_job(sheet, said, tmp_path):
+    (tmp_path / "videos.tsv").write_text(sheet)
+    done = snakemake(tmp_path)
+    assert done.returncode != 0 and said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr and not (tmp_path / "results").exists()
+
+
+def test_a_misspelt_key_stops_before_the_first_job(films, tmp_path):
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    done = snakemake(tmp_path, config=("gaits={min_face_px: 3}",))
+    assert done.returncode != 0 and "did you mean 'gates'" in done.stdout + done.stderr
+
+
+def test_outputs_are_the_same_when_run_again(run, films, tmp_path):
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    assert snakemake(tmp_path, "results/tracks/talk.parquet").returncode == 0
+    first, again = (pd.read_parquet(f / "results/tracks/talk.parquet") for f in (run[0], tmp_path))
+    pd.testing.assert_frame_equal(first, again)
