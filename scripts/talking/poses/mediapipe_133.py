@@ -28,6 +28,9 @@ _FITS = 0.5
 
 # A head is a face box grown by this much. The heads of others are painted in the colour that the model sees beyond the picture.
 _HEAD, _PAINT = 1.5, 0
+# Where the border between two people lies farther from a face than this, in its widths, what is beyond is painted over as well: the
+# other's hands would else pass for this person's. Nearer, it might be this person's own shoulder.
+_REACH = 1.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
@@ -199,17 +202,26 @@ class _Person:
 
 
 def _alone(picture: np.ndarray, faces: np.ndarray, person: int) -> np.ndarray:
-    """Return a copy of the picture with the heads of the others painted over, so that no other body is whole in it."""
+    """Return a copy of the picture in which no other body is whole: without the heads of others and what lies on their side."""
     alone = np.array(picture, order="C")
+    if np.isnan(faces[person]).any():
+        return alone
     height, width = picture.shape[:2]
-    own = boxes.scale(faces[person], _HEAD)
+    own = boxes.clip(boxes.scale(faces[person], _HEAD), width, height).astype(int)
+    x, size = (faces[person][0] + faces[person][2]) / 2, faces[person][2] - faces[person][0]
     for other in np.delete(faces, person, axis=0):
-        if np.isnan(other).any() or np.isnan(own).any():
+        if np.isnan(other).any():
             continue
-        x1, y1, x2, y2 = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
-        kept = boxes.clip(boxes.intersection(own, [x1, y1, x2, y2]), width, height).astype(int)
-        alone[y1:y2, x1:x2] = _PAINT
-        alone[kept[1] : kept[3], kept[0] : kept[2]] = picture[kept[1] : kept[3], kept[0] : kept[2]]
+        head = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
+        alone[head[1] : head[3], head[0] : head[2]] = _PAINT
+        # The border between two people lies nearer the smaller one.
+        away = (other[0] + other[2]) / 2 - x
+        border = away * size / (size + other[2] - other[0])
+        if border > _REACH * size:
+            alone[:, min(width, round(x + border)) :] = _PAINT
+        elif border < -_REACH * size:
+            alone[:, : max(0, round(x + border))] = _PAINT
+    alone[own[1] : own[3], own[0] : own[2]] = picture[own[1] : own[3], own[0] : own[2]]
     return alone
 
 
