@@ -31,7 +31,10 @@ _TOP, _CHIN, _LEFT, _RIGHT, _NOSE = 10, 152, 234, 454, 4
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a head is: position of the face's centre in the picture (px), angles in radians, mouth and eyelids."""
+    """Where a head is: position of the face's centre in the picture (px), angles in radians, mouth and eyelids.
+
+    `turned` is how far the whole body has turned away, pi for its back.
+    """
 
     x: float
     y: float
@@ -42,29 +45,48 @@ class Pose:
     opening: float = 0.0
     rounding: float = 0.0
     blink: float = 0.0
+    turned: float = 0.0
 
 
 @functools.lru_cache(maxsize=24)
 def photograph(person: str, kind: str) -> np.ndarray:
-    """Return the part of a person's "portrait" (head and shoulders) or "posture" (head to thighs) picture that is used, RGB."""
+    """Return the used part of one of a person's pictures, RGB.
+
+    Kinds: "portrait" (head and shoulders), "posture" (head to thighs), and, small, "front" and "back" (the same standing person
+    from both sides, at one size and place).
+    """
+    name = f"studio_{kind}" if kind in ("portrait", "posture") else "character_sheet"
+    path = asset(person, name)
+    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    if kind == "portrait":
+        return picture
+    if kind == "posture":
+        return picture[60:1660, 118:1418]
+    left = 74 if kind == "front" else 1261
+    return picture[880:1380, left : left + 470]
+
+
+def asset(person: str, name: str) -> Path:
+    """Return the file of one of a person's pictures in the openpeople package; raises InputError if there is none."""
     package = find_spec("openpeople")
-    path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/studio_{kind}.jpg"
+    if package is None:
+        raise InputError("The openpeople package, whose people are filmed, is not installed; pip install openpeople.")
+    path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/{name}.jpg"
     if not path.exists():
         raise InputError(f"There is no person {person} in the openpeople package; the cast is {', '.join(PEOPLE)}.")
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    return picture if kind == "portrait" else picture[60:1660, 118:1418]
+    return path
 
 
 @functools.lru_cache(maxsize=24)
 def landmarks(person: str, kind: str) -> np.ndarray:
-    """Return MediaPipe's 478 face points (478, 2) in pixels of `photograph`."""
+    """Return MediaPipe's 478 face points (478, 2) in pixels of `photograph`; for "back" where they would be."""
     from mediapipe.python.solutions.face_mesh import FaceMesh
 
-    picture = photograph(person, kind)
-    left, top, size = (0, 0, picture.shape[1]) if kind == "portrait" else (350, 0, 600)
+    picture = photograph(person, "front" if kind == "back" else kind)
+    left, top, size = {"portrait": (0, 0, picture.shape[1]), "posture": (350, 0, 600)}.get(kind, (135, 20, 200))
     crop = np.ascontiguousarray(picture[top : top + size, left : left + size])
     with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as mesh:
-        found = mesh.process(crop).multi_face_landmarks[0].landmark
+        found = mesh.process(cv2.resize(crop, (600, 600))).multi_face_landmarks[0].landmark
     return np.array([[p.x * crop.shape[1] + left, p.y * crop.shape[0] + top] for p in found])
 
 
@@ -77,8 +99,11 @@ def face_height(person: str, kind: str) -> float:
 class Puppet:
     """A person at the size at which a shot shows them; `draw` is a function of the pose alone."""
 
-    def __init__(self, person: str, kind: str, height: float) -> None:
-        """Cut the person out and make every mouth and eyelid; `height` is the face's, hairline to chin, in px."""
+    def __init__(self, person: str, kind: str, height: float, blur: float = 0.0) -> None:
+        """Cut the person out and make every mouth and eyelid.
+
+        `height` is the face's, hairline to chin, and `blur` the radius of a person out of focus, in px.
+        """
         scale = height / face_height(person, kind)
         picture = photograph(person, kind)
         size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
@@ -88,13 +113,15 @@ class Puppet:
         self.height = height
         self.person, self.kind = person, kind
         self.layer = cut_out(picture)
+        if blur:
+            self.layer = cv2.GaussianBlur(self.layer, (0, 0), blur)
         self.size = size
         self.centre = (self.points[_TOP] + self.points[_CHIN]) / 2
         self.face = np.array(
             [self.points[_LEFT, 0], self.points[_TOP, 1], self.points[_RIGHT, 0], self.points[_CHIN, 1]]
         )
-        self._mouths = self._make_mouths()
-        self._eyes = [self._make_eye(*eye) for eye in _EYES]
+        self._mouths = {} if kind == "back" else self._make_mouths()
+        self._eyes = [] if kind == "back" else [self._make_eye(*eye) for eye in _EYES]
         self._make_head()
 
     def draw(self, onto: np.ndarray, pose: Pose) -> None:
@@ -120,6 +147,7 @@ class Puppet:
         middle = (top + bottom) / 2
         edges = np.array([[left, middle], [(left + right) / 2, top], [right, middle], [(left + right) / 2, bottom]])
         shift = self._shift(edges[:, 0], edges[:, 1], pose)
+        edges[:, 0] = self.centre[0] + (edges[:, 0] - self.centre[0]) * _narrowed(pose)
         jaw = 0.7 * _WIDEST * self._half * pose.opening
         x, y = edges[:, 0] + shift[0], edges[:, 1] + shift[1]
         place = np.array([pose.x - self.centre[0], pose.y - self.centre[1]] * 2)
@@ -130,7 +158,7 @@ class Puppet:
         rounding = int(np.argmin([abs(pose.rounding - r) for r in ROUNDINGS]))
         blink = round(np.clip(pose.blink, 0, 1) * BLINKS)
         patches = []
-        if opening:
+        if opening and self._mouths:
             patches.append((self._mouth_at, self._mouths[opening, rounding]))
         if blink:
             patches += [(at, lids[blink - 1]) for at, lids in self._eyes]
@@ -170,6 +198,7 @@ class Puppet:
         columns, rows = -(-width // _STEP) + 1, -(-height // _STEP) + 1
         x = (x1 - dx + _STEP * np.arange(columns, dtype=np.float32))[None]
         y = (y1 - dy + _STEP * np.arange(rows, dtype=np.float32))[:, None]
+        x = self.centre[0] + (x - self.centre[0]) / _narrowed(pose)
         shift_x, shift_y = self._shift(*np.broadcast_arrays(x, y), pose)
         coarse = np.stack([x - shift_x, y - shift_y], axis=-1).astype(np.float32)
         # An affine warp samples the coarse grid exactly at the pixel positions, as cv2.resize would not.
@@ -190,8 +219,8 @@ class Puppet:
         self._half = float(corners[1][0] - corners[0][0]) / 2
         centre = (corners[0] + corners[1]) / 2
         chin = (self.points[_CHIN, 1] - centre[1]) / self._half
-        x1, x2 = (int(round(centre[0] + side * 2.3 * self._half)) for side in (-1, 1))
-        y1, y2 = int(round(centre[1] - 1.1 * self._half)), int(round(centre[1] + 2.0 * chin * self._half))
+        x1, x2 = (round(centre[0] + side * 2.3 * self._half) for side in (-1, 1))
+        y1, y2 = round(centre[1] - 1.1 * self._half), round(centre[1] + 2.0 * chin * self._half)
         y2 = min(y2, self.size[1])
         self._mouth_at = (x1, y1)
         grid = np.meshgrid(np.arange(x1, x2, dtype=np.float32), np.arange(y1, y2, dtype=np.float32))
@@ -267,6 +296,11 @@ class Puppet:
             )  # fmt: skip
             stages.append(patch)
         return (x1, y1), stages
+
+
+def _narrowed(pose: Pose) -> float:
+    """Return how wide somebody who turns away is, over their width from the front: from the side a good half."""
+    return float(np.hypot(np.cos(pose.turned), 0.55 * np.sin(pose.turned)))
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Stages the shots: where each person stands and how they move, what is behind them; draws any frame by its number."""
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 
 import cv2
@@ -9,11 +10,10 @@ from scipy import ndimage
 
 from talking import boxes
 from talking.film import puppet
-from talking.film.script import FRAMINGS, OFFSCREEN, Shot, Utterance, frames_between
+from talking.film.script import FRAMINGS, Shot, Utterance, frames_between
 from talking.film.voices import at_times
 
 _FADE_S = 0.8
-_SMALLEST_VISIBLE = 0.5
 
 
 @dataclass
@@ -31,17 +31,17 @@ class Motion:
 
 @dataclass
 class Actor:
-    """One person in one shot: their puppet, and where their face's centre is, a value a frame of the shot (px)."""
+    """One person in one shot: their puppet and, a value a frame of the shot, where their face's centre is (px), which way they
+    look (rad) and, if they ever turn, how far they have turned away (rad)."""
 
     person: str
     doll: puppet.Puppet
     x: np.ndarray
     y: np.ndarray
     motion: Motion
-    gaze: float = 0.0
+    gaze: np.ndarray
     turned: np.ndarray | None = None
-    back: np.ndarray | None = None
-    blur: float = 0.0
+    back: puppet.Puppet | None = None
 
 
 @dataclass
@@ -83,23 +83,114 @@ def _stage(settings, shot: Shot, start: int, end: int, cast, motions, place, dol
     width, height, length = settings.width, settings.height, end - start
     present = [cast[number] for number in shot.people]
     kind = "portrait" if shot.framing == "tight" else "posture"
-    face = FRAMINGS[shot.framing] * height * float(rng.uniform(0.95, 1.05))
+    face = FRAMINGS[shot.framing] * height * float(rng.choice([0.95, 1.05]))
     face = max(round(min(face, width / (2.1 * max(len(present), 1)))), 12)
     middle = height * {"tight": 0.5, "close": 0.46, "small": 0.48}.get(shot.framing, 0.36)
     spacing = min(width / max(len(present), 1), 3.1 * face)
-    times = np.arange(length) / fps
-    pan = np.zeros(length)
     actors = []
     for position, person in enumerate(present):
-        doll = dolls(person, kind, face)
         x = width / 2 + (position - (len(present) - 1) / 2) * spacing + float(rng.uniform(-0.12, 0.12)) * face
         y = middle + float(rng.uniform(-0.10, 0.10)) * face
-        toward = np.sign(width / 2 - x) * 0.10 if len(present) > 1 else 0.0
-        actors.append(Actor(person, doll, np.full(length, x), np.full(length, y), motions[person], toward))
-    stage = Stage(shot, start, end, actors, _backdrop(place, settings, shot.framing, rng), pan)
-    stage.counter = _counter(settings, actors)
-    stage.hard = [(case, start, end, []) for case in shot.hard]
+        toward = float(np.sign(width / 2 - x)) * 0.10 if len(present) > 1 else 0.0
+        actors.append(
+            Actor(
+                person,
+                dolls(person, kind, face),
+                *(np.full(length, v) for v in (x, y)),
+                motions[person],
+                np.full(length, toward),
+            )
+        )
+    stage = Stage(shot, start, end, actors, _backdrop(place, settings, shot.framing, rng), np.zeros(length))
+    for case in shot.hard:
+        stage.hard.append((case, *_direct(case, stage, settings, cast, motions, dolls, face, fps, rng)))
+    stage.counter = _counter(settings, stage.actors)
     return stage
+
+
+def _direct(
+    case: str, stage: Stage, settings, cast, motions, dolls, face: int, fps: float, rng
+) -> tuple[int, int, list[str]]:
+    """Let a hard case that is seen happen in a stage; return the frames of the film that it covers and who makes it."""
+    start, end, actors, width = stage.start, stage.end, stage.actors, settings.width
+    length = end - start
+    last = actors[-1] if actors else None
+    times = np.arange(length) / fps
+    if case == "fade":
+        stage.fade = round(_FADE_S / 2 * fps)
+        return max(start - stage.fade, 0), min(start + stage.fade, end), []
+    if case == "camera":
+        reach = (0.13 if len(actors) < 3 else 0.07) * width * float(rng.choice([-1, 1]))
+        stage.pan += -reach * np.cos(np.pi * np.arange(length) / max(length - 1, 1))
+        for actor in actors:
+            actor.x -= stage.pan
+    if case == "bystander":
+        actors.insert(0, _bystander(stage, settings, cast, dolls, face, fps, rng))
+        return start, end, [actors[0].person]
+    if last is None or case not in ("chewing", "leaves", "turns_away", "cross", "mimic", "mimic_same", "silent_lips"):
+        return start, end, []
+    if case == "chewing":
+        last.motion.opening[start:end], last.motion.rounding[start:end] = _chewing(times, rng)
+    if case == "leaves":
+        side = 1 if last.x[0] >= width / 2 else -1
+        begin = 0.4 * length
+        gone = (width if side > 0 else 0) + side * 1.8 * face
+        walked = _eased((np.arange(length) - begin) / (2.2 * fps))
+        _walk(last, walked, gone - last.x, times, side, face)
+        return start + int(begin), end, [last.person]
+    if case == "turns_away":
+        begin, back = 0.3 * length, 0.8 * length
+        steps = np.arange(length)
+        last.back = dolls(last.person, "back", face)
+        last.turned = np.pi * (_eased((steps - begin) / (0.6 * fps)) - _eased((steps - back) / (0.6 * fps)))
+        return start + int(begin), min(start + int(back + 0.6 * fps), end), [last.person]
+    if case == "cross" and len(actors) > 1:
+        other = actors[-2]
+        walked = _eased((np.arange(length) - 0.3 * length) / max(0.4 * length, 1))
+        way = other.x - last.x
+        side = float(np.sign(way[0]))
+        _walk(last, walked, way, times, side, face)
+        _walk(other, walked, -way, times, -side, face)
+        last.y += 0.12 * face
+        return start + int(0.3 * length), start + int(0.7 * length), [other.person, last.person]
+    return start, end, [last.person]
+
+
+def _walk(actor: Actor, walked: np.ndarray, way: np.ndarray, times: np.ndarray, side: float, face: int) -> None:
+    """Move an actor along `way` (px) as far as `walked` (0-1) says, with a bob at each step, looking where they go."""
+    moving = np.clip(np.gradient(walked) * 60, 0, 1) if len(walked) > 1 else np.zeros(1)
+    actor.x += walked * way
+    actor.y += 0.03 * face * moving * np.sin(2 * np.pi * 1.8 * times)
+    actor.gaze += side * 0.2 * ndimage.gaussian_filter1d(moving, 3)
+
+
+def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng) -> Actor:
+    """Return somebody who is not of the cast, further away in the widest gap between the others, chewing."""
+    length, width = stage.end - stage.start, settings.width
+    stranger = str(rng.choice([person for person in puppet.PEOPLE if person not in cast]))
+    edges = sorted([0.3 * face, *(float(a.x[0]) for a in stage.actors), width - 0.3 * face])
+    left, right = max(itertools.pairwise(edges), key=lambda gap: gap[1] - gap[0])
+    y = float(np.mean([a.y[0] for a in stage.actors])) if stage.actors else 0.4 * settings.height
+    motion = _motion(stranger, [], fps, stage.end + 1, rng)
+    times = np.arange(stage.end + 1) / fps
+    motion.opening[:], motion.rounding[:] = _chewing(times, rng)
+    small = max(round(0.55 * face), 12)
+    doll = dolls(stranger, "posture", small, 0.012 * small)
+    return Actor(stranger, doll, (left + right) / 2 - stage.pan, np.full(length, y), motion, np.zeros(length))
+
+
+def _chewing(times: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return opening and rounding of a mouth that chews: 1.2-1.6 strokes a second, a rest to swallow every few seconds."""
+    rate = float(rng.uniform(1.2, 1.6))
+    phase = 2 * np.pi * (rate * times + 0.15 * np.sin(2 * np.pi * 0.31 * times)) + float(rng.uniform(0, 6))
+    strokes = np.clip(0.5 - 0.5 * np.cos(phase), 0, 1) ** 1.5 * (0.34 + 0.08 * np.sin(2 * np.pi * 0.23 * times))
+    rests = ndimage.gaussian_filter1d((np.mod(times + float(rng.uniform(0, 4)), 4.5) > 3.6).astype(float), 4)
+    return strokes * (1 - rests), 0.5 + 0.3 * np.sin(phase / 2)
+
+
+def _eased(share: np.ndarray) -> np.ndarray:
+    share = np.clip(share, 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 class Film:
@@ -135,7 +226,7 @@ class Film:
             pose = _pose(actor, stage, frame)
             box = actor.doll.box(pose)
             inside = float(boxes.area(boxes.intersection(box, size)) / boxes.area(box))
-            seen.append([actor.person, box, inside * _facing(actor, frame - stage.start), pose.opening])
+            seen.append([actor.person, box, inside * (abs(pose.turned) < 0.9), pose.opening])
         for nearer in range(len(seen)):
             for further in range(nearer):
                 hidden = boxes.area(boxes.intersection(seen[nearer][1], seen[further][1])) / boxes.area(
@@ -165,7 +256,9 @@ class Film:
                 stage.backdrop, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             )
         for actor in stage.actors:
-            actor.doll.draw(picture, _pose(actor, stage, frame))
+            pose = _pose(actor, stage, frame)
+            doll = actor.doll if actor.back is None or pose.turned < np.pi / 2 else actor.back
+            doll.draw(picture, pose)
         if stage.counter is not None:
             picture[height - len(stage.counter) :] = stage.counter
         return picture
@@ -178,18 +271,15 @@ def _pose(actor: Actor, stage: Stage, frame: int) -> puppet.Pose:
     return puppet.Pose(
         x=float(actor.x[step]),
         y=float(actor.y[step]),
-        yaw=float(motion.yaw[frame]) + actor.gaze,
+        yaw=float(motion.yaw[frame]) + float(actor.gaze[step]),
         pitch=float(motion.pitch[frame]),
         roll=float(motion.roll[frame]),
         sway=float(motion.sway[frame]) * size,
         opening=float(motion.opening[frame]),
         rounding=float(motion.rounding[frame]),
         blink=float(motion.blink[frame]),
+        turned=float(actor.turned[step]) if actor.turned is not None else 0.0,
     )
-
-
-def _facing(actor: Actor, step: int) -> float:
-    return 1.0
 
 
 def _motion(person: str, said: list[Utterance], fps: float, frames: int, rng: np.random.Generator) -> Motion:
@@ -231,18 +321,12 @@ def _motion(person: str, said: list[Utterance], fps: float, frames: int, rng: np
 
 @functools.lru_cache(maxsize=2)
 def _place(person: str, size: int) -> np.ndarray:
-    """Return a landscape out of focus: the surroundings in a person's outdoor picture, with the person painted over."""
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    package = find_spec("openpeople")
-    path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/amateur_posture.jpg"
+    """Return a landscape out of focus: what lies left and right of a person in their outdoor picture, side by side."""
+    path = puppet.asset(person, "amateur_posture")
     picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
-    # Somebody stands in the middle third of each of these pictures; a blurred backdrop does not show the repair.
-    mask = np.zeros((height, width), np.uint8)
-    mask[int(0.05 * height) :, int(0.27 * width) : int(0.73 * width)] = 255
     left, right = picture[:, : int(0.27 * width)], picture[:, int(0.73 * width) :]
+    # Mirrored, the strips meet without an edge but for one in the middle, which the blur hides.
     strip = [left, left[:, ::-1], right[:, ::-1], right]
     band = np.hstack(strip)[int(0.06 * height) : int(0.62 * height)]
     scale = 1.7 * size / band.shape[1]

@@ -1,5 +1,6 @@
 """Who says what when, and who is in which shot: planned from the options and a seed, before anything is drawn."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -272,9 +273,9 @@ def _talkers(shot: Shot, present: list[str]) -> list[str]:
         return []
     if "offscreen" in shot.hard:
         return [OFFSCREEN]
-    if {"mimic", "mimic_same", "chewing", "leaves", "turns_away"} & set(shot.hard) and len(present) > 1:
+    if {"mimic", "mimic_same", "chewing", "leaves", "turns_away"} & set(shot.hard):
         # The last person of the shot is the one who fools, goes or turns.
-        return present[:-1]
+        return present[:-1] or [OFFSCREEN]
     return present
 
 
@@ -358,7 +359,7 @@ def _overlap(said, turn, talkers, voice_of, share: float, clock: float, end: flo
 
 def _neighbours(said: list[Utterance]):
     ordered = sorted(said, key=lambda u: u.start_s)
-    return zip(ordered, ordered[1:], strict=False)
+    return itertools.pairwise(ordered)
 
 
 def _fooling(shot: Shot, present: list[str], said, voice_of, lines: _Lines, rng) -> list[Utterance]:

@@ -188,9 +188,9 @@ def _lips(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Spread vowels have their second formant high, round ones low.
     centre = np.log(band(1500, 3200) / band(300, 1200))
     rounding = np.clip(-(ndimage.gaussian_filter1d(centre, 4) - np.median(centre)) / 2.5, -1, 1)
-    opening = ndimage.gaussian_filter1d(opening, 2.2, mode="constant")
+    opening = ndimage.gaussian_filter1d(opening, 3.0, mode="constant")
     ahead = int(LIPS_AHEAD_S * DRIVE_HZ)
-    return np.clip(opening[ahead:] * 1.15, 0, 1), rounding[ahead:]
+    return np.clip(opening[ahead:] * 1.2, 0, 1), rounding[ahead:]
 
 
 def _resampled(samples: np.ndarray, rate: float) -> np.ndarray:
