@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,11 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("shot", _INT, "", "number of the shot, from 0"),
         Column("start_frame", _INT, "frame", "first frame"),
         Column("end_frame", _INT, "frame", "one past the last frame"),
-        Column("transition", _TEXT, "", "how the shot begins: start, cut or fade"),
+        Column("clear_start_frame", _INT, "frame", "first frame that no dissolve or fade reaches into"),
+        Column("clear_end_frame", _INT, "frame", "one past the last frame that no dissolve or fade reaches into"),
+        Column("transition", _TEXT, "", "how the shot begins: start, cut or fade (dissolves too)"),
         Column("camera_motion", _FLOAT, "picture heights/s", "median speed of the background"),
+        Column("camera_motion_peak", _FLOAT, "picture heights/s", "speed of the background in its fastest second"),
         Column(
             "picture_motion", _FLOAT, "0-1", "mean absolute grey difference of successive frames; near 0 is a still"
         ),
@@ -196,6 +199,11 @@ SCHEMAS: dict[str, list[Column]] = {
     ],
     "people": [
         Column("person", _TEXT, "", "the person"),
+        Column("split", _TEXT, "", "train or test: the side of all of the person's clips"),
+        Column("num_videos", _INT, "", "videos with a kept clip of the person"),
+        Column("num_clips", _INT, "", "kept clips of the person"),
+        Column("seconds_on_screen", _DOUBLE, "s", "length of these clips"),
+        Column("seconds_speaking", _DOUBLE, "s", "how long the person speaks in them"),
     ],
     "videos": [
         _VIDEO,
@@ -203,6 +211,10 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("reason", _TEXT, "", "one sentence when the status is not ok"),
         Column("seconds_in", _DOUBLE, "s", "length of the video"),
         Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
+        Column("num_clips", _INT, "", "its kept clips"),
+        Column("source", _TEXT, "", "source in the sheet"),
+        Column("licence", _TEXT, "", "licence in the sheet"),
+        Column("url", _TEXT, "", "address in the sheet"),
     ],
 }
 # What find_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
@@ -236,6 +248,45 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}); delete it and run again.") from error
     return _checked(name, table, path).to_pandas()
+
+
+def read_columns(name: str, path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    """Read some columns of a table (all if not given) as Arrow, for tables that are too many or too large for `read`.
+
+    Raises InputError that names the file if it is not a whole Parquet file or lacks a column.
+    """
+    wanted = schema(name)
+    if columns is not None:
+        wanted = pa.schema([wanted.field(column) for column in columns])
+    try:
+        # partitioning=None: a folder named like "key=value" is no column.
+        return pq.read_table(path, columns=wanted.names, partitioning=None).cast(wanted)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a {name} table ({error}); delete it and run again.") from error
+
+
+@contextmanager
+def writer(name: str, path: str | Path, rows_at_once: int = 50_000) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that appends Arrow tables with the columns of `SCHEMAS[name]` to a table written aside.
+
+    Rows are held until `rows_at_once` are together, so that many small tables do not become many small row groups.
+    """
+    wanted, held = schema(name), []
+
+    def flush(file: pq.ParquetWriter) -> None:
+        if held:
+            file.write_table(pa.concat_tables(held))
+            held.clear()
+
+    with written_aside(path) as aside, pq.ParquetWriter(aside, wanted, compression="zstd") as file:
+
+        def append(table: pa.Table) -> None:
+            held.append(table.select(wanted.names).cast(wanted))
+            if sum(len(part) for part in held) >= rows_at_once:
+                flush(file)
+
+        yield append
+        flush(file)
 
 
 def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:

@@ -1,0 +1,269 @@
+"""Find the shots of a video, by hard cuts and by dissolves and fades, and measure how camera and picture move.
+
+PySceneDetect's adaptive detector proposes hard cuts, generously. A proposal stands if hardly any detail of the picture before
+it is found again after it (pyramidal Lucas-Kanade flow there and back, then the correlation of the details): after a flash,
+a fast gesture or somebody who walks past the camera, the background is found again. A dissolve or a fade is a stretch in
+which every picture is a mixture of the pictures at its two ends, in growing parts.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+from tqdm import tqdm
+
+from talking import cli, media, tables
+
+_SHORT_SIDE = 180  # pixels of the pictures that details are looked for in
+_THUMB = (32, 18)  # width and height of the pictures that mixtures are judged on
+_WINDOW = 2  # neighbours on each side that a content value is compared with
+_BRIDGE = (0, 2, 5)  # frames after a proposed cut at which the old picture may be back
+_PATCH = 15  # pixels a side of a detail
+_CAMERA_STEP = 5  # frames; the camera is measured at every fifth
+_STRETCHES = (14, 20, 30, 44, 64, 90)  # frames tried for dissolves, clear frames at both ends included
+_FLOW = {"winSize": (_PATCH, _PATCH), "maxLevel": 3, "criteria": (3, 20, 0.03)}
+
+
+@dataclass
+class Settings:
+    """What counts as a cut."""
+
+    min_content: float = cli.setting(4.0, "PySceneDetect content value (0-255) from which a cut is looked into")
+    min_ratio: float = cli.setting(2.0, "content value over its neighbours' mean from which a cut is looked into")
+    max_same: float = cli.setting(0.2, "share (0-1) of details found again after a cut, above which it is none")
+    min_mixture: float = cli.setting(
+        10.0, "grey levels (0-255) that a dissolve or fade changes the picture by, at least"
+    )
+    min_shot_frames: int = cli.setting(5, "frames; what is shorter belongs to the shot before it")
+
+
+@dataclass
+class _Boundary:
+    frame: int
+    mixed_from: int
+    clear_from: int
+    kind: str
+
+
+def detect(path: str | Path, settings: Settings) -> pd.DataFrame:
+    """Return the shots of a `media/` video as a `shots` table, which covers every frame once; no rows for an empty file."""
+    width, height, length = media.size_and_length(path)
+    if not length:
+        return _table([], 0, np.zeros(0), np.zeros(0))
+    scale = min(1.0, _SHORT_SIDE / min(width, height))
+    lines = max(2, 2 * round(height * scale / 2))
+    finder = _Finder(settings)
+    camera, picture = np.full(length, np.nan), np.zeros(length)
+    before: np.ndarray | None = None
+    small_before: np.ndarray | None = None
+    pictures = media.frames(path, height=lines, pixel_format="bgr24", fast=True)
+    for number, colour in enumerate(tqdm(pictures, total=length, unit="frame", desc="shots")):
+        grey = cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(colour, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        small_grey = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        if before is not None:
+            picture[number] = cv2.absdiff(small_grey, small_before).mean() / 255
+            if number % _CAMERA_STEP == 0:
+                camera[number] = background_speed(before, grey) * media.FPS
+        finder.take(number, small, grey)
+        before, small_before = grey, small_grey
+    return _table(finder.close(), length, camera, picture)
+
+
+def background_speed(before: np.ndarray, after: np.ndarray) -> float:
+    """Return how far the background moves between two grey pictures, in picture heights; NaN where nothing can be followed.
+
+    Five regions are looked at along the upper edge and the upper sides, where people who talk are seldom. A camera moves them
+    all, a person one or two: the lower quartile of the regions' median motions counts.
+    """
+    height, width = before.shape
+    points = _details(before)
+    found, seen = _follow(before, after, points)
+    points, moved = points[seen], np.linalg.norm(found[seen] - points[seen], axis=1)
+    x, y = points[:, 0] / width, points[:, 1] / height
+    is_top, is_side = y < 0.25, (y >= 0.25) & (y < 0.75)
+    regions = [
+        is_top & (x < 0.33),
+        is_top & (x >= 0.33) & (x < 0.67),
+        is_top & (x >= 0.67),
+        is_side & (x < 0.18),
+        is_side & (x > 0.82),
+    ]
+    medians = [np.median(moved[region]) for region in regions if region.sum() >= 2]
+    return float(np.percentile(medians, 25)) / height if medians else float("nan")
+
+
+def share_found_again(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the share (0-1) of a grey picture's details that another shows, wherever; NaN if it has hardly any detail."""
+    points = _details(before)
+    if len(points) < 6:
+        return float("nan")
+    found, seen = _follow(before, after, points)
+    alike = 0
+    for old, new in zip(points[seen], found[seen], strict=True):
+        patches = [
+            cv2.getRectSubPix(picture, (_PATCH, _PATCH), tuple(map(float, at))).astype(np.float32).ravel()
+            for picture, at in ((before, old), (after, new))
+        ]
+        a, b = (patch - patch.mean() for patch in patches)
+        alike += float(a @ b) > 0.8 * float(np.sqrt((a @ a) * (b @ b))) > 0
+    return alike / len(points)
+
+
+class _Finder:
+    """Takes the pictures one by one and remembers only the last few seconds of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._detector = AdaptiveDetector(
+            adaptive_threshold=settings.min_ratio,
+            min_scene_len=1,
+            window_width=_WINDOW,
+            min_content_val=settings.min_content,
+        )
+        self._proposed: list[int] = []
+        self._boundaries: list[_Boundary] = []
+        self._greys: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
+        self._thumbs: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
+        self._number = -1
+
+    def take(self, number: int, small: np.ndarray, grey: np.ndarray) -> None:
+        self._number = number
+        self._greys.append(grey)
+        self._thumbs.append(cv2.resize(grey, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32).ravel())
+        self._proposed += [
+            t.frame_num for t in self._detector.process_frame(FrameTimecode(number, float(media.FPS)), small)
+        ]
+        while self._proposed and self._proposed[0] + max(_BRIDGE) <= number:
+            self._judge(self._proposed.pop(0))
+        if number % 2 == 0:
+            self._look_for_mixture()
+
+    def close(self) -> list[_Boundary]:
+        """Return the boundaries in order."""
+        for proposed in self._proposed:
+            self._judge(proposed)
+        joined: list[_Boundary] = []
+        for boundary in sorted(self._boundaries, key=lambda b: b.frame):
+            last = joined[-1] if joined else None
+            if (
+                last is not None
+                and boundary.mixed_from - last.clear_from < 1 + (last.kind == boundary.kind == "fade") * 12
+            ):
+                if last.kind == boundary.kind == "fade":
+                    # Down to black and up again is one boundary, in the middle of the black.
+                    last.frame = (last.clear_from + boundary.mixed_from) // 2
+                last.clear_from = max(last.clear_from, boundary.clear_from)
+            elif boundary.frame - (last.frame if last else 0) >= self._settings.min_shot_frames:
+                joined.append(boundary)
+        return joined
+
+    def _grey(self, number: int) -> np.ndarray | None:
+        place = number - self._number - 1 + len(self._greys)
+        return self._greys[place] if 0 <= place < len(self._greys) else None
+
+    def _judge(self, cut: int) -> None:
+        before = [p for p in (self._grey(cut - 1), self._grey(cut - 3)) if p is not None]
+        after = [p for p in (self._grey(cut + ahead) for ahead in _BRIDGE) if p is not None]
+        shares = [share_found_again(a, b) for a in before for b in after]
+        if not any(share > self._settings.max_same for share in shares):
+            self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+
+    def _look_for_mixture(self) -> None:
+        for stretch in _STRETCHES:
+            if len(self._thumbs) <= stretch:
+                return
+            parts = self._parts(stretch)
+            if parts is None:
+                continue
+            first = self._number - stretch
+            middle = first + int(np.argmax(parts >= 0.5))
+            mixed_from, clear_from = first + int(np.argmax(parts > 0.06)), first + int(np.argmax(parts >= 0.94))
+            if any(
+                b.mixed_from < clear_from and mixed_from < b.clear_from for b in self._boundaries if b.kind != "cut"
+            ):
+                continue
+            ends = self._grey(mixed_from - 1), self._grey(clear_from)
+            dark = [float(end.mean()) < 24 and float(end.std()) < 8 for end in ends]
+            if not any(dark) and share_found_again(*ends) > self._settings.max_same:
+                continue
+            self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
+            return
+
+    def _parts(self, stretch: int) -> np.ndarray | None:
+        """Return how much of the last picture is in each of the last `stretch` + 1, if they are mixtures, else None."""
+        pictures = np.stack(list(self._thumbs)[-stretch - 1 :])
+        change = pictures[-1] - pictures[0]
+        energy = float(change @ change)
+        if energy < self._settings.min_mixture**2 * change.size:
+            return None
+        parts = (pictures - pictures[0]) @ change / energy
+        steps = np.diff(parts)
+        # Clear pictures at both ends, or it is a piece of a mixture, or of anything.
+        if np.abs(parts[:3]).max() > 0.06 or np.abs(1 - parts[-3:]).max() > 0.06:
+            return None
+        if steps.min() < -0.05 or steps.max() > 0.35:
+            return None
+        rest = pictures - pictures[0] - parts[:, None] * change
+        if np.sqrt((rest**2).sum(axis=1).max() / energy) > 0.3:
+            return None
+        return parts
+
+
+def _details(picture: np.ndarray) -> np.ndarray:
+    """Return the strongest corner (x, y) of each of 60 equal cells that has any, (n, 2) float32."""
+    height, width = picture.shape
+    # Corners are found on the whole picture at once; a cell keeps its strongest.
+    strength = cv2.cornerMinEigenVal(picture, 5)
+    rows, columns = (6, 10) if width >= height else (10, 6)
+    tall, wide = height // rows, width // columns
+    if not tall or not wide:
+        return np.zeros((0, 2), np.float32)
+    cells = strength[: rows * tall, : columns * wide].reshape(rows, tall, columns, wide).swapaxes(1, 2)
+    cells = cells.reshape(rows * columns, tall * wide)
+    best = cells.argmax(axis=1)
+    cell = np.arange(rows * columns)
+    points = np.stack([cell % columns * wide + best % wide, cell // columns * tall + best // wide], axis=1)
+    values = cells[cell, best]
+    return points[values > max(1e-4, 0.01 * np.median(values))].astype(np.float32)
+
+
+def _follow(before: np.ndarray, after: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where points (n, 2) have gone and whether the way back leads to where they were."""
+    if not len(points):
+        return points, np.zeros(0, dtype=bool)
+    there, gone, _ = cv2.calcOpticalFlowPyrLK(before, after, points[:, None], None, **_FLOW)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **_FLOW)
+    astray = np.linalg.norm(back[:, 0] - points, axis=1)
+    return there[:, 0], (gone[:, 0] > 0) & (returned[:, 0] > 0) & (astray < 1)
+
+
+def _table(boundaries: list[_Boundary], length: int, camera: np.ndarray, picture: np.ndarray) -> pd.DataFrame:
+    edges = [_Boundary(0, 0, 0, "start"), *boundaries] if length else []
+    rows = []
+    for shot, edge in enumerate(edges):
+        after = edges[shot + 1] if shot + 1 < len(edges) else _Boundary(length, length, length, "")
+        # The first frame's difference is to another shot.
+        inside = slice(edge.frame + 1, after.frame)
+        speeds = camera[inside][~np.isnan(camera[inside])]
+        seconds = max(1, media.FPS // _CAMERA_STEP)
+        means = np.convolve(speeds, np.ones(seconds) / seconds, "valid") if len(speeds) >= seconds else speeds
+        rows.append(
+            {
+                "shot": shot,
+                "start_frame": edge.frame,
+                "end_frame": after.frame,
+                "clear_start_frame": min(edge.clear_from, after.frame),
+                "clear_end_frame": max(after.mixed_from, edge.frame),
+                "transition": edge.kind,
+                "camera_motion": float(np.median(speeds)) if len(speeds) else 0.0,
+                "camera_motion_peak": float(means.max()) if len(speeds) else 0.0,
+                "picture_motion": float(picture[inside].mean()) if after.frame - edge.frame > 1 else 0.0,
+            }
+        )
+    return pd.DataFrame(rows, columns=tables.schema("shots").names)
