@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from talking import cli, intervals, media, tables
+from talking import arrays, cli, intervals, media, tables
 from talking.clips import Faces
 from talking.errors import InputError
 
@@ -75,8 +75,8 @@ def annotate(
         for clip in kept.to_dict("records"):
             aside = _aside(dataset, clip["clip"])
             _write_json(aside / "speakers.json", label(clip, faces, words, settings.min_period_frames))
-            _write_arrays(aside / "poses.npz", _slices(clip, poses, POSE_ARRAYS, sources.poses))
-            _write_arrays(aside / "sound.npz", _slices(clip, sound, SOUND_ARRAYS, sources.sound))
+            arrays.write(aside / "poses.npz", _slices(clip, poses, POSE_ARRAYS, sources.poses))
+            arrays.write(aside / "sound.npz", _slices(clip, sound, SOUND_ARRAYS, sources.sound))
             meta = _meta(clip, sources.sheet) | {"width": width, "height": height, "cut": cuts[clip["clip"]]}
             meta["files"] = {name: _file_facts(aside / name) for name in FILES if name != "meta.json"}
             _write_json(aside / "meta.json", meta)
@@ -184,19 +184,20 @@ def _has_cut(folder: Path, fingerprint: str) -> bool:
     return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == meta["files"][f.name] for f in files)
 
 
-def _slices(clip: dict, arrays: np.lib.npyio.NpzFile, names: Iterable[str], path: Path) -> dict[str, np.ndarray]:
+def _slices(
+    clip: dict, of_video: np.lib.npyio.NpzFile, names: Iterable[str], path: Path
+) -> Iterator[tuple[str, np.ndarray]]:
     frames = clip["end_frame"] - clip["start_frame"]
-    out = {}
     for name in names:
         key = f"{clip['clip']}/{name}"
-        if key not in arrays:
+        if key not in of_video:
             raise InputError(f"{path} has nothing of {clip['clip']}; delete it and run again.")
-        out[name] = arrays[key]
-        if len(out[name]) != frames:
+        values = of_video[key]
+        if len(values) != frames:
             raise InputError(
-                f"{path} has {len(out[name])} frames of {clip['clip']}, not {frames}; delete it and run again."
+                f"{path} has {len(values)} frames of {clip['clip']}, not {frames}; delete it and run again."
             )
-    return out
+        yield name, values
 
 
 def _meta(clip: dict, sheet: dict[str, str]) -> dict:
@@ -274,7 +275,3 @@ def _sha256(path: Path) -> str:
 
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    np.savez_compressed(path, **arrays)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import annotate, media, tables
+from talking import annotate, arrays, media, tables
 from talking.errors import InputError
 
 FRAMES = 120
@@ -236,7 +236,7 @@ def test_a_kill_at_any_moment_and_a_rerun_leave_the_same(sources, tmp_path, monk
 
         return call
 
-    steps = [(annotate, "_write_json"), (annotate, "_write_arrays"), (shutil, "rmtree"), (os, "link"), (Path, "rename")]
+    steps = [(annotate, "_write_json"), (arrays, "write"), (shutil, "rmtree"), (os, "link"), (Path, "rename")]
     for at in range(1, 100):
         dataset = tmp_path / f"killed{at}"
         shutil.copytree(tmp_path / "before", dataset)

@@ -32,3 +32,37 @@ rule annotate_clips:
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {input.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
         " --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
+
+
+rule collect_dataset:
+    """Collecting the data set: its tables, splits and card."""
+    input:
+        sheet=SHEET,
+        clips=of_videos("results/clips/{video}.parquet"),
+        annotations=of_videos("results/annotations/{video}.parquet"),
+        probes=of_videos("results/media/{video}.json"),
+        identities="results/identities.parquet",
+    output:
+        clips="results/dataset/clips.parquet",
+        people="results/dataset/people.parquet",
+        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+        card="results/dataset/README.md",
+        videos="results/videos.parquet",
+    log:
+        "results/logs/dataset.log",
+    benchmark:
+        "results/benchmarks/dataset.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        card=flags("card"),
+        splits=flags("splits"),
+    shell:
+        # Folders, not lists of files: a command line has no room for thousands of names.
+        "python {SCRIPTS}/collect_dataset.py --sheet {input.sheet:q} --clips results/clips"
+        " --annotations results/annotations --media results/media --identities {input.identities:q}"
+        " --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

@@ -1,0 +1,34 @@
+"""Collect the tables, splits and data card of the whole data set, and what became of every input."""
+
+from pathlib import Path
+
+from talking import card, cli, collect, splits
+from talking.sheet import read_sheet
+
+
+def main() -> None:
+    """Read the arguments, collect."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--sheet", type=Path, required=True, help="sheet of the videos")
+    parser.add_argument("--clips", type=Path, required=True, help="folder of tables, one a video")
+    parser.add_argument("--annotations", type=Path, required=True, help="folder of tables, one a video")
+    parser.add_argument("--media", type=Path, required=True, help="folder of probes, one a video")
+    parser.add_argument("--identities", type=Path, required=True, help="table of who is who")
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--videos", type=Path, required=True, help="table of the inputs to write")
+    cli.add_settings(parser, card.Settings)
+    cli.add_settings(parser, splits.Settings)
+    arguments = parser.parse_args()
+    results = collect.Results(arguments.clips, arguments.annotations, arguments.media, arguments.identities)
+    collect.collect(
+        read_sheet(arguments.sheet),
+        results,
+        arguments.dataset,
+        arguments.videos,
+        cli.settings_from(arguments, card.Settings),
+        cli.settings_from(arguments, splits.Settings),
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

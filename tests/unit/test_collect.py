@@ -1,0 +1,158 @@
+"""Collecting: tables of many videos against a count by hand, and what is no longer wanted."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from talking import card, collect, splits, tables
+from talking.errors import InputError
+
+
+def write_video(results, video, clips, people=2, tracks=None):
+    """Write the tables of a video with `clips` kept clips of 200 frames and a rejected one, of tracks 1, 2, ..."""
+    for folder in ("clips", "annotations", "media"):
+        (results / folder).mkdir(parents=True, exist_ok=True)
+    rows = clips + 1
+    start = 1000 * np.arange(rows)
+    frame = pd.DataFrame(index=range(rows), columns=tables.schema("clips").names)
+    for column in tables.SCHEMAS["clips"]:
+        frame[column.name] = "" if str(column.type) == "string" else 0
+    frame["clip"] = [f"s_{video}_{a:06d}to{a + 200:06d}" for a in start]
+    frame["video"], frame["source"] = video, "s"
+    frame["start_frame"], frame["end_frame"], frame["duration_s"] = start, start + 200, 8.0
+    frame["num_people"] = people
+    frame["tracks"] = [tracks or list(range(1, people + 1))] * rows
+    frame["speaking_s"] = [[2.0] + [1.0] * (people - 1)] * rows
+    frame["face_px"] = 150.0
+    frame["candidate"] = True
+    frame["kept"] = np.arange(rows) < clips
+    frame.loc[clips, "rejected_by"] = "min_face_px"
+    tables.write("clips", frame, results / "clips" / f"{video}.parquet")
+    names = frame["clip"][:clips]
+    index = pd.DataFrame({"video": video, "clip": names, "num_frames": 200, "width": 1280, "height": 720})
+    index = index.assign(files=[["video.mp4"]] * clips, file_bytes=[[9]] * clips, file_sha256=[["00"]] * clips)
+    index = index.assign(bytes=1000, sha256="00") if clips else tables.empty("annotations")
+    tables.write("annotations", index, results / "annotations" / f"{video}.parquet")
+    probe = {"status": "ok", "reason": "", "duration_s": 100.0}
+    (results / "media" / f"{video}.json").write_text(json.dumps(probe))
+
+
+def sheet_of(*videos, split=""):
+    rows = [
+        {"video": v, "path": f"{v}.mp4", "source": "s", "licence": "CC0", "sha256": "", "url": "", "split": split}
+        for v in videos
+    ]
+    return pd.DataFrame(rows)
+
+
+def run(results, sheet, identities, **settings):
+    """Collect videos whose `identities` are (video, track, person)."""
+    table = pd.DataFrame(identities, columns=tables.schema("identities").names)
+    tables.write("identities", table, results / "identities.parquet")
+    folders = collect.Results(
+        results / "clips", results / "annotations", results / "media", results / "identities.parquet"
+    )
+    dataset = results / "dataset"
+    collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), splits.Settings(**settings))
+    read = {name: tables.read(name, path) for name, path in _tables(results).items()}
+    read["splits"] = {s: json.loads((dataset / "splits" / f"{s}.json").read_text()) for s in collect.SPLITS}
+    return read
+
+
+def _tables(results):
+    dataset = results / "dataset"
+    return {
+        "dataset": dataset / "clips.parquet",
+        "people": dataset / "people.parquet",
+        "videos": results / "videos.parquet",
+    }
+
+
+def test_every_kept_clip_is_in_the_tables_once(tmp_path):
+    write_video(tmp_path, "a", clips=3)
+    write_video(tmp_path, "b", clips=1, people=3)
+    write_video(tmp_path, "c", clips=0)
+    cast = [("a", 1, "p1"), ("a", 2, "p2"), ("b", 1, "p3"), ("b", 2, "p4"), ("c", 1, "p5")]
+    made = run(tmp_path, sheet_of("a", "b", "c"), cast)
+    clips = made["dataset"]
+    assert clips["video"].tolist() == ["a", "a", "a", "b"]
+    assert clips["persons"].map(list).tolist() == [["p1", "p2"]] * 3 + [["p3", "p4", "b-track3"]]
+    people = made["people"].set_index("person")
+    assert people.index.tolist() == ["b-track3", "p1", "p2", "p3", "p4"]
+    assert people.loc["p1", ["num_videos", "num_clips", "seconds_on_screen", "seconds_speaking"]].tolist() == [
+        1,
+        3,
+        24,
+        6,
+    ]
+    assert made["videos"]["seconds_kept"].tolist() == [24, 8, 0]
+    # b is all there can be for testing, and hard for its three people.
+    assert [r["clip"] for r in made["splits"]["test_hard"]] == ["s_b_000000to000200"]
+    assert len(made["splits"]["train"]) == 3
+    assert made["splits"]["test_easy"] == []
+    assert clips.set_index("video").loc["b", "hard_because"] == "num_people"
+    text = (tmp_path / "dataset/README.md").read_text()
+    assert "4 clips, 0.01 hours (0.02 person-hours) of 5 people, from 2 of 3 videos" in text
+    assert "$" not in text
+
+
+def test_a_person_in_two_videos_keeps_them_together(tmp_path):
+    for video in "abcd":
+        write_video(tmp_path, video, clips=2)
+    cast = [("a", 1, "p1"), ("b", 2, "p1"), ("c", 1, "p2"), ("d", 1, "p3")]
+    made = run(tmp_path, sheet_of(*"abcd"), cast, test_share=0.5)
+    side = dict(zip(made["dataset"]["video"], made["dataset"]["split"].str[:4], strict=True))
+    assert side["a"] == side["b"]
+    assert set(side.values()) == {"trai", "test"}
+    assert set(made["people"]["split"]) == {"train", "test"}
+
+
+def test_one_group_is_for_training_and_the_card_says_why(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    made = run(tmp_path, sheet_of("a"), [])
+    assert len(made["splits"]["train"]) == 2
+    assert "nothing could be held out" in (tmp_path / "dataset/README.md").read_text()
+
+
+def test_no_clip_at_all_is_a_data_set_too(tmp_path):
+    write_video(tmp_path, "a", clips=0)
+    made = run(tmp_path, sheet_of("a"), [])
+    assert len(made["dataset"]) == 0
+    assert made["splits"] == {"train": [], "test_easy": [], "test_hard": []}
+
+
+def test_folders_of_other_clips_are_removed(tmp_path):
+    write_video(tmp_path, "a", clips=1)
+    write_video(tmp_path, "gone", clips=1)
+    dataset = tmp_path / "dataset"
+    for name in ("s_a_000000to000200", "s_gone_000000to000200", ".s_gone_000000to000200.new", "notes"):
+        (dataset / name).mkdir(parents=True)
+    run(tmp_path, sheet_of("a"), [])
+    left = {p.name for p in dataset.iterdir() if p.is_dir()}
+    assert left == {"s_a_000000to000200", "notes", "splits"}
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    for video in "abc":
+        write_video(tmp_path, video, clips=2)
+    run(tmp_path, sheet_of(*"abc"), [("a", 1, "p1")])
+    before = {p: p.read_bytes() for p in (tmp_path / "dataset").rglob("*") if p.is_file()}
+    run(tmp_path, sheet_of(*"abc"), [("a", 1, "p1")])
+    assert before == {p: p.read_bytes() for p in (tmp_path / "dataset").rglob("*") if p.is_file()}
+
+
+def test_tables_that_do_not_fit_are_refused(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    tables.write("annotations", tables.empty("annotations"), tmp_path / "annotations/a.parquet")
+    with pytest.raises(InputError, match=r"annotations/a\.parquet has other clips"):
+        run(tmp_path, sheet_of("a"), [])
+
+
+def test_a_split_that_cannot_be_is_refused(tmp_path):
+    write_video(tmp_path, "a", clips=1)
+    write_video(tmp_path, "b", clips=1)
+    sheet = sheet_of("a", "b").assign(split=["train", "test"])
+    with pytest.raises(InputError, match="p1 is in a and b"):
+        run(tmp_path, sheet, [("a", 1, "p1"), ("b", 1, "p1")])
