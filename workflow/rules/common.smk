@@ -33,8 +33,13 @@ def check_films(paths):
 
 def flags(section):
     """Return a config section as command-line flags, quoted for the shell."""
+    return as_flags(config[section])
+
+
+def as_flags(options):
+    """Return a mapping of options as command-line flags, quoted for the shell."""
     words = []
-    for key, value in config[section].items():
+    for key, value in options.items():
         flag = "--" + key.replace("_", "-")
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
