@@ -25,8 +25,9 @@ SECTIONS = {
     "gates": "talking.gates",
     "poses": "talking.poses",
     "sound": "talking.sound",
-    "annotation": "talking.annotate",
+    "annotate": "talking.annotate",
     "splits": "talking.splits",
+    "card": "talking.card",
     "report": "talking.report",
 }
 FILM = "talking.film"
