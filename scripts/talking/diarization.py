@@ -34,7 +34,7 @@ from pyannote.audio.pipelines.clustering import BaseClustering
 from pyannote.audio.pipelines.speaker_diarization import SpeakerDiarization
 from pyannote.core import Annotation
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 from tqdm import tqdm
 
 from talking import cli, media
@@ -51,10 +51,10 @@ class Settings:
     )
     pause_s: float = cli.setting(0.5, "pauses of one speaker up to this long, in seconds, belong to the turn")
     same_voice: float = cli.setting(
-        0.2, "voices nearer than this cosine distance are one person, whatever the picture shows"
+        0.08, "voices with centres nearer than this cosine distance are one, however many people are seen talking"
     )
     other_voice: float = cli.setting(
-        0.45, "voices farther apart than this cosine distance are two people, whatever the picture shows"
+        0.22, "a voice with a centre farther than this cosine distance from all others is one more person, seen or not"
     )
     seconds_seen: float = cli.setting(
         1.0, "a face that speaks for fewer seconds is not counted as a person seen talking"
@@ -154,15 +154,20 @@ def packaged_segmentation() -> PyanNet:
 
 
 class SeenVoicesClustering(BaseClustering):
-    """Average-linkage clustering of voices, in which the number of people seen talking decides what distances leave open.
+    """Clustering of voices in which the number of people seen talking decides what the voices themselves leave open.
 
-    Voices nearer than `same_voice` are one, voices farther apart than `other_voice` are two; between the two limits the
-    number of clusters is the one nearest to `people_seen` (an unseen voice, farther off, still adds a cluster), and
-    without anybody seen the cut lies half way.
+    A tree by Ward's method on embeddings of unit length, which single odd embeddings do not upset as they do average
+    linkage; a cut of it is refined as spherical k-means. There are as many clusters as `people_seen`, but fewer if two
+    centres would lie nearer than `same_voice` (cosine distance), and more if all centres then lie farther apart than
+    `other_voice`: a voice from off screen. With nobody seen, the limit for more lies half way.
     """
 
     # The tree of n voices takes n² distances: of a long sound this many, evenly spread, make the tree, the rest joins them.
     MOST_IN_TREE = 4000
+    # A cluster of fewer windows, which lie half a second apart, is an odd noise rather than a person.
+    SMALLEST = 4
+    MOST_UNSEEN = 4
+    _REFINEMENTS = 5
 
     def __init__(self, same_voice: float, other_voice: float) -> None:
         super().__init__(metric="cosine", constrained_assignment=True)
@@ -177,27 +182,34 @@ class SeenVoicesClustering(BaseClustering):
         num_clusters: int | None = None,
     ) -> np.ndarray:
         """Return the cluster, from 0, of each of the embeddings (n, dimension)."""
-        if len(embeddings) == 1:
+        count = len(embeddings)
+        if count == 1:
             return np.zeros(1, dtype=int)
-        chosen = np.unique(np.linspace(0, len(embeddings) - 1, min(len(embeddings), self.MOST_IN_TREE)).astype(int))
-        of_tree = embeddings[chosen]
-        tree = linkage(of_tree, method="average", metric="cosine")
-        smallest = min(4, max(1, round(0.1 * len(chosen))))
+        chosen = np.unique(np.linspace(0, count - 1, min(count, self.MOST_IN_TREE)).astype(int))
+        of_tree = embeddings[chosen] / np.linalg.norm(embeddings[chosen], axis=1, keepdims=True)
+        tree = linkage(of_tree, method="ward")
+        smallest = min(self.SMALLEST, max(1, round(0.1 * len(chosen))))
 
-        def cut(distance: float) -> tuple[np.ndarray, np.ndarray]:
-            labels = fcluster(tree, distance, criterion="distance")
-            names, sizes = np.unique(labels, return_counts=True)
-            return labels, names[sizes >= smallest] if (sizes >= smallest).any() else names[[sizes.argmax()]]
+        def centres(clusters: int) -> tuple[np.ndarray, float, int]:
+            """Return the centres, the least distance between two and the size of the smallest cluster."""
+            labels = fcluster(tree, clusters, criterion="maxclust")
+            for _ in range(self._REFINEMENTS):
+                middles = np.stack([of_tree[labels == name].mean(axis=0) for name in np.unique(labels)])
+                labels = cdist(of_tree, middles, metric="cosine").argmin(axis=1)
+            apart = pdist(middles, metric="cosine").min() if len(middles) > 1 else np.inf
+            return middles, apart, np.bincount(labels).min()
 
-        half_way = (self.same_voice + self.other_voice) / 2
-        # Cuts between the limits, from the one that keeps voices apart the least to the one that does the most.
-        heights = np.unique(tree[:, 2])
-        distances = [self.other_voice, *heights[(heights > self.same_voice) & (heights < self.other_voice)][::-1]]
-        cuts = [cut(distance) for distance in [*(np.nextafter(d, 0) for d in distances), self.same_voice]]
-        wanted = self.people_seen or len(cut(half_way)[1])
-        labels, large = min(cuts, key=lambda c: abs(len(c[1]) - wanted))
-        centres = np.stack([of_tree[labels == name].mean(axis=0) for name in large])
-        return cdist(embeddings, centres, metric="cosine").argmin(axis=1)
+        limit = self.other_voice if self.people_seen else (self.same_voice + self.other_voice) / 2
+        wanted = min(max(self.people_seen, 1), len(chosen))
+        for clusters in range(min(wanted + self.MOST_UNSEEN, len(chosen)), wanted, -1):
+            middles, apart, size = centres(clusters)
+            if apart > limit and size >= smallest:
+                break
+        else:
+            middles, apart, _ = centres(wanted)
+            while apart < self.same_voice:
+                middles, apart, _ = centres(len(middles) - 1)
+        return cdist(embeddings, middles, metric="cosine").argmin(axis=1)
 
 
 class _NoCalibration(PLDA):
