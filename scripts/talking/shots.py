@@ -6,6 +6,8 @@ a fast gesture or somebody who walks past the camera, the background is found ag
 which every picture is a mixture of the pictures at its two ends, in growing parts.
 """
 
+import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ _SHORT_SIDE = 180  # pixels of the pictures that details are looked for in
 _THUMB = (32, 18)  # width and height of the pictures that mixtures are judged on
 _WINDOW = 2  # neighbours on each side that a content value is compared with
 _BRIDGE = (0, 2, 5)  # frames after a proposed cut at which the old picture may be back
+_STILL_PX = 4  # pixels that anything may move within a frame
 _PATCH = 15  # pixels a side of a detail
 _CAMERA_STEP = 5  # frames; the camera is measured at every fifth
 _STRETCHES = (14, 20, 30, 44, 64, 90)  # frames tried for dissolves, clear frames at both ends included
@@ -98,12 +101,13 @@ def background_speed(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.percentile(medians, 25)) / height if medians else float("nan")
 
 
-def share_found_again(before: np.ndarray, after: np.ndarray) -> float:
-    """Return the share (0-1) of a grey picture's details that another shows, wherever; NaN if it has hardly any detail."""
+def share_found_again(before: np.ndarray, after: np.ndarray, reach: float = math.inf) -> float:
+    """Return the share (0-1) of a grey picture's details that another shows within `reach` pixels; NaN if it has hardly any."""
     points = _details(before)
     if len(points) < 6:
         return float("nan")
     found, seen = _follow(before, after, points)
+    seen &= np.linalg.norm(found - points, axis=1) <= reach
     alike = 0
     for old, new in zip(points[seen], found[seen], strict=True):
         patches = [
@@ -168,11 +172,26 @@ class _Finder:
         return self._greys[place] if 0 <= place < len(self._greys) else None
 
     def _judge(self, cut: int) -> None:
-        before = [p for p in (self._grey(cut - 1), self._grey(cut - 3)) if p is not None]
-        after = [p for p in (self._grey(cut + ahead) for ahead in _BRIDGE) if p is not None]
-        shares = [share_found_again(a, b) for a in before for b in after]
-        if not any(share > self._settings.max_same for share in shares):
-            self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+        # A cut from far to near of the same scene shows the same details too, but not where motion could have taken them.
+        speed = max(self._speed(cut - 3, cut - 1), self._speed(cut, cut + 2))
+        for first, second in itertools.product((cut - 1, cut - 3), (cut + ahead for ahead in _BRIDGE)):
+            before, after = self._grey(first), self._grey(second)
+            if before is None or after is None:
+                continue
+            reach = _STILL_PX + 3 * speed * (second - first)
+            if share_found_again(before, after, reach) > self._settings.max_same:
+                return
+        self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+
+    def _speed(self, first: int, second: int) -> float:
+        """Return the median motion between two pictures in pixels a frame, 0 if one is not at hand."""
+        before, after = self._grey(first), self._grey(second)
+        if before is None or after is None:
+            return 0.0
+        points = _details(before)
+        found, seen = _follow(before, after, points)
+        moved = np.linalg.norm(found[seen] - points[seen], axis=1)
+        return float(np.median(moved)) / (second - first) if len(moved) else 0.0
 
     def _look_for_mixture(self) -> None:
         for stretch in _STRETCHES:
