@@ -1,0 +1,147 @@
+"""What steers the model, made in one place at the size asked: pose pictures, person masks, face masks, scores.
+
+Training, validation and generation all come through here. Boxes and points leave `media/` pixels together with the
+picture they lie in: `Placement` moves both.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from talking import boxes
+from talking.poses.render import draw_poses, face_box
+
+# Raw speaking scores (TalkNet's logits) are divided by this before they meet the model.
+SCORE_UNIT = 3.0
+LATENT_CELL = 8
+FACE_LEVELS = 4
+# A person's box is grown by this much, as limbs are drawn with a width around the keypoints.
+_PERSON_GROWN = 1.05
+
+
+@dataclass
+class People:
+    """The people of a clip in every frame, in px of its video.
+
+    `keypoints` (f, p, 133, 2), their `confidence` (f, p, 133), `bodies` (f, p, 4), whether the pose is `valid` (f, p),
+    `faces` (f, p, 4) of the face tracks, raw speaking `scores` (f, p).
+    """
+
+    keypoints: np.ndarray
+    confidence: np.ndarray
+    bodies: np.ndarray
+    valid: np.ndarray
+    faces: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass
+class Placement:
+    """How a picture of one size is fitted into another: scaled, in the middle, black beside."""
+
+    scale: tuple[float, float]
+    left: int
+    top: int
+    inner: tuple[int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def fit(cls, source: tuple[int, int], size: tuple[int, int]) -> "Placement":
+        """Fit a picture of `source` (width, height) into `size` (width, height)."""
+        scale = min(size[0] / source[0], size[1] / source[1])
+        inner = tuple(max(1, min(limit, round(side * scale))) for side, limit in zip(source, size, strict=True))
+        left, top = ((limit - side) // 2 for side, limit in zip(inner, size, strict=True))
+        return cls((inner[0] / source[0], inner[1] / source[1]), left, top, inner, tuple(size))
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Move points (..., 2)."""
+        return np.asarray(points, dtype=float) * self.scale + (self.left, self.top)
+
+    def boxes(self, moved: np.ndarray) -> np.ndarray:
+        """Move boxes (..., 4)."""
+        return np.asarray(moved, dtype=float) * (self.scale * 2) + (self.left, self.top) * 2
+
+    def picture(self, picture: np.ndarray) -> np.ndarray:
+        """Move a picture (h, w, 3) uint8."""
+        width, height = self.size
+        if picture.shape[:2] == (height, width):
+            return picture
+        method = cv2.INTER_AREA if self.inner[0] < picture.shape[1] else cv2.INTER_LINEAR
+        out = np.zeros((height, width, 3), dtype=np.uint8)
+        out[self.top : self.top + self.inner[1], self.left : self.left + self.inner[0]] = cv2.resize(
+            picture, self.inner, interpolation=method
+        )
+        return out
+
+
+def pose_pictures(people: People, frames: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return RGB pictures (f, h, w, 3) uint8 of everybody's skeleton in the frames asked."""
+    width, height = placement.size
+    points = placement.points(people.keypoints[frames])
+    return np.stack([draw_poses(p, c, height, width) for p, c in zip(points, people.confidence[frames], strict=True)])
+
+
+def person_masks(people: People, placement: Placement) -> np.ndarray:
+    """Return masks (p, h, w) uint8, 1 inside the box in which each person is over the whole clip."""
+    width, height = placement.size
+    masks = np.zeros((people.keypoints.shape[1], height, width), dtype=np.uint8)
+    for person, mask in enumerate(masks):
+        seen = [people.bodies[people.valid[:, person], person], people.faces[:, person]]
+        whole = boxes.scale(boxes.union(np.concatenate(seen)), _PERSON_GROWN)
+        x1, y1, x2, y2 = np.round(boxes.clip(placement.boxes(whole), width, height)).astype(int)
+        mask[y1:y2, x1:x2] = 1
+    return masks
+
+
+def face_boxes(people: People, frames: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return face boxes (p, f, 4) px of the placed picture: by CovOG's rule, the face track's own where a pose is missing."""
+    found = face_box(people.keypoints[frames], people.confidence[frames])
+    known = np.isfinite(found).all(-1, keepdims=True) & people.valid[frames][..., None]
+    found = np.where(known, found, people.faces[frames])
+    return boxes.clip(placement.boxes(found), *placement.size).swapaxes(0, 1)
+
+
+def face_masks(found: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
+    """Return masks (p, f, h, w) float32 of face boxes (p, f, 4) at 1/8, 1/16, 1/32 and 1/64 of a picture of `size` (width, height).
+
+    A value is the share of its cell that the box, drawn in whole pixels, covers: drawing and averaging in one product.
+    """
+    found = np.round(found)
+    sides = [-(-side // LATENT_CELL) for side in size]
+    masks = []
+    for level in range(FACE_LEVELS):
+        cell = LATENT_CELL * 2**level
+        across, down = (
+            _covered(found[..., axis], found[..., axis + 2], count, cell) for axis, count in enumerate(sides)
+        )
+        masks.append((down[..., :, None] * across[..., None, :]).astype(np.float32))
+        # The UNet's convolutions of stride 2 round up.
+        sides = [-(-side // 2) for side in sides]
+    return masks
+
+
+def speaking(people: People, frames: np.ndarray) -> np.ndarray:
+    """Return the speaking scores (p, f) float32 in the model's unit."""
+    return (people.scores[frames].T / SCORE_UNIT).astype(np.float32)
+
+
+def steer(people: People, frames: np.ndarray, reference: int, placement: Placement) -> dict:
+    """Return everything that steers a window: the frames asked and the reference frame, as arrays without a batch axis.
+
+    `pose` (f, h, w, 3) and `reference_pose` (h, w, 3) uint8, `person_masks` (p, h, w) uint8, `face_masks` list of
+    (p, f, h, w), `scores` (p, f).
+    """
+    return {
+        "pose": pose_pictures(people, frames, placement),
+        "reference_pose": pose_pictures(people, np.array([reference]), placement)[0],
+        "person_masks": person_masks(people, placement),
+        "face_masks": face_masks(face_boxes(people, frames, placement), placement.size),
+        "scores": speaking(people, frames),
+    }
+
+
+def _covered(low: np.ndarray, high: np.ndarray, count: int, cell: int) -> np.ndarray:
+    start = np.arange(count) * cell
+    inside = np.minimum(high[..., None], start + cell) - np.maximum(low[..., None], start)
+    return np.clip(np.nan_to_num(inside), 0, cell) / cell

@@ -1,0 +1,233 @@
+"""Samples of the data set: windows of clips with everything that steers them, drawn by number.
+
+What sample number n is depends on the seed and n alone, never on the process that loads it or on what came before: the
+state of the sampling is one number, and a resumed run goes on exactly where it stopped.
+"""
+
+import json
+import logging
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from covog import conditions, latents
+from covog.conditions import People, Placement
+from covog.config import Data
+from talking import store
+from talking.errors import InputError
+
+BROKEN = (InputError, OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, av.FFmpegError)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames [start, end) of a clip's folder, from which samples are drawn."""
+
+    clip: Path
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One sample: frames of a clip, and the frame of it that serves as reference."""
+
+    clip: Path
+    frames: tuple[int, ...]
+    reference: int
+
+
+def split(dataset: Path, part: str) -> list[Path]:
+    """Return the folders of the clips of a split ("train", "test_easy", "test_hard").
+
+    Raises InputError that names the split's file if it cannot be read.
+    """
+    path = dataset / "splits" / f"{part}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run the workflow up to the data set first.") from error
+    return [dataset / name for name in (content["clips"] if isinstance(content, dict) else content)]
+
+
+def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
+    """Return the stretches to train on and those to validate on.
+
+    Validation has the test splits' clips; where there are none, the last `held_out` part of each training clip, which
+    training then leaves alone.
+    """
+    train = [Stretch(clip, 0, store.Clip(clip).frames) for clip in split(dataset, "train")]
+    test = [
+        Stretch(clip, 0, store.Clip(clip).frames)
+        for part in ("test_easy", "test_hard")
+        for clip in split(dataset, part)
+    ]
+    if test:
+        return train, test
+    cut = [round(s.end * (1 - settings.held_out)) for s in train]
+    return (
+        [Stretch(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],
+        [Stretch(s.clip, at, s.end) for s, at in zip(train, cut, strict=True)],
+    )
+
+
+def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
+    """Return the stretches that hold a window, naming the others in the log.
+
+    Raises InputError if none does.
+    """
+    enough = [s for s in found if s.end - s.start >= frames]
+    for short in set(found) - set(enough):
+        _log.warning(
+            "%s has %d frames here, fewer than a window of %d: left out", short.clip, short.end - short.start, frames
+        )
+    if not enough:
+        raise InputError(f"no clip has the {frames} frames of a window; lower data.frames or add longer clips.")
+    return enough
+
+
+def draw(stretch: Stretch, frames: int, settings: Data, random: np.random.Generator) -> Window:
+    """Draw a window of `frames` frames and its reference from a stretch.
+
+    A still's reference is at least `reference_distance` frames away where the stretch allows, else as far as can be.
+    """
+    length = stretch.end - stretch.start
+    stride = int(random.integers(1, max(1, min(settings.max_stride, (length - 1) // max(frames - 1, 1))) + 1))
+    first = int(random.integers(0, length - (frames - 1) * stride))
+    window = first + stride * np.arange(frames)
+    others = np.arange(length)
+    if frames == 1:
+        away = np.abs(others - first)
+        others = others[away >= min(settings.reference_distance, away.max())]
+    reference = int(random.choice(others))
+    return Window(stretch.clip, tuple(int(f) + stretch.start for f in window), reference + stretch.start)
+
+
+class Samples(Dataset):
+    """Training samples: number n is a window drawn from the n-th clip of a shuffled order, anew in each round.
+
+    A broken sample is logged by name and replaced, `max_broken` times in all; then its InputError is returned in its
+    place, as errors raised in a loading process would reach the user with a foreign trace.
+    """
+
+    def __init__(self, found: list[Stretch], frames: int, settings: Data, seed: int, cache: Path | None = None) -> None:
+        self.stretches, self.frames = long_enough(found, frames), frames
+        self.settings, self.seed, self.cache = settings, seed, cache
+        self.broken = 0
+
+    def window(self, number: int, attempt: int = 0) -> Window:
+        """Return the window that sample `number` is, or what replaces it at a further attempt."""
+        rounds, place = divmod(number, len(self.stretches))
+        order = np.random.default_rng([self.seed, rounds]).permutation(len(self.stretches))
+        random = np.random.default_rng([self.seed, number, attempt])
+        chosen = order[place] if attempt == 0 else random.integers(len(order))
+        return draw(self.stretches[chosen], self.frames, self.settings, random)
+
+    def __getitem__(self, number: int) -> dict[str, Any] | InputError:
+        attempt = 0
+        while True:
+            window = self.window(number, attempt)
+            try:
+                return load(window, self.settings, self.cache)
+            except BROKEN as error:
+                self.broken, attempt = self.broken + 1, attempt + 1
+                _log.warning("sample %d, %s, is broken and replaced: %s", number, window.clip, error)
+                if self.broken > self.settings.max_broken:
+                    return InputError(
+                        f"more than {self.settings.max_broken} samples (data.max_broken) are broken, the last one "
+                        f"{window.clip}: {error}"
+                    )
+
+
+class FixedSamples(Dataset):
+    """Validation samples: the same windows every time; a broken one is an error."""
+
+    def __init__(
+        self, found: list[Stretch], frames: int, count: int, settings: Data, cache: Path | None = None
+    ) -> None:
+        found = long_enough(found, frames)
+        random = np.random.default_rng(0)
+        self.windows = [draw(found[i % len(found)], frames, settings, random) for i in range(count)]
+        self.settings, self.cache = settings, cache
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, number: int) -> dict[str, Any] | InputError:
+        window = self.windows[number]
+        try:
+            return load(window, self.settings, self.cache)
+        except BROKEN as error:
+            return InputError(f"validation sample {number}, {window.clip}, is broken: {error}")
+
+
+def people_of(clip: store.Clip) -> People:
+    """Return the people of a clip of the store, in every frame."""
+    return People(clip.keypoints, clip.pose_scores, clip.body_boxes, clip.pose_valid, clip.face_boxes, clip.scores)
+
+
+def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
+    """Return a window as arrays: what `conditions.steer` gives, `sound` (f, layers, channels), and the pictures.
+
+    Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
+    `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `token` (d,).
+    """
+    clip = store.Clip(window.clip)
+    frames, size = np.array(window.frames), (settings.width, settings.height)
+    placement = Placement.fit((clip.width, clip.height), size)
+    sample = conditions.steer(people_of(clip), frames, window.reference, placement)
+    sample["sound"] = np.asarray(clip.sound[frames], dtype=np.float32)
+    if cache is not None:
+        return sample | latents.read(cache, window.clip, size, frames, window.reference)
+    sample["pictures"] = pictures(clip, frames, placement)
+    sample["reference_picture"] = pictures(clip, np.array([window.reference]), placement)[0]
+    return sample
+
+
+def pictures(clip: store.Clip, frames: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return placed pictures (f, h, w, 3) uint8 of ascending frames of a clip, from one decode of their span."""
+    wanted, first = set(frames.tolist()), int(frames[0])
+    span = enumerate(clip.pictures(first, int(frames[-1]) + 1), start=first)
+    found = [placement.picture(picture) for frame, picture in span if frame in wanted]
+    if len(found) != len(frames):
+        raise InputError(f"{clip.path} ends before frame {frames[-1]}; delete the clip and run the workflow again.")
+    return np.stack(found)
+
+
+def collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Any] | InputError:
+    """Return a batch as the model takes it, persons padded to the most of any clip; an InputError instead if there is one."""
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+    most = max(len(s["scores"]) for s in samples)
+    batch: dict[str, Any] = {
+        "present": torch.tensor([[i < len(s["scores"]) for i in range(most)] for s in samples]),
+        "face_masks": [
+            torch.stack([_padded(s["face_masks"][level], most) for s in samples])
+            for level in range(conditions.FACE_LEVELS)
+        ],
+    }
+    for name in ("scores", "person_masks"):
+        batch[name] = torch.stack([_padded(s[name], most) for s in samples])
+    for name in samples[0].keys() - batch.keys():
+        batch[name] = torch.stack([torch.from_numpy(np.ascontiguousarray(s[name])) for s in samples])
+    for name in ("pose", "pictures"):
+        if name in batch:
+            batch[name] = batch[name].permute(0, 4, 1, 2, 3)
+    for name in ("reference_pose", "reference_picture"):
+        if name in batch:
+            batch[name] = batch[name].permute(0, 3, 1, 2)
+    return batch
+
+
+def _padded(array: np.ndarray, people: int) -> torch.Tensor:
+    padded = np.zeros((people, *array.shape[1:]), dtype=array.dtype)
+    padded[: len(array)] = array
+    return torch.from_numpy(padded)

@@ -1,0 +1,78 @@
+"""What the frozen networks make of every frame of a clip, computed once and read back."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+
+from covog import config, convert
+from covog.conditions import Placement
+from covog.towers import Towers
+from talking import media, store
+from talking.errors import InputError
+
+_FRAMES_AT_A_TIME = 16
+
+
+def path_of(cache: Path, clip: Path) -> Path:
+    """Return the cache file of a clip's folder."""
+    return cache / f"{clip.name}.safetensors"
+
+
+def write(cache: Path, folder: Path, size: tuple[int, int], towers: Towers, device: torch.device) -> None:
+    """Write mean and standard deviation (f, 4, h / 8, w / 8) and token (f, d) of every frame of a clip, in half precision."""
+    clip = store.Clip(folder)
+    placement = Placement.fit((clip.width, clip.height), size)
+    made: dict[str, list[torch.Tensor]] = {"mean": [], "std": [], "token": []}
+    for pictures in media.batches(clip.pictures(0, clip.frames), _FRAMES_AT_A_TIME):
+        placed = torch.from_numpy(np.stack([placement.picture(p) for p in pictures])).permute(0, 3, 1, 2).to(device)
+        for name, found in zip(made, (*towers.encode(placed), towers.tokens(placed)), strict=True):
+            made[name].append(found.half().cpu())
+    convert.write_tensors(
+        path_of(cache, folder),
+        {name: torch.cat(parts) for name, parts in made.items()},
+        {"of": _fingerprint(folder, size)},
+    )
+
+
+def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, reference: int) -> dict[str, np.ndarray]:
+    """Return a window's `mean`, `std`, `reference_mean`, `reference_std` and `token` as float32.
+
+    Raises InputError that names the file if it is missing, damaged or of another size or clip.
+    """
+    path = path_of(cache, folder)
+    try:
+        with safe_open(path, "np") as file:
+            if (file.metadata() or {}).get("of") != _fingerprint(folder, size):
+                raise InputError(f"{path} was made of another clip or size; delete it and run again.")
+            sample = {}
+            for name in ("mean", "std"):
+                rows = file.get_slice(name)
+                sample[name] = rows[int(frames[0]) : int(frames[-1]) + 1][frames - frames[0]].astype(np.float32)
+                sample[f"reference_{name}"] = rows[reference : reference + 1][0].astype(np.float32)
+            sample["token"] = file.get_slice("token")[reference : reference + 1][0].astype(np.float32)
+            return sample
+    except (SafetensorError, OSError, IndexError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); delete it and run again.") from error
+
+
+def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: torch.device) -> None:
+    """Write the cache files of all clips that have none, or one of something else."""
+    from tqdm import tqdm
+
+    size = (settings.data.width, settings.data.height)
+    towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
+    cache.mkdir(parents=True, exist_ok=True)
+    for folder in tqdm(clips, desc="latents", unit=" clips"):
+        try:
+            read(cache, folder, size, np.array([0]), 0)
+        except InputError:
+            write(cache, folder, size, towers, device)
+
+
+def _fingerprint(folder: Path, size: tuple[int, int]) -> str:
+    files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
+    return hashlib.sha256(json.dumps([files["video.mp4"]["sha256"], list(size)]).encode()).hexdigest()
