@@ -1,0 +1,25 @@
+"""Make a video of each kept clip of a source video with its labels burned in."""
+
+from pathlib import Path
+
+from talking import cli, preview, tables
+
+
+def main() -> None:
+    """Read the arguments and the data set's clips, make a preview of each of the video's."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--video", required=True, help="id of the video")
+    parser.add_argument(
+        "--clips", type=Path, required=True, help="table of the data set, results/dataset/clips.parquet"
+    )
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the clips' folders")
+    parser.add_argument("--previews", type=Path, required=True, help="folder to write the videos to")
+    cli.add_settings(parser, preview.Settings)
+    arguments = parser.parse_args()
+    clips = tables.read("dataset", arguments.clips)
+    own = clips[clips["video"] == arguments.video]
+    preview.previews(own, arguments.dataset, arguments.previews, cli.settings_from(arguments, preview.Settings))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,28 @@
+rule preview_clips:
+    """Burning the labels of {wildcards.video} into its clips, to watch."""
+    input:
+        clips="results/dataset/clips.parquet",
+    output:
+        previews=directory("results/preview/{video}"),
+    log:
+        "results/logs/preview/{video}.log",
+    benchmark:
+        "results/benchmarks/preview/{video}.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=flags("preview"),
+    shell:
+        "python {SCRIPTS}/preview_clips.py --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
+        " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
+
+
+rule preview:
+    """All previews are in results/preview."""
+    input:
+        of_videos("results/preview/{video}"),
+    localrule: True
