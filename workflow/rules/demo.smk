@@ -22,15 +22,15 @@ rule film_conversation:
         "results/logs/films/{film}.log",
     benchmark:
         "results/benchmarks/films/{film}.tsv"
-    conda:
-        "../envs/film.yaml"
     wildcard_constraints:
         film="[A-Za-z0-9][A-Za-z0-9_-]*",
-    params:
-        settings=film_flags,
+    conda:
+        "../envs/film.yaml"
     threads: 2
     resources:
         mem_mb=2500,
         runtime=30,
+    params:
+        settings=film_flags,
     shell:
         "python {SCRIPTS}/film_conversation.py --out {output.film:q} {params.settings} > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 """One person cut out of a studio picture, whose mouth, eyelids and head move: warps by face landmarks, at one size."""
 
 import functools
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +53,7 @@ class Pose:
 def photograph(person: str, kind: str) -> np.ndarray:
     """Return the used part of one of a person's pictures, RGB.
 
-    Kinds: "portrait" (head and shoulders), "posture" (head to thighs), and, small, "front" and "back" (the same standing person
+    Kinds: "portrait" (head and shoulders), "posture" (head to shins), and, small, "front" and "back" (the same standing person
     from both sides, at one size and place).
     """
     name = f"studio_{kind}" if kind in ("portrait", "posture") else "character_sheet"
@@ -61,7 +62,7 @@ def photograph(person: str, kind: str) -> np.ndarray:
     if kind == "portrait":
         return picture
     if kind == "posture":
-        return picture[60:1660, 118:1418]
+        return picture[60:2460, 118:1418]
     left = 74 if kind == "front" else 1261
     return picture[880:1380, left : left + 470]
 
@@ -99,24 +100,27 @@ def face_height(person: str, kind: str) -> float:
 class Puppet:
     """A person at the size at which a shot shows them; `draw` is a function of the pose alone."""
 
-    def __init__(self, person: str, kind: str, height: float, blur: float = 0.0) -> None:
+    def __init__(self, person: str, kind: str, height: float, below: int, blur: float = 0.0) -> None:
         """Cut the person out and make every mouth and eyelid.
 
-        `height` is the face's, hairline to chin, and `blur` the radius of a person out of focus, in px.
+        All in px: `height` is the face's, hairline to chin, `below` how much is ever seen below the face's centre, and `blur`
+        the radius of a person out of focus.
         """
         scale = height / face_height(person, kind)
         picture = photograph(person, kind)
         size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        self.points = landmarks(person, kind) * (size[0] / picture.shape[1], size[1] / picture.shape[0])
-        picture = cv2.resize(picture, size, interpolation=way)
+        self.points = landmarks(person, kind) * scale
+        self.centre = (self.points[_TOP] + self.points[_CHIN]) / 2
+        size = (size[0], min(size[1], int(self.centre[1]) + below))
+        picture = cv2.resize(picture[: math.ceil(size[1] / scale)], None, fx=scale, fy=scale, interpolation=way)
+        picture = picture[: size[1], : size[0]]
         self.height = height
         self.person, self.kind = person, kind
         self.layer = cut_out(picture)
         if blur:
             self.layer = cv2.GaussianBlur(self.layer, (0, 0), blur)
-        self.size = size
-        self.centre = (self.points[_TOP] + self.points[_CHIN]) / 2
+        self.size = (picture.shape[1], picture.shape[0])
         self.face = np.array(
             [self.points[_LEFT, 0], self.points[_TOP, 1], self.points[_RIGHT, 0], self.points[_CHIN, 1]]
         )
@@ -360,20 +364,17 @@ def cut_out(picture: np.ndarray) -> np.ndarray:
 
 
 def _continued(colours: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """Return colours (height, width, 3) continued from where they are known to everywhere, nearest first."""
-    out = np.zeros_like(colours)
-    todo = np.ones(known.shape, np.float32)
+    """Return colours (height, width, 3) continued smoothly from where they are known to everywhere, nearest first."""
+    shrink = max(1.0, sigma / 3)
+    size = tuple(max(2, round(n / shrink)) for n in colours.shape[1::-1])
+    weight = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    weighted = cv2.resize(colours * known[..., None], size, interpolation=cv2.INTER_AREA)
+    out = np.zeros_like(weighted)
+    todo = np.ones_like(weight)
     for factor in (1, 3, 9, 27):
-        reach = sigma * factor
-        shrink = max(1, int(reach / 4))
-        size = (max(1, colours.shape[1] // shrink), max(1, colours.shape[0] // shrink))
-        weight = known.astype(np.float32)
-        total = cv2.GaussianBlur(
-            cv2.resize(colours * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), reach / shrink
-        )
-        share = cv2.GaussianBlur(cv2.resize(weight, size, interpolation=cv2.INTER_AREA), (0, 0), reach / shrink)
-        mean = cv2.resize(total / np.maximum(share, 1e-6)[..., None], colours.shape[1::-1])
-        sure = np.clip(cv2.resize(share, colours.shape[1::-1]) * 20, 0, 1) if factor < 27 else np.ones_like(todo)
-        out += mean * (todo * sure)[..., None]
-        todo = todo * (1 - sure)
-    return out
+        total = cv2.GaussianBlur(weighted, (0, 0), factor * sigma / shrink, borderType=cv2.BORDER_REPLICATE)
+        share = cv2.GaussianBlur(weight, (0, 0), factor * sigma / shrink, borderType=cv2.BORDER_REPLICATE)
+        sure = np.clip(share * 20, 0, 1) if factor < 27 else 1
+        out += total / np.maximum(share, 1e-6)[..., None] * (todo * sure)[..., None]
+        todo *= 1 - sure
+    return cv2.resize(out, colours.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -69,7 +69,7 @@ def stage_shots(
         for i, person in enumerate(cast)
     }
     place = _place(puppet.PEOPLE[int(rng.integers(len(puppet.PEOPLE)))], max(settings.width, settings.height))
-    dolls = functools.cache(puppet.Puppet)
+    dolls = functools.cache(functools.partial(puppet.Puppet, below=settings.height))
     stages: list[Stage] = []
     for shot in shots:
         start, end = frames_between(shot.start_s, shot.end_s, fps, frames)
@@ -174,8 +174,8 @@ def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng) 
     motion = _motion(stranger, [], fps, stage.end + 1, rng)
     times = np.arange(stage.end + 1) / fps
     motion.opening[:], motion.rounding[:] = _chewing(times, rng)
-    small = max(round(0.55 * face), 12)
-    doll = dolls(stranger, "posture", small, 0.012 * small)
+    small = max(round(0.62 * face), 12)
+    doll = dolls(stranger, "posture", small, blur=0.012 * small)
     return Actor(stranger, doll, (left + right) / 2 - stage.pan, np.full(length, y), motion, np.zeros(length))
 
 

