@@ -110,5 +110,5 @@ def make_dataset(root: Path, people: tuple[int, ...] = (2, 3), frames: int = 40,
     (root / "splits").mkdir()
     parts = {"train": names[: len(names) - test], "test_easy": names[len(names) - test :], "test_hard": []}
     for part, clips in parts.items():
-        (root / "splits" / f"{part}.json").write_text(json.dumps(clips))
+        (root / "splits" / f"{part}.json").write_text(json.dumps([{"clip": name} for name in clips]))
     return root

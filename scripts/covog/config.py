@@ -95,7 +95,11 @@ class Training:
     adam_betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     adam_epsilon: float = setting(1e-8, "AdamW's epsilon")
     weight_decay: float = setting(1e-2, "AdamW's weight decay")
-    eight_bit: bool = setting(False, "8-bit AdamW; needs bitsandbytes")
+    optimizer: str = setting(
+        "adamw",
+        "adamw, adamw_8bit (needs bitsandbytes) or adafactor (least memory)",
+        choices=["adamw", "adamw_8bit", "adafactor"],
+    )
     max_gradient_norm: float = setting(1.0, "gradients are scaled down to this norm")
     mixed_precision: str = setting("fp16", "arithmetic of the networks", choices=["no", "fp16", "bf16"])
     checkpointing: bool = setting(True, "compute activations again in the backward pass to save memory")

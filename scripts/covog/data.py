@@ -4,7 +4,6 @@ What sample number n is depends on the seed and n alone, never on the process th
 state of the sampling is one number, and a resumed run goes on exactly where it stopped.
 """
 
-import json
 import logging
 import zipfile
 from dataclasses import dataclass
@@ -42,19 +41,6 @@ class Window:
     clip: Path
     frames: tuple[int, ...]
     reference: int
-
-
-def split(dataset: Path, part: str) -> list[Path]:
-    """Return the folders of the clips of a split ("train", "test_easy", "test_hard").
-
-    Raises InputError that names the split's file if it cannot be read.
-    """
-    path = dataset / "splits" / f"{part}.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); run the workflow up to the data set first.") from error
-    return [dataset / name for name in (content["clips"] if isinstance(content, dict) else content)]
 
 
 def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
@@ -186,19 +172,8 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     sample["sound"] = np.asarray(clip.sound[frames], dtype=np.float32)
     if cache is not None:
         return sample | latents.read(cache, window.clip, size, frames, window.reference)
-    sample["pictures"] = pictures(clip, frames, placement)
-    sample["reference_picture"] = pictures(clip, np.array([window.reference]), placement)[0]
-    return sample
-
-
-def pictures(clip: store.Clip, frames: np.ndarray, placement: Placement) -> np.ndarray:
-    """Return placed pictures (f, h, w, 3) uint8 of ascending frames of a clip, from one decode of their span."""
-    wanted, first = set(frames.tolist()), int(frames[0])
-    span = enumerate(clip.pictures(first, int(frames[-1]) + 1), start=first)
-    found = [placement.picture(picture) for frame, picture in span if frame in wanted]
-    if len(found) != len(frames):
-        raise InputError(f"{clip.path} ends before frame {frames[-1]}; delete the clip and run the workflow again.")
-    return np.stack(found)
+    pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]
+    return sample | {"pictures": np.stack(pictures[:-1]), "reference_picture": pictures[-1]}
 
 
 def collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Any] | InputError:

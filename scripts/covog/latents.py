@@ -10,11 +10,13 @@ from safetensors import SafetensorError, safe_open
 
 from covog import config, convert
 from covog.conditions import Placement
+from covog.config import to_dict
 from covog.towers import Towers
 from talking import media, store
 from talking.errors import InputError
 
 _FRAMES_AT_A_TIME = 16
+_MADE_BY = "towers.json"
 
 
 def path_of(cache: Path, clip: Path) -> Path:
@@ -64,13 +66,28 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
     from tqdm import tqdm
 
     size = (settings.data.width, settings.data.height)
-    towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
     cache.mkdir(parents=True, exist_ok=True)
+    if not _is_of(cache, settings):
+        for file in cache.glob("*.safetensors"):
+            file.unlink()
+        (cache / _MADE_BY).write_text(json.dumps(to_dict(settings.towers)))
+    towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):
         try:
             read(cache, folder, size, np.array([0]), 0)
         except InputError:
             write(cache, folder, size, towers, device)
+
+
+def check(cache: Path, settings: config.Config) -> None:
+    """Raise InputError if a cache was made by other frozen networks than the settings name."""
+    if not _is_of(cache, settings):
+        raise InputError(f"{cache} was made by other frozen networks than towers names; delete it and run again.")
+
+
+def _is_of(cache: Path, settings: config.Config) -> bool:
+    made_by = cache / _MADE_BY
+    return made_by.exists() and json.loads(made_by.read_text()) == to_dict(settings.towers)
 
 
 def _fingerprint(folder: Path, size: tuple[int, int]) -> str:

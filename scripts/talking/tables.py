@@ -217,6 +217,26 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("url", _TEXT, "", "address in the sheet"),
     ],
 }
+SCHEMAS["covog_losses"] = [
+    Column("step", _INT, "", "optimiser steps done"),
+    Column("kind", _TEXT, "", "train: the step's own batch; validation: fixed samples at fixed timesteps"),
+    Column("loss", _DOUBLE, "", "weighted mean squared error"),
+    Column("learning_rate", _DOUBLE, "", "learning rate of the step"),
+    Column("images_per_s", _FLOAT, "1/s", "frames trained on, all processes together"),
+    Column("memory_gb", _FLOAT, "GB", "most memory used so far: the GPU's, or the process's"),
+]
+SCHEMAS["covog_metrics"] = [
+    Column(
+        "model", _TEXT, "", "covog, baseline (no audio driver, no person masks), untrained, or paper (published row)"
+    ),
+    Column("part", _TEXT, "", "all, test_easy, test_hard or train_ends"),
+    Column("metric", _TEXT, "", "what was measured; the name of a stand-in says so"),
+    Column("of", _TEXT, "", "everything, speaking or listening people"),
+    Column("value", _DOUBLE, "", "mean over clips, NaN if skipped"),
+    Column("clips", _INT, "", "clips measured"),
+    Column("better", _TEXT, "", "up or down"),
+    Column("note", _TEXT, "", "why it was skipped, or the source"),
+]
 # What find_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
 SCHEMAS["clips"] = [
     *SCHEMAS["candidates"],

@@ -9,6 +9,7 @@ import torch
 from covog import config, data, latents
 from covog.conditions import SCORE_UNIT
 from covog_clips import CHANNELS, LAYERS, brightness_at, left_shoulder_at, make_dataset, score_at
+from talking import store
 from talking.errors import InputError
 
 SETTINGS = config.Data(width=96, height=64, frames=5, max_stride=2, reference_distance=30)
@@ -134,7 +135,7 @@ def test_cached_latents_are_those_of_the_pictures(dataset, stretches, tmp_path):
         model=config.Model(cross_attention_dim=16),
     )
     cache = tmp_path / "latents"
-    clips = data.split(dataset, "train")
+    clips = store.split(dataset, "train")
     latents.cache_all(clips, cache, settings, torch.device("cpu"))
     plain = data.Samples(stretches[0], 5, SETTINGS, seed=3)[0]
     cached = data.Samples(stretches[0], 5, SETTINGS, seed=3, cache=cache)[0]
