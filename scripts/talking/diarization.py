@@ -270,7 +270,7 @@ def people_seen_talking(asd: pd.DataFrame, person_of_track: dict[int, int], seco
     """
     if asd.empty:
         return 0
-    smooth = asd.sort_values(["track", "frame"])
+    smooth = asd.sort_values(["track", "frame"], ignore_index=True)
     scores = smooth.groupby("track")["score"].transform(lambda s: s.rolling(7, center=True, min_periods=1).mean())
     smooth = smooth.assign(score=scores)
     best = smooth.loc[smooth.groupby("frame")["score"].idxmax()]

@@ -1,0 +1,277 @@
+"""Turns and words: who is heard when, what is said, and who on screen says it."""
+
+import importlib.util
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from talking import diarization, media, tables, turns, voice, words
+from talking.errors import InputError
+from talking.turns import Turn
+
+DIALOGUE = Path(importlib.util.find_spec("pyannote.audio").origin).parent / "sample"
+
+
+def annotation(spoken: list[Turn]) -> Annotation:
+    out = Annotation()
+    for i, turn in enumerate(spoken):
+        out[Segment(turn.start_s, turn.end_s), i] = turn.speaker
+    return out
+
+
+def error(truth: list[Turn], found: list[Turn], seconds: float) -> float:
+    """Return the diarization error with a collar of 0.25 s on each side."""
+    whole = Timeline([Segment(0, seconds)])
+    return DiarizationErrorRate(collar=0.5)(annotation(truth), annotation(found), uem=whole)
+
+
+@pytest.fixture(scope="module")
+def film(shared, tmp_path_factory):
+    """The prototype's film as a `media/` wav, with its true turns: two people on screen and a voice from off screen."""
+    wav = tmp_path_factory.mktemp("film") / "sample.wav"
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=media.SOUND_HZ)
+    with av.open(str(shared / "data/filmed/sample.mp4")) as container:
+        parts = [out.to_ndarray()[0] for frame in container.decode(audio=0) for out in resampler.resample(frame)]
+    media.write_sound(wav, np.concatenate(parts) / 32768)
+    return wav, turns.read(shared / "data/filmed/sample.rttm")
+
+
+def test_the_packaged_voice_encoder_equals_its_own_library():
+    from resemblyzer import VoiceEncoder
+    from resemblyzer.audio import normalize_volume
+
+    ours = diarization.ResemblyzerEmbedding.packaged()
+    theirs = VoiceEncoder("cpu", verbose=False)
+    samples = media.sound(DIALOGUE / "sample.wav", 200, 275)
+    for level in (1.0, 0.01):
+        expected = theirs.embed_utterance(normalize_volume(samples * level, -30, increase_only=True))
+        with torch.inference_mode():
+            found = ours(torch.from_numpy(samples * level)[None, None])[0].numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_only_the_speakers_own_frames_are_embedded():
+    encoder = diarization.ResemblyzerEmbedding.packaged()
+    samples = torch.from_numpy(media.sound(DIALOGUE / "sample.wav", 200, 275))
+    louder = torch.cat([samples, torch.randn(16000, generator=torch.Generator().manual_seed(0))])
+    mask = torch.ones(1, 100)
+    mask[0, 75:] = 0
+    with torch.inference_mode():
+        alone, masked = encoder(samples[None, None])[0], encoder(louder[None, None], mask)[0]
+        nobody = encoder(louder[None, None], torch.zeros(1, 100))[0]
+    assert torch.dot(alone, masked) > 0.99
+    assert nobody.isnan().all()
+
+
+@pytest.mark.parametrize("seen", [0, 2, 3])
+def test_a_film_is_diarized_with_its_voice_from_off_screen(film, seen):
+    sound, truth = film
+    found = diarization.diarize(sound, seen)
+    assert len({t.speaker for t in found}) == 3 or seen == 0
+    assert error(truth, found, 18) < (0.1 if seen else 0.15)
+
+
+def test_a_real_dialogue_is_diarized_when_told_that_two_people_talk_and_overlap_stays_overlap():
+    truth, found = turns.read(DIALOGUE / "sample.rttm"), diarization.diarize(DIALOGUE / "sample.wav", 2)
+    assert error(truth, found, 30) < 0.05
+    both = [np.sum(list(turns.spoken_frames(t, 750).values()), axis=0) > 1 for t in (truth, found)]
+    assert (both[0] & both[1]).sum() > 0.3 * both[0].sum() > 0
+
+
+@pytest.mark.slow
+def test_meetings_are_diarized_as_well_as_the_packaged_segmentation_allows(shared):
+    for name in ("dev00", "dev01"):
+        truth = turns.read(shared / "data/audio/debug.development.rttm", name)
+        assert error(truth, diarization.diarize(shared / f"data/audio/{name}.wav", 2), 30) < 0.15
+
+
+def test_one_voice_is_one_speaker(film, tmp_path):
+    samples = media.sound(film[0], 82, 240)
+    media.write_sound(tmp_path / "one.wav", samples)
+    for seen in (0, 1):
+        assert len({t.speaker for t in diarization.diarize(tmp_path / "one.wav", seen)}) == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 1 / 16000, 0.1, 7])
+def test_silence_of_any_length_has_no_turns_and_no_words(tmp_path, seconds):
+    media.write_sound(tmp_path / "a.wav", np.zeros(int(seconds * 16000)))
+    assert diarization.diarize(tmp_path / "a.wav", 2) == []
+    assert words.transcribe(tmp_path / "a.wav", voice.detect(tmp_path / "a.wav")).empty
+
+
+def test_a_file_without_bytes_has_no_turns(tmp_path):
+    (tmp_path / "a.wav").touch()
+    assert diarization.diarize(tmp_path / "a.wav", 2) == []
+
+
+def test_a_tenth_of_a_second_of_speech_does_not_break_it(tmp_path):
+    media.write_sound(tmp_path / "a.wav", media.sound(DIALOGUE / "sample.wav", 200, 275)[:1600])
+    for turn in diarization.diarize(tmp_path / "a.wav", 2):
+        assert 0 <= turn.start_s < turn.end_s <= 0.1
+
+
+def voices(*counts: int, apart: float, seed: int = 0) -> np.ndarray:
+    """Return embeddings of unit length of as many voices as counts, whose centres have the cosine distance `apart`."""
+    rng = np.random.default_rng(seed)
+    common, own = np.sqrt(1 - apart), np.sqrt(apart)
+    middles = own * np.eye(64)[: len(counts)] + common * np.eye(64)[-1]
+    out = np.concatenate([m + rng.normal(0, 0.005, (n, 64)) for m, n in zip(middles, counts, strict=True)])
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("apart", "seen", "expected"),
+    [
+        (0.4, 1, 3),  # plainly different voices are told apart, whoever is seen
+        (0.4, 3, 3),
+        (0.4, 5, 3),  # and a fooled count does not split them
+        (0.15, 3, 3),  # voices alike are told apart only if so many people are seen
+        (0.15, 2, 2),
+        (0.15, 1, 1),
+        (0.05, 3, 1),  # hardly different ones never
+    ],
+)
+def test_how_many_voices_there_are(apart, seen, expected):
+    clustering = diarization.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
+    clustering.people_seen = seen
+    found = clustering.cluster(voices(20, 30, 15, apart=apart))
+    assert len(np.unique(found)) == expected
+
+
+def test_a_few_odd_sounds_are_no_person_and_long_sounds_fit_in_memory():
+    clustering = diarization.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
+    clustering.people_seen = 2
+    assert len(np.unique(clustering.cluster(voices(40, 40, 2, apart=0.4)))) == 2
+    long = voices(7000, 7000, apart=0.4)[np.random.default_rng(1).permutation(14000)]
+    assert sorted(np.bincount(clustering.cluster(long))) == [7000, 7000]
+
+
+def test_people_seen_talking_counts_persons_not_tracks_nor_chewers():
+    frames = np.arange(200)
+    asd = pd.concat(
+        [
+            # Track 0 talks in the first half; track 2 is the same person in the next shot.
+            pd.DataFrame({"track": 0, "frame": frames[:100], "score": 2.0}),
+            pd.DataFrame({"track": 2, "frame": frames[100:], "score": np.where(frames[100:] < 150, 2.0, -2.0)}),
+            # Track 1 chews while track 0 talks, with a lower score; track 3 talks afterwards; track 4 only for a moment.
+            pd.DataFrame({"track": 1, "frame": frames[:100], "score": 1.0}),
+            pd.DataFrame({"track": 3, "frame": frames[100:], "score": np.where(frames[100:] < 150, -2.0, 2.0)}),
+            pd.DataFrame({"track": 4, "frame": frames[:10], "score": 3.0}),
+        ]
+    )
+    assert diarization.people_seen_talking(asd, {0: 0, 2: 0, 1: 1, 3: 2}, seconds=1.0) == 2
+    assert diarization.people_seen_talking(asd, {}, seconds=1.0) == 3
+    assert diarization.people_seen_talking(tables.empty("asd"), {}, seconds=1.0) == 0
+
+
+def test_rttm_keeps_its_turns(tmp_path):
+    spoken = [Turn(0.5, 2.25, "a"), Turn(1.0, 1.5, "b")]
+    turns.write(tmp_path / "t.rttm", "v", spoken)
+    assert turns.read(tmp_path / "t.rttm") == spoken
+    turns.write(tmp_path / "t.rttm", "v", [])
+    assert turns.read(tmp_path / "t.rttm") == []
+
+
+@pytest.fixture(scope="module")
+def transcript(film):
+    return words.transcribe(film[0], voice.detect(film[0]))
+
+
+def test_a_film_is_transcribed_and_its_words_lie_in_their_sentences(transcript, film):
+    text = (
+        "good morning shall we start with the budget yes i think the numbers for october look better than we expected"
+    )
+    heard = ["".join(c for c in word.lower() if c.isalnum()) for word in transcript["word"]]
+    assert sum(a == b for a, b in zip(heard, text.split(), strict=False)) >= 19
+    for row in transcript.itertuples():
+        assert any(row.start_s > t.start_s - 0.2 and row.end_s < t.end_s + 0.2 for t in film[1])
+    assert (transcript["end_s"] - transcript["start_s"]).min() >= 0.05
+    assert (transcript["start_s"].to_numpy()[1:] >= transcript["end_s"].to_numpy()[:-1] - 1e-9).all()
+
+
+def test_long_speech_is_cut_into_pieces_where_the_voice_is_weakest():
+    settings = words.Settings(longest_piece_s=10.0)
+    probability = np.full(1000, 0.9)
+    probability[[200, 420, 640]] = 0.6
+    voices_ = pd.DataFrame({"frame": range(1000), "voice": probability, "loudness_db": -20.0})
+    pieces = words._pieces(voices_, settings)
+    assert pieces == [(0, 200), (200, 420), (420, 640), (640, pieces[3][1]), *pieces[4:]]
+    assert pieces[-1][1] == 1000
+    assert all(end - start <= 250 for start, end in pieces)
+
+
+def test_words_that_lie_in_silence_or_have_no_time_are_mended():
+    voiced = np.zeros(100, dtype=bool)
+    voiced[10:40] = True
+    found = [
+        {"word": "one", "start_s": 0.0, "end_s": 1.0, "confidence": 1.0},
+        {"word": "two", "start_s": 1.0, "end_s": 1.0, "confidence": 1.0},
+        {"word": "ghost", "start_s": 3.0, "end_s": 3.5, "confidence": 0.2},
+    ]
+    timed = words._timed(found, 0.0, 4.0, voiced)
+    assert [w["word"] for w in timed] == ["one", "two"]
+    assert timed[0]["start_s"] == 0.4
+    assert timed[0]["end_s"] == timed[1]["start_s"] == 0.5
+    assert timed[1]["end_s"] == 1.0
+
+
+def test_a_folder_without_a_whisper_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="words: weights"):
+        words.whisper(words.Settings(model="whisper", weights=str(tmp_path)))
+
+
+def speaking(**tracks) -> pd.DataFrame:
+    """Return a table `speaking` from score(frames,) per track, NaN where the track is not on screen."""
+    parts = [
+        pd.DataFrame({"track": int(name[1:]), "frame": np.arange(len(score)), "score_smooth": score})
+        for name, score in tracks.items()
+    ]
+    rows = pd.concat(parts).dropna()
+    return rows.assign(score=rows["score_smooth"], speaking=rows["score_smooth"] > 0, speaking_confidence=0.9)
+
+
+def said(*rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["word", "start_s", "end_s"]).assign(confidence=0.9)
+
+
+def test_words_go_to_the_face_that_speaks_or_to_nobody(tmp_path):
+    first, second = np.full(200, -2.0), np.full(200, -2.0)
+    first[0:50], second[50:100] = 2.0, 2.0
+    transcript = said(("hello", 0.2, 0.6), ("there.", 0.7, 1.2), ("yes", 2.4, 2.8), ("phone", 5.0, 5.5))
+    spoken = [Turn(0, 1.5, "A"), Turn(2.3, 3, "B"), Turn(4.9, 6, "C")]
+    found = words.attribute(transcript, spoken, speaking(t0=first, t1=second))
+    assert found["said_by"].tolist() == ["track 0", "track 0", "track 1", "off screen"]
+    assert found["speaker"].tolist() == ["A", "A", "B", "C"]
+    assert found["track"].isna().tolist() == [False, False, False, True]
+    tables.write("words", found, tmp_path / "w.parquet")
+
+
+def test_a_mistimed_word_follows_its_utterance():
+    score = np.full(200, -1.0)
+    score[20:100] = 2.5
+    # The first word lies before the mouth opens.
+    transcript = said(("So", 0.5, 0.75), ("this", 1.0, 1.2), ("is", 1.2, 1.4), ("mine", 1.4, 2.0))
+    found = words.attribute(transcript, [Turn(0.5, 4, "A")], speaking(t0=score))
+    assert set(found["said_by"]) == {"track 0"}
+
+
+def test_a_word_outside_every_turn_takes_the_nearest_or_none():
+    spoken = [Turn(0, 1, "A"), Turn(3, 4, "B")]
+    found = words.attribute(said(("a", 1.2, 1.3), ("b", 2.8, 2.9), ("c", 9, 9.2)), spoken, speaking(t0=np.zeros(5)))
+    assert found["speaker"].tolist() == ["A", "B", ""]
+    assert set(found["said_by"]) == {"off screen"}
+
+
+def test_no_words_and_no_faces_flow_through(tmp_path):
+    tables.write(
+        "words", words.attribute(tables.empty("transcript"), [], tables.empty("speaking")), tmp_path / "a.parquet"
+    )
+    alone = words.attribute(said(("a", 0, 1)), [], tables.empty("speaking"))
+    tables.write("words", alone, tmp_path / "b.parquet")
+    assert tables.read("words", tmp_path / "b.parquet")["said_by"].tolist() == ["off screen"]
