@@ -1,0 +1,21 @@
+"""Export the data set in the folder layout that the MIT data set was published in."""
+
+from pathlib import Path
+
+from talking import cli, export
+
+
+def main() -> None:
+    """Read the arguments, export."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--threads", type=int, default=1, help="clips written at a time")
+    cli.add_settings(parser, export.MitSettings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, export.MitSettings)
+    export.export_mit(arguments.dataset, arguments.out, settings, arguments.threads)
+
+
+if __name__ == "__main__":
+    cli.run(main)

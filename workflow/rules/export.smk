@@ -1,0 +1,45 @@
+rule export_mit:
+    """Exporting the data set in the layout that the MIT data set was published in."""
+    input:
+        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+    output:
+        lists=expand("results/export/mit/{split}.json", split=["train", "test_easy", "test_hard"]),
+        readme="results/export/mit/README.md",
+    log:
+        "results/logs/export_mit.log",
+    benchmark:
+        "results/benchmarks/export_mit.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=480,
+    params:
+        settings=flags("export_mit"),
+    shell:
+        "python {SCRIPTS}/export_mit.py --dataset results/dataset --out results/export/mit --threads {threads}"
+        " {params.settings} > {log:q} 2>&1"
+
+
+rule export_webdataset:
+    """Exporting the data set as WebDataset shards."""
+    input:
+        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+    output:
+        shards=directory("results/export/webdataset"),
+    log:
+        "results/logs/export_webdataset.log",
+    benchmark:
+        "results/benchmarks/export_webdataset.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    params:
+        settings=flags("export_webdataset"),
+    shell:
+        "python {SCRIPTS}/export_webdataset.py --dataset results/dataset --out {output.shards:q} {params.settings}"
+        " > {log:q} 2>&1"
