@@ -1,6 +1,6 @@
 """Find the faces of every frame: boxes, confidences and five landmarks, in one pass over the video."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,20 @@ from talking.errors import InputError
 
 POINTS = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 
-# What has to be moved, in box widths and heights, so that a detector's box spans a face as the truth does: the
-# face's outline without ears, from the hairline to the chin. YuNet's boxes reach further up.
-_YUNET_MARGINS = np.array([0.015, 0.09, 0.0, -0.02])
-
 # One detection: box, confidence, five points.
 _COLUMNS = ["x1", "y1", "x2", "y2", "confidence"] + [f"{p}_{a}" for p in POINTS for a in "xy"]
+
+# What has to be moved, in box widths and heights, so that a YuNet box spans a face as the truth does: the face's
+# outline without ears, from the hairline to the chin. YuNet's boxes reach further up.
+_YUNET_MARGINS = np.array([0.015, 0.09, 0.0, -0.02])
+
+# A face is looked at in a square of so many times its size, brought to so many pixels.
+_LOOK_REACH = 2.0
+_LOOK_SIDE = 128
+# Nothing is gained from pictures with more lines than this.
+_MOST_LINES = 720
+# Mean absolute difference of grey (0-255) of two frames' thumbnails, beyond which all may have changed.
+_SUDDEN = 12.0
 
 Detector = Callable[[np.ndarray], np.ndarray]
 
@@ -31,34 +39,98 @@ class Settings:
 
     model: str = setting("yuface", "face detector", choices=("yuface", "yunet"))
     weights: str = setting("", "ONNX file of YuNet for the model yunet; yuface has its own")
-    search_lines: int = setting(
-        360, "shorter side, in pixels, of the picture that is searched; finds faces from 1/30 of it"
-    )
+    search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
+    search_every: int = setting(4, "frames from one search of the whole picture to the next, if nothing happens before")
+    smallest: float = setting(0.028, "faces whose longer side is less are not written, in shorter sides of the picture")
     min_confidence: float = setting(0.45, "detections below are not written (0-1)")
 
 
 def detect(video: str | Path, settings: Settings) -> pd.DataFrame:
     """Return the `faces` table of a `media/` video in one decode; boxes and points are in the pixels of the video.
 
-    The detector is YuNet (Wu et al., Machine Intelligence Research 2023), which was trained on WIDER FACE.
+    The detector is YuNet (Wu et al., Machine Intelligence Research 2023). It searches the whole picture every few
+    frames, and at once when the picture changes suddenly or a face is lost; in every frame it looks at each face
+    again, near where it was and always at the same size, so that boxes are steady and chance finds are dropped.
     Raises InputError if the model's weights are missing.
     """
     width, height, count = media.size_and_length(video)
     detector = MODELS[settings.model](settings)
     if not width:
         return tables.empty("faces")
-    factor = min(1.0, settings.search_lines / min(width, height))
-    pictures = media.frames(video, height=round(height * factor), pixel_format="bgr24")
+    lines = round(height * min(1.0, _MOST_LINES / min(width, height)))
+    pictures = media.frames(video, height=lines, pixel_format="bgr24")
+    finder = _Finder(detector, settings)
     rows = []
     for frame, picture in enumerate(tqdm(pictures, total=count, desc="faces", unit="frame", mininterval=5)):
-        found = without_doubles(detector(picture))
-        found = found[found[:, 4] >= settings.min_confidence]
+        found = finder(picture)
         back = np.array([width / picture.shape[1], height / picture.shape[0]])
-        found[:, :4] *= np.tile(back, 2)
-        found[:, 5:] *= np.tile(back, len(POINTS))
-        rows.append(np.column_stack([np.full(len(found), frame), found]))
+        rows.append(np.column_stack([np.full(len(found), frame), _resized(found, back)]))
     table = pd.DataFrame(np.concatenate(rows) if rows else np.zeros((0, 16)), columns=["frame", *_COLUMNS])
     return table.astype({"frame": int})
+
+
+class _Finder:
+    """Finds the faces (n, 15) of successive BGR pictures."""
+
+    def __init__(self, detector: Detector, settings: Settings) -> None:
+        self._detector, self._settings = detector, settings
+        self._faces = np.zeros((0, 15))
+        self._thumbnail: np.ndarray | None = None
+        self._since_search = 0
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        thumbnail = cv2.resize(picture, (64, 36), interpolation=cv2.INTER_AREA).astype(float)
+        sudden = self._thumbnail is None or np.abs(thumbnail - self._thumbnail).mean() > _SUDDEN
+        self._thumbnail = thumbnail
+        self._since_search += 1
+        seen = self._look_at(picture, self._faces)
+        lost = len(self._faces) > len(seen)
+        if sudden or lost or self._since_search >= self._settings.search_every:
+            found = self._search(picture)
+            covered = boxes.iou_matrix(found[:, :4], seen[:, :4]).max(axis=1, initial=0) > 0.3
+            seen = without_doubles(np.concatenate([seen, self._look_at(picture, found[~covered])]))
+            self._since_search = 0
+        self._faces = seen
+        return seen
+
+    def _search(self, picture: np.ndarray) -> np.ndarray:
+        factor = min(1.0, self._settings.search_lines / min(picture.shape[:2]))
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        found = _resized(self._detector(small), np.array(picture.shape[1::-1]) / small.shape[1::-1])
+        sizes = (found[:, 2:4] - found[:, :2]).max(axis=1)
+        large = sizes >= self._settings.smallest * min(picture.shape[:2])
+        return without_doubles(found[large & (found[:, 4] >= self._settings.min_confidence)])
+
+    def _look_at(self, picture: np.ndarray, faces: np.ndarray) -> np.ndarray:
+        """Return the faces that are still found near where they are expected, each once."""
+        seen = []
+        for face in faces:
+            centre, size = (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max()
+            part, corner = cut_square(picture, centre, size * _LOOK_REACH)
+            factor = len(part) / _LOOK_SIDE
+            small = cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA)
+            found = _resized(self._detector(small), (factor, factor), corner)
+            found = found[found[:, 4] >= self._settings.min_confidence]
+            overlap = boxes.iou(found[:, :4], face[:4])
+            if len(found) and overlap.max() > 0.3:
+                seen.append(found[overlap.argmax()])
+        return without_doubles(np.array(seen).reshape(-1, 15))
+
+
+def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the square part of a picture about `centre` (x, y), and its corner (x, y) in whole pixels.
+
+    What lies outside of the picture repeats its edge.
+    """
+    height, width = picture.shape[:2]
+    length = max(2, int(np.ceil(side)))
+    corner = np.round(np.asarray(centre) - length / 2).astype(int)
+    missing = np.maximum(0, [-corner[1], corner[1] + length - height, -corner[0], corner[0] + length - width])
+    x, y = np.maximum(corner, 0)
+    part = picture[y : corner[1] + length, x : corner[0] + length]
+    if missing.any():
+        part = cv2.copyMakeBorder(part, *missing.tolist(), cv2.BORDER_REPLICATE)
+    return part, corner
 
 
 def without_doubles(found: np.ndarray, overlap: float = 0.6) -> np.ndarray:
@@ -79,6 +151,10 @@ def without_doubles(found: np.ndarray, overlap: float = 0.6) -> np.ndarray:
 def _yuface(_: Settings) -> Detector:
     """YuNet compiled into the yuface package (libfacedetection, S. Yu); its numbers are whole pixels."""
     import yuface
+    from threadpoolctl import threadpool_limits
+
+    # On pictures this small its threads would wait for each other most of the time.
+    threadpool_limits(1, user_api="openmp")
 
     def detector(picture: np.ndarray) -> np.ndarray:
         confidences, found, points = yuface.detect(np.ascontiguousarray(picture), 0.0)
@@ -116,3 +192,12 @@ def _face_spans(found: np.ndarray) -> np.ndarray:
     size = np.tile(found[:, 2:4], 2)
     corners = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1)
     return np.concatenate([corners + size * _YUNET_MARGINS, found[:, 4:]], axis=1)
+
+
+def _resized(found: np.ndarray, factor: Sequence[float], shift: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
+    """Return detections (n, 15) with x and y multiplied by `factor` (2,), then moved by `shift` (2,)."""
+    out = found.copy()
+    for axis in (0, 1):
+        places = [axis, 2 + axis, *range(5 + axis, 15, 2)]
+        out[:, places] = found[:, places] * factor[axis] + shift[axis]
+    return out
