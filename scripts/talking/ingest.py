@@ -46,7 +46,7 @@ _MAX_READ_FAILURES = 20
 _MAX_PIXELS = 8192 * 8192
 _FULL_RANGE = 2
 # Kinds that state their length where it survives the loss of their end.
-_DECLARING_FORMATS = ("matroska", "avi", "flv", "asf")
+_DECLARING_FORMATS = ("matroska", "flv", "asf")
 
 
 @dataclass
@@ -218,12 +218,13 @@ def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: in
     probe.source_fps = round(float(1 / steps.mean()) if len(steps) else media.FPS, 3)
     probe.source_bit_rate = round(8 * scan.picture_bytes / (scan.end - first.time))
     probe.variable_frame_rate = bool(len(steps) and np.ptp(steps) > 2 * _ROUNDING_S)
-    probe.damaged_frames = max(pictures.damaged, len(shown) - pictures.decoded, 0)
+    lost_s = sum(seconds for _, seconds in scan.lost)
+    probe.damaged_frames = max(pictures.damaged, len(shown) - pictures.decoded) + round(lost_s * probe.source_fps)
     if probe.damaged_frames / probe.source_fps > settings.max_damage_s:
-        at = pictures.damaged_at if pictures.damaged_at is not None else pictures.last
+        places = [time for time, _ in scan.lost] + ([] if pictures.damaged_at is None else [pictures.damaged_at])
         raise InputError(
-            f"{source} is damaged from second {at - first.time:.2f} on ({probe.damaged_frames} of {len(shown)} pictures "
-            "cannot be decoded); fetch it again, or cut the damaged part away."
+            f"{source} is damaged from second {min(places, default=pictures.last) - first.time:.2f} on "
+            f"({probe.damaged_frames} pictures cannot be had); fetch it again, or cut the damaged part away."
         )
     probe.status = "ok"
     if audio is not None and sound.heard:
@@ -247,6 +248,7 @@ class _Scan:
     picture_bytes: int
     copyable: bool  # whole H.264 pictures of which none is hidden by an edit list
     delay: int  # pictures by which the order stored runs ahead of the order shown
+    lost: list[tuple[float, float]]  # where pictures are missing, and for how many seconds
     sound_copyable: bool
     sound_start: float
     sound_end: float
@@ -295,7 +297,8 @@ def _packets(container: av.container.InputContainer, streams: list[av.stream.Str
     while failures < _MAX_READ_FAILURES:
         try:
             yield next(packets)
-        except StopIteration:
+        except (StopIteration, IndexError):
+            # PyAV ends with an IndexError where a stream has appeared in the middle of a file.
             return
         except av.error.FFmpegError:
             failures += 1
@@ -306,8 +309,11 @@ def _scan(source: Path) -> _Scan:
     pictures: list[tuple[float, float]] = []  # time and duration, in the order stored
     sounds: list[tuple[float, float]] = []
     is_whole, starts_with_key, discards, picture_bytes = True, False, 0, 0
-    with _open(source) as container:
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    with _open(source) as container, av.logging.Capture() as complaints:
         video, audio = _streams(container, source)
+        complaints.clear()
         length_size = _length_size(video)
         for packet in _packets(container, [s for s in (video, audio) if s is not None]):
             stamp = packet.dts if packet.pts is None else packet.pts
@@ -327,7 +333,8 @@ def _scan(source: Path) -> _Scan:
             raise InputError(f"{source} holds no picture that can be read; fetch it again.")
         stored = np.array([time for time, _ in pictures])
         times = np.sort(stored)
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / media.FPS
+        steps = np.diff(times)
+        step = float(np.median(steps)) if len(times) > 1 else 1 / media.FPS
         end = float(times[-1]) + (max(pictures)[1] or step)
         _check_whole(source, container, video, end, max([end, *(sum(span) for span in sounds[-1:])]))
         return _Scan(
@@ -337,6 +344,8 @@ def _scan(source: Path) -> _Scan:
             end=end,
             picture_bytes=picture_bytes,
             copyable=is_whole and starts_with_key and not discards,
+            # A long step may be a still, but not where the file could not be followed.
+            lost=[(float(times[k]), float(steps[k] - step)) for k in np.flatnonzero(steps > 3 * step) if complaints],
             delay=int(np.max(np.arange(len(stored)) - np.argsort(np.argsort(stored)))),
             sound_copyable=audio is not None and _is_whole_aac(audio, sounds),
             sound_start=sounds[0][0] if sounds else math.inf,
@@ -353,6 +362,10 @@ def _check_whole(
         missing = [e.timestamp for e in video.index_entries if e.pos + e.size > size]
         if missing:
             breaks = float(min(missing) * video.time_base)
+    elif container.format.name == "avi" and video.average_rate:
+        declared = float(video.frames / video.average_rate)
+        if end < declared - max(0.5, 0.01 * declared):
+            breaks = end
     elif container.format.name.startswith(_DECLARING_FORMATS) and container.duration:
         declared = (container.duration + max(0, container.start_time or 0)) / av.time_base
         if last < declared - max(0.5, 0.01 * declared):
