@@ -20,8 +20,8 @@ def pictures():
         yield picture
 
 
-def make_sources(folder: Path) -> annotate.Sources:
-    """Return the sources of a video of 120 frames with tracks 3 and 5 on screen, of which 3 speaks in frames 20 to 70."""
+def make_sources(folder: Path, *spans: tuple[int, int]) -> annotate.Sources:
+    """Return the sources of a video of 120 frames with tracks 3 and 5 on screen, of which 3 speaks in frames 20 to 70; `spans` have poses and sound."""
     noise = np.random.default_rng(1).uniform(-1, 1, FRAMES * 640).astype(np.float32)
     media.encode(folder / "v.mp4", pictures(), noise)
     media.write_sound(folder / "v.wav", noise)
@@ -53,7 +53,7 @@ def make_sources(folder: Path) -> annotate.Sources:
     )
     for name, table in {"tracks": tracks, "speaking": speaking, "words": words}.items():
         tables.write(name, table, folder / f"{name}.parquet")
-    write_arrays(folder, clips_of((10, 60), (60, 110)))
+    write_arrays(folder, clips_of(*spans))
     paths = {name: folder / f"{name}.parquet" for name in ("tracks", "speaking", "words")}
     paths |= {name: folder / f"{name}.npz" for name in ("poses", "sound")}
     return annotate.Sources(media=folder / "v.mp4", wav=folder / "v.wav", sheet=SHEET, **paths)

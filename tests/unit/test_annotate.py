@@ -16,7 +16,7 @@ from talking.errors import InputError
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    return make_sources(tmp_path_factory.mktemp("video"))
+    return make_sources(tmp_path_factory.mktemp("video"), (10, 60), (60, 110))
 
 
 def digests(folder):

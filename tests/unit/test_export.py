@@ -23,7 +23,7 @@ FRAMES = SPAN[1] - SPAN[0]
 def dataset(tmp_path_factory):
     """Return a data set of one clip of 24 frames at 160×120, whose person 1 has no pose in frames 12 to 18."""
     folder = tmp_path_factory.mktemp("dataset")
-    annotate.annotate(clips_of(SPAN), "v", make_sources(tmp_path_factory.mktemp("video")), folder)
+    annotate.annotate(clips_of(SPAN), "v", make_sources(tmp_path_factory.mktemp("video"), SPAN), folder)
     clip = store.Clip(folder / CLIP)
     faces = clip.face_boxes
     points = np.repeat((faces[..., :2] + faces[..., 2:])[:, :, None] / 2, keypoints.COUNT, axis=2)

@@ -12,7 +12,7 @@ from talking.errors import InputError
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    return make_sources(tmp_path_factory.mktemp("video"))
+    return make_sources(tmp_path_factory.mktemp("video"), (10, 60))
 
 
 @pytest.fixture(scope="module")
