@@ -15,7 +15,7 @@ from talking.tables import written_aside
 
 _TRIES = 3
 _CONNECT_S, _SILENCE_S = 20, 60
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 2.0) -> str:

@@ -1,0 +1,91 @@
+"""Downloads from a server that behaves badly on purpose."""
+
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from talking import fetch
+
+DATA = np.random.default_rng(0).bytes(3_000_000)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.headers.get("Range"))
+        if self.path == "/gone":
+            self.send_error(404)
+            return
+        start = 0
+        if (wanted := self.headers.get("Range")) and self.path != "/no_ranges":
+            start = int(re.match(r"bytes=(\d+)-", wanted)[1])
+            if start >= len(DATA):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(DATA)}")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(DATA) - start))
+        self.end_headers()
+        # The first answer to /breaks ends in the middle.
+        ends = start + 1_000_000 if self.path == "/breaks" and len(self.server.asked) == 1 else len(DATA)
+        self.wfile.write(DATA[start:ends])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    yield server
+    server.shutdown()
+
+
+def fetched(url, folder, **options):
+    file, state = folder / "v.bin", folder / "v.json"
+    reason = fetch.fetch(url, file, state, pause_s=0.01, **options)
+    assert json.loads(state.read_text()) == {"reason": reason} and fetch.reason_of(file) == reason
+    return reason, file
+
+
+def test_a_file_is_downloaded_whole(server, tmp_path):
+    reason, file = fetched(f"{server.url}/v.mp4", tmp_path, sha256=hashlib.sha256(DATA).hexdigest())
+    assert reason == "" and file.read_bytes() == DATA and not (tmp_path / "v.bin.part").exists()
+
+
+def test_a_download_that_breaks_off_goes_on(server, tmp_path):
+    reason, file = fetched(f"{server.url}/breaks", tmp_path)
+    assert reason == "" and file.read_bytes() == DATA
+    assert server.asked[0] is None and int(server.asked[1].removeprefix("bytes=").rstrip("-")) > 0
+
+
+@pytest.mark.parametrize("path", ["/v.mp4", "/no_ranges"])
+@pytest.mark.parametrize("have", [1_500_000, len(DATA)])
+def test_what_an_earlier_run_left_is_used(server, tmp_path, path, have):
+    (tmp_path / "v.bin.part").write_bytes(DATA[:have])
+    reason, file = fetched(server.url + path, tmp_path)
+    assert reason == "" and file.read_bytes() == DATA
+
+
+def test_a_wrong_checksum_keeps_nothing(server, tmp_path):
+    reason, file = fetched(f"{server.url}/v.mp4?token=secret", tmp_path, sha256="0" * 64)
+    assert hashlib.sha256(DATA).hexdigest() in reason and "secret" not in reason
+    assert file.stat().st_size == 0 and not (tmp_path / "v.bin.part").exists()
+
+
+def test_what_cannot_be_had_gives_a_reason(server, tmp_path):
+    reason, file = fetched(f"{server.url}/gone", tmp_path)
+    assert "404" in reason and "v.json" in reason and file.stat().st_size == 0 and len(server.asked) == 1
+    reason, _ = fetched("http://user:secret@127.0.0.1:9/v.mp4", tmp_path)
+    assert "127.0.0.1:9" in reason and "secret" not in reason and reason.endswith(".")
