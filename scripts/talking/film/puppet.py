@@ -12,9 +12,9 @@ import numpy as np
 from talking.errors import InputError
 
 PEOPLE = [f"P{number:03d}" for number in range(1, 11)]
-OPENINGS, ROUNDINGS, BLINKS = 16, (-0.5, 0.0, 0.5, 1.0), 4
+OPENINGS, ROUNDINGS, BLINKS = 16, (-0.5, 0.0, 0.35, 0.7), 4
 # Widest gap between the lips, in half mouth widths.
-_WIDEST = 0.62
+_WIDEST = 0.68
 _STEP = 8
 
 _INNER_UPPER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308]
@@ -117,16 +117,30 @@ class Puppet:
         picture = picture[: size[1], : size[0]]
         self.height = height
         self.person, self.kind = person, kind
-        self.layer = cut_out(picture)
+        shoulders = int(self.points[_CHIN, 1] + 0.35 * height)
+        self.layer = cut_out(picture, shoulders, arms=kind != "portrait")
+        if kind == "portrait":
+            self._widen()
         if blur:
             self.layer = cv2.GaussianBlur(self.layer, (0, 0), blur)
-        self.size = (picture.shape[1], picture.shape[0])
+        self.size = (self.layer.shape[1], self.layer.shape[0])
         self.face = np.array(
             [self.points[_LEFT, 0], self.points[_TOP, 1], self.points[_RIGHT, 0], self.points[_CHIN, 1]]
         )
         self._mouths = {} if kind == "back" else self._make_mouths()
         self._eyes = [] if kind == "back" else [self._make_eye(*eye) for eye in _EYES]
         self._make_head()
+
+    def _widen(self) -> None:
+        """Continue the shoulders, which a portrait's sides cut off, outwards and downwards."""
+        height, width = self.layer.shape[:2]
+        extra = round(0.8 * self.height)
+        x, y = np.meshgrid(np.arange(-extra, width + extra, dtype=np.float32), np.arange(height, dtype=np.float32))
+        inside = np.clip(x, 1, width - 2)
+        y -= 0.45 * np.abs(x - inside)
+        self.layer = cv2.remap(self.layer, inside, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        self.points = self.points + [extra, 0]
+        self.centre = self.centre + [extra, 0]
 
     def draw(self, onto: np.ndarray, pose: Pose) -> None:
         """Draw the person over a picture (height, width, 3), in place."""
@@ -327,11 +341,13 @@ def _inside_of_mouth(x, below_line, above_lip, gap: float, rounding: float, ligh
     return np.clip(paint, 0, 255)
 
 
-def cut_out(picture: np.ndarray) -> np.ndarray:
+def cut_out(picture: np.ndarray, shoulders: int, arms: bool) -> np.ndarray:
     """Return RGBA (colours times alpha) of a person before plain grey.
 
     A segmentation says what is surely person and surely backdrop; between them, alpha is how far a pixel's colour lies from
     the backdrop's, which is known there by continuing it, towards the person's (difference matting), so that curls keep their gaps.
+    From the row `shoulders` down there is no hair but shaded cloth, which is taken as opaque; `arms` says that there are gaps between
+    arms and body.
     """
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
@@ -348,15 +364,20 @@ def cut_out(picture: np.ndarray) -> np.ndarray:
     backdrop = 1 - cv2.dilate((mask > 0.1).astype(np.uint8), kernel)
     colours = picture.astype(np.float32)
     behind = _continued(colours, backdrop, 0.04 * width)
-    # The segmentation bridges the gap between arm and body: what has the backdrop's colour there is backdrop.
-    like_backdrop = (np.abs(colours - behind).max(axis=-1) < 24).astype(np.uint8)
-    like_backdrop = cv2.morphologyEx(like_backdrop, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    person[cv2.dilate(like_backdrop, small) > 0] = 0
+    if arms:
+        # The segmentation bridges the gap between arm and body: what has the backdrop's colour there is backdrop.
+        gap = (np.abs(colours - behind).max(axis=-1) < 20).astype(np.uint8)
+        gap[:shoulders] = 0
+        gap = cv2.morphologyEx(
+            gap, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, band // 3),) * 2)
+        )
+        person[cv2.dilate(gap, small) > 0] = 0
     front = _continued(colours, person, 0.012 * width)
     span = front - behind
     distance = (span**2).sum(axis=-1)
     alpha = ((colours - behind) * span).sum(axis=-1) / np.maximum(distance, 1)
-    alpha = np.clip((alpha - 0.1) / 0.75, 0, 1)
+    soft = np.where(np.arange(height) < shoulders, 0.75, 0.3)[:, None]
+    alpha = np.clip((alpha - 0.1) / soft, 0, 1)
     alpha = np.where(distance > 20**2, alpha, _smooth((mask - 0.3) / 0.4))
     alpha = np.where(person > 0, 1, np.where(backdrop > 0, 0, alpha)).astype(np.float32)
     coloured = np.clip(colours - (1 - alpha[..., None]) * behind, 0, 255 * alpha[..., None])

@@ -86,7 +86,7 @@ def _stage(settings, shot: Shot, start: int, end: int, cast, motions, place, dol
     face = FRAMINGS[shot.framing] * height * float(rng.choice([0.95, 1.05]))
     face = max(round(min(face, width / (2.1 * max(len(present), 1)))), 12)
     middle = height * {"tight": 0.5, "close": 0.46, "small": 0.48}.get(shot.framing, 0.36)
-    spacing = min(width / max(len(present), 1), 3.1 * face)
+    spacing = min(0.97 * width / max(len(present), 1), float(rng.uniform(2.9, 4.2)) * face)
     actors = []
     for position, person in enumerate(present):
         x = width / 2 + (position - (len(present) - 1) / 2) * spacing + float(rng.uniform(-0.12, 0.12)) * face
@@ -325,10 +325,14 @@ def _place(person: str, size: int) -> np.ndarray:
     path = puppet.asset(person, "amateur_posture")
     picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
-    left, right = picture[:, : int(0.27 * width)], picture[:, int(0.73 * width) :]
-    # Mirrored, the strips meet without an edge but for one in the middle, which the blur hides.
-    strip = [left, left[:, ::-1], right[:, ::-1], right]
-    band = np.hstack(strip)[int(0.06 * height) : int(0.62 * height)]
+    sides = [picture[:, : int(0.27 * width)], picture[:, int(0.73 * width) :][:, ::-1]]
+    # Mirrored, a side goes on without an edge; the two blend into each other.
+    left, right = (np.hstack([side, side[:, ::-1]])[int(0.06 * height) : int(0.62 * height)] for side in sides)
+    right = right[:, ::-1]
+    wide = left.shape[1] // 4
+    share = np.linspace(0, 1, wide)[:, None]
+    seam = left[:, -wide:] * (1 - share) + right[:, :wide] * share
+    band = np.hstack([left[:, :-wide], seam.astype(np.uint8), right[:, wide:]])
     scale = 1.7 * size / band.shape[1]
     return cv2.resize(band, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
