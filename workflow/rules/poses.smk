@@ -12,7 +12,7 @@ rule estimate_poses:
     benchmark:
         "results/benchmarks/poses/{video}.tsv"
     conda:
-        "../envs/vision.yaml"
+        "../envs/poses.yaml"
     threads: 2
     resources:
         mem_mb=2000,
