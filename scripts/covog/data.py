@@ -49,12 +49,8 @@ def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretc
     Validation has the test splits' clips; where there are none, the last `held_out` part of each training clip, which
     training then leaves alone.
     """
-    train = [Stretch(clip, 0, store.Clip(clip).frames) for clip in split(dataset, "train")]
-    test = [
-        Stretch(clip, 0, store.Clip(clip).frames)
-        for part in ("test_easy", "test_hard")
-        for clip in split(dataset, part)
-    ]
+    whole = {part: [Stretch(c, 0, store.Clip(c).frames) for c in store.split(dataset, part)] for part in store.SPLITS}
+    train, test = whole["train"], whole["test_easy"] + whole["test_hard"]
     if test:
         return train, test
     cut = [round(s.end * (1 - settings.held_out)) for s in train]

@@ -1,0 +1,380 @@
+"""Training: one loop for both stages."""
+
+import hashlib
+import json
+import logging
+import math
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from diffusers.training_utils import EMAModel
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from covog import checkpoints, config, convert, data, diffusion, latents
+from covog.config import Config, Training
+from covog.model import CovOG
+from covog.towers import Towers
+from talking import store, tables
+from talking.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+# Settings that may change between two runs of one training: they have no part in its losses.
+FREE = {
+    f"training.{name}" for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile")
+}
+FREE |= {"data.workers", "data.max_broken"}
+# What each kind of random draw is numbered with, besides the seed, the stage and the batch.
+NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VALIDATION = range(6)
+
+
+class Stopped(InputError):
+    """Training was asked to stop (SIGTERM) and has saved; a rerun goes on."""
+
+
+def train(
+    settings: Config, stage: int, dataset: Path, folder: Path, start: Path | None = None, cache: Path | None = None
+) -> None:
+    """Train stage 1 (stills) or 2 (video) on a data set; `folder` gets weights, losses, checkpoints and TensorBoard files.
+
+    `start` is the weights file to begin with (of stage 1, or converted ones), random if None; `cache` the folder of
+    cached latents. A rerun goes on at the last checkpoint. Raises InputError with one sentence for what a user can mend,
+    Stopped after a SIGTERM.
+    """
+    training = settings.stage1 if stage == 1 else settings.stage2
+    accelerator = Accelerator(
+        mixed_precision=training.mixed_precision,
+        gradient_accumulation_steps=training.accumulate,
+        # A step without a reference leaves the reference UNet without gradients.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=stage == 1)],
+    )
+    rank, ranks, device = accelerator.process_index, accelerator.num_processes, accelerator.device
+    frames = 1 if stage == 1 else settings.data.frames
+    found, held_out = data.stretches(dataset, settings.data)
+    settings = replace(settings, model=_model_settings(settings.model, stage, found))
+    identity = _identity(settings, training, stage, dataset, start)
+
+    torch.manual_seed(settings.seed)
+    model = CovOG(settings.model)
+    if start is not None:
+        convert.adopt(model, convert.read_tensors(start), str(start), missing_parts=True)
+    trained = _freeze(model, stage, training)
+    model.gradient_checkpointing = training.checkpointing
+    resumed = checkpoints.latest(folder / "checkpoints", identity, FREE)
+    if resumed:
+        model.load_state_dict({**model.state_dict(), **resumed.weights})
+    progress = resumed.progress if resumed else checkpoints.Progress(identity)
+    progress.settings = identity
+    towers = None
+    if cache is None:
+        towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
+    else:
+        latents.check(cache, settings)
+
+    schedule = diffusion.scheduler(settings.noise)
+    optimizer = _optimizer(trained.values(), training)
+    if training.compile:
+        model.compile()
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    ema = EMAModel(trained.values(), decay=training.ema) if training.ema else None
+    if resumed:
+        optimizer.load_state_dict(resumed.optimizer)
+        if accelerator.scaler is not None and progress.scaler:
+            accelerator.scaler.load_state_dict(progress.scaler)
+        if ema:
+            ema.optimization_step = progress.step
+            ema.shadow_params = [resumed.ema[name].to(device) for name in trained]
+    elif ema:
+        ema.to(device)
+
+    samples = data.Samples(found, frames, settings.data, settings.seed + stage, cache)
+    batches = _batches(samples, progress.step * training.accumulate, training, settings.data.workers, rank, ranks)
+    fixed = data.FixedSamples(held_out, frames, training.validation_samples, settings.data, cache)
+
+    def predicted_loss(network: nn.Module, batch: dict[str, Any], numbers: tuple[int, ...], steps=None) -> torch.Tensor:
+        """Noise a batch, predict, and return the loss; every draw depends on `numbers` alone."""
+        draws = [diffusion.generator(settings.seed, stage, *numbers, purpose) for purpose in range(VALIDATION)]
+        clean, conditions = _inputs(batch, towers, draws, device, with_sound=settings.model.audio)
+        noise = diffusion.noise_like(clean, settings.noise.offset, draws[NOISE])
+        if steps is None:
+            steps = diffusion.timesteps(len(clean), settings.noise, draws[STEPS], device)
+        # The same on every rank, as all must take the same way through the network.
+        shared = diffusion.generator(settings.seed, stage, numbers[0], UNCONDITIONAL)
+        unconditional = len(numbers) > 1 and torch.rand(1, generator=shared).item() < settings.noise.unconditional
+        noisy = schedule.add_noise(clean, noise, steps)
+        prediction = network(noisy, steps, unconditional=unconditional, **conditions)
+        wanted = diffusion.target(schedule, clean, noise, steps)
+        return diffusion.loss(prediction, wanted, diffusion.loss_weights(schedule, steps, settings.noise.snr_gamma))
+
+    @torch.no_grad()
+    def validate() -> float:
+        """Return the mean loss over fixed samples, each at its own fixed timestep."""
+        inner = accelerator.unwrap_model(wrapped)
+        if ema:
+            ema.store(trained.values())
+            ema.copy_to(trained.values())
+        losses = []
+        for number in range(len(fixed)):
+            batch = data.collate([fixed[number]])
+            if isinstance(batch, InputError):
+                raise batch
+            at = torch.tensor([int((number + 0.5) / len(fixed) * settings.noise.steps)], device=device)
+            with accelerator.autocast():
+                losses.append(predicted_loss(inner, batch, (number,), at).item())
+        if ema:
+            ema.restore(trained.values())
+        return sum(losses) / len(losses)
+
+    def save() -> None:
+        """Write a checkpoint (on the main process; the others wait)."""
+        if accelerator.is_main_process:
+            progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
+            shadow = dict(zip(trained, ema.shadow_params, strict=True)) if ema else None
+            weights = {name: parameter.detach() for name, parameter in trained.items()}
+            checkpoints.write(folder / "checkpoints", progress, weights, optimizer.state_dict(), shadow, training.keep)
+        accelerator.wait_for_everyone()
+
+    main = accelerator.is_main_process
+    if main:
+        _describe(folder, settings, stage, dataset)
+    board = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step) if main else None
+    asked_to_stop = _listen_for_sigterm()
+
+    def note(kind: str, **values: float) -> None:
+        progress.losses.append({"step": progress.step, "kind": kind, **values})
+        if board:
+            for name, value in values.items():
+                board.add_scalar(f"{kind}/{name}", value, progress.step)
+
+    if progress.step == 0 and main:
+        note("validation", loss=validate())
+    bar = tqdm(total=training.steps, initial=progress.step, desc=f"stage {stage}", unit=" steps", disable=not main)
+    since = time.monotonic()
+    while progress.step < training.steps:
+        rate = training.learning_rate * min(1.0, (progress.step + 1) / max(training.warmup_steps, 1))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        total = 0.0
+        for part in range(training.accumulate):
+            number = progress.step * training.accumulate + part
+            with _out_of_memory_told(progress.step), accelerator.accumulate(wrapped):
+                loss = predicted_loss(wrapped, next(batches), (number, rank))
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(trained.values(), training.max_gradient_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+            total += accelerator.reduce(loss.detach(), reduction="mean").item() / training.accumulate
+        if not math.isfinite(total):
+            raise InputError(
+                f"the loss is {total} at step {progress.step}; lower stage{stage}.learning_rate or use mixed_precision bf16 "
+                f"and run again: training goes on from the last checkpoint in {folder / 'checkpoints'}."
+            )
+        if ema:
+            ema.step(trained.values())
+        progress.step += 1
+        now = time.monotonic()
+        speed = training.batch_size * training.accumulate * frames * ranks / (now - since)
+        since = now
+        note("train", loss=total, learning_rate=rate, images_per_s=speed, memory_gb=_memory_gb(device))
+        bar.set_postfix_str(f"loss {total:.4f}, {speed:.1f} images/s, {_memory_gb(device):.1f} GB", refresh=False)
+        bar.update()
+        last = progress.step == training.steps
+        if main and (last or progress.step % training.validate_every == 0):
+            note("validation", loss=validate())
+            since = time.monotonic()
+        stop = accelerator.reduce(torch.tensor(float(asked_to_stop())).to(device), reduction="sum").item() > 0
+        if last or stop or progress.step % training.save_every == 0:
+            save()
+            since = time.monotonic()
+        if stop and not last:
+            raise Stopped(f"stopped by SIGTERM at step {progress.step} and saved; run again to go on.")
+    bar.close()
+    if main:
+        board.close()
+        if ema:
+            ema.copy_to(trained.values())
+        tables.write("covog_losses", checkpoints.losses_table(progress.losses), folder / "losses.parquet")
+        convert.write_model(accelerator.unwrap_model(wrapped), folder / "weights.safetensors")
+    accelerator.end_training()
+
+
+def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch]) -> config.Model:
+    """Return the model of a stage: stage 1 has neither motion nor audio; sound sizes left open are the data set's."""
+    if not found:
+        raise InputError("the data set has no training clips; add videos or loosen the clips' gates.")
+    layers, channels = store.Clip(found[0].clip).sound.shape[1:]
+    settings = replace(
+        settings, audio_layers=settings.audio_layers or layers, audio_channels=settings.audio_channels or channels
+    )
+    if settings.audio and stage == 2 and (settings.audio_layers, settings.audio_channels) != (layers, channels):
+        raise InputError(
+            f"{found[0].clip} has {layers} × {channels} sound rows, the model wants {settings.audio_layers} × "
+            f"{settings.audio_channels}; set model.audio_layers and model.audio_channels."
+        )
+    return replace(settings, motion=False, audio=False) if stage == 1 else settings
+
+
+def _freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parameter]:
+    """Freeze what a stage does not train, in the arithmetic's precision, and return the rest by name."""
+    half = {"fp16": torch.float16, "bf16": torch.bfloat16, "no": torch.float32}[training.mixed_precision]
+    trained = {}
+    for name, parameter in model.named_parameters():
+        if stage == 1:
+            # The reference UNet's last up block ends in dead work.
+            parameter.requires_grad_(not name.startswith("reference_unet.up_blocks.3."))
+        else:
+            parameter.requires_grad_("motion_modules" in name or name.startswith("audio_driver."))
+        if parameter.requires_grad:
+            trained[name] = parameter
+        else:
+            parameter.data = parameter.data.to(half)
+    if not trained:
+        raise InputError("nothing is left to train: stage 2 needs model.motion or model.audio.")
+    return trained
+
+
+def _optimizer(parameters: Any, training: Training) -> torch.optim.Optimizer:
+    parameters = list(parameters)
+    shared = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    adam = shared | {"betas": tuple(training.adam_betas), "eps": training.adam_epsilon}
+    if training.optimizer == "adafactor":
+        return torch.optim.Adafactor(parameters, **shared)
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, **adam)
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise InputError("optimizer adamw_8bit needs the package bitsandbytes; install it or use adamw.") from error
+    return bitsandbytes.optim.AdamW8bit(parameters, **adam)
+
+
+def _batches(
+    samples: data.Samples, first: int, training: Training, workers: int, rank: int, ranks: int
+) -> Iterator[dict[str, Any]]:
+    """Yield this rank's batches from batch number `first` on, for ever; batch n has the samples n·size … (n + 1)·size."""
+
+    def numbers() -> Iterator[list[int]]:
+        batch = first * ranks + rank
+        while True:
+            yield list(range(batch * training.batch_size, (batch + 1) * training.batch_size))
+            batch += ranks
+
+    loader = DataLoader(
+        samples,
+        batch_sampler=numbers(),
+        collate_fn=data.collate,
+        num_workers=workers,
+        worker_init_fn=_ignore_sigterm,
+        pin_memory=torch.cuda.is_available(),
+    )
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+def _inputs(
+    batch: dict[str, Any], towers: Towers | None, draws: list[torch.Generator], device: torch.device, with_sound: bool
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Return a batch's clean latents (b, 4, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
+    on = {
+        name: [v.to(device) for v in value] if isinstance(value, list) else value.to(device)
+        for name, value in batch.items()
+    }
+    if towers is not None:
+        clips, frames = on["pictures"].shape[0], on["pictures"].shape[2]
+        mean, std = towers.encode(on["pictures"].transpose(1, 2).flatten(0, 1))
+        on["mean"], on["std"] = (v.unflatten(0, (clips, frames)) for v in (mean, std))
+        on["reference_mean"], on["reference_std"] = towers.encode(on["reference_picture"])
+        on["token"] = towers.tokens(on["reference_picture"])
+
+    def sampled(mean: torch.Tensor, std: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        return mean.float() + std.float() * torch.randn(mean.shape, generator=random).to(device)
+
+    conditions = {
+        "pose": on["pose"].float() / 255,
+        "person_masks": on["person_masks"].float(),
+        "present": on["present"],
+        "token": on["token"].float()[:, None],
+        "reference_latents": sampled(on["reference_mean"], on["reference_std"], draws[REFERENCE]),
+        "reference_pose": on["reference_pose"].float() / 255,
+    }
+    if with_sound:
+        conditions |= {"sound": on["sound"], "scores": on["scores"], "face_masks": on["face_masks"]}
+    return sampled(on["mean"], on["std"], draws[LATENTS]).transpose(1, 2), conditions
+
+
+def _identity(settings: Config, training: Training, stage: int, dataset: Path, start: Path | None) -> dict[str, Any]:
+    """Return what must be the same for a run to go on from a checkpoint."""
+    whole = config.to_dict(settings)
+    kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
+    clips = hashlib.sha256()
+    for clip in store.split(dataset, "train"):
+        clips.update((clip / "meta.json").read_bytes())
+    weights = hashlib.sha256(start.read_bytes()).hexdigest() if start else ""
+    return kept | {
+        "stage": stage,
+        "training": config.to_dict(training),
+        "data_set": clips.hexdigest(),
+        "start": weights,
+    }
+
+
+def _describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
+    """Save the whole config and where everything came from beside the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(settings, folder / "config.yaml")
+    here = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    revision = git.stdout.strip() or "unknown"
+    versions = {"torch": torch.__version__, "diffusers": diffusers.__version__}
+    content = {"stage": stage, "data_set": str(dataset), "git_revision": revision, "versions": versions}
+    (folder / "provenance.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _listen_for_sigterm():
+    received = []
+    signal.signal(signal.SIGTERM, lambda *_: received.append(True))
+    return lambda: bool(received)
+
+
+def _ignore_sigterm(_: int) -> None:
+    # A cluster signals every process of a job: the loaders must live until the training process has saved.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class _out_of_memory_told:
+    """Turn running out of GPU memory into a sentence."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise InputError(
+                f"the GPU's memory is full at step {self.step}; lower data.width, data.height, data.frames or batch_size, or "
+                "set checkpointing, and run again: training goes on from the last checkpoint."
+            ) from error
+
+
+def _memory_gb(device: torch.device) -> float:
+    """Return the most memory used so far: the GPU's, or the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
