@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from talking import cli, landmarks, tables
+from talking import arrays, cli, landmarks, tables
 
 
 def main() -> None:
@@ -17,8 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tracks = tables.read("tracks", arguments.tracks)
     marked = landmarks.mark(arguments.media, tracks, cli.settings_from(arguments, landmarks.Settings))
-    with tables.written_aside(arguments.landmarks) as aside:
-        np.savez(aside, **marked)
+    arrays.write(arguments.landmarks, marked.items())
 
 
 if __name__ == "__main__":

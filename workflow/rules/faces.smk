@@ -64,3 +64,28 @@ rule mark_landmarks:
         settings=flags("landmarks"),
     shell:
         "python {SCRIPTS}/mark_landmarks.py --media {input.media:q} --tracks {input.tracks:q} --landmarks {output.landmarks:q} {params.settings} > {log:q} 2>&1"
+
+
+rule embed_faces:
+    """Measuring whose faces are in {wildcards.video}."""
+    input:
+        media="results/media/{video}.mp4",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+    output:
+        embeddings="results/embeddings/{video}.npz",
+    log:
+        "results/logs/embeddings/{video}.log",
+    benchmark:
+        "results/benchmarks/embeddings/{video}.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=flags("embeddings"),
+    shell:
+        "python {SCRIPTS}/embed_faces.py --media {input.media:q} --tracks {input.tracks:q}"
+        " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"

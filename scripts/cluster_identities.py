@@ -1,0 +1,33 @@
+"""Group the face tracks of all videos into persons."""
+
+from pathlib import Path
+
+import numpy as np
+
+from talking import cli, identities, tables
+from talking.sheet import read_sheet
+
+
+def main() -> None:
+    """Read the arguments, group the tracks, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--sheet", type=Path, required=True, help="sheet that names the videos, in the order of numbering"
+    )
+    parser.add_argument("--embeddings", type=Path, required=True, help="folder results/embeddings")
+    parser.add_argument("--tracks", type=Path, required=True, help="folder results/tracks")
+    parser.add_argument("--identities", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, identities.Settings)
+    arguments = parser.parse_args()
+
+    def read(video: str) -> tuple[dict, object]:
+        with np.load(arguments.embeddings / f"{video}.npz", allow_pickle=False) as embeddings:
+            return dict(embeddings), tables.read("tracks", arguments.tracks / f"{video}.parquet")
+
+    videos = read_sheet(arguments.sheet)["video"]
+    found = identities.cluster(videos, read, cli.settings_from(arguments, identities.Settings))
+    tables.write("identities", found, arguments.identities)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,25 @@
+"""Embed the faces of every track of a video, to tell who is who."""
+
+from pathlib import Path
+
+import numpy as np
+
+from talking import arrays, cli, identities, tables
+
+
+def main() -> None:
+    """Read the arguments, embed the faces, write the arrays."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
+    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
+    parser.add_argument("--embeddings", type=Path, required=True, help="arrays to write")
+    cli.add_settings(parser, identities.EmbedSettings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, identities.EmbedSettings)
+    tracks, landmarks = tables.read("tracks", arguments.tracks), dict(np.load(arguments.landmarks, allow_pickle=False))
+    arrays.write(arguments.embeddings, identities.embed(arguments.media, tracks, landmarks, settings).items())
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,231 @@
+"""Tell who is who: an embedding for every face track, and tracks grouped into persons across shots and videos."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
+from sklearn.neighbors import radius_neighbors_graph
+from tqdm import tqdm
+
+from talking import media, tables
+from talking.cli import setting
+
+DIMENSIONS = 128
+# The distance of two groups that were seen at the same time: no average with it comes below any threshold.
+_NEVER = 1e9
+# Groups that hang together are clustered by all their distances at once; more than this would not fit in memory.
+_MOST_AT_ONCE = 5000
+
+Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """How faces are embedded."""
+
+    model: str = setting("dlib", "face embedding", choices=("dlib",))
+    faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
+    smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
+    most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Who is one person."""
+
+    same_person: float = setting(0.12, "greatest average cosine distance of the tracks of one person")
+
+
+def embed(
+    video: str | Path, tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: EmbedSettings
+) -> dict[str, np.ndarray]:
+    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, 128) of unit length, faces (k).
+
+    Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number. A
+    track without a face that is large, frontal and marked has no entry. The pictures are read in one decode.
+    """
+    chosen = choose(tracks, landmarks, settings)
+    sums: dict[int, np.ndarray] = {}
+    counts: dict[int, int] = {}
+    if len(chosen):
+        embedder = MODELS[settings.model]()
+        rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
+        first, last = min(rows_of), max(rows_of)
+        pictures = tqdm(
+            media.frames(video, first, last + 1), total=last + 1 - first, desc="embeddings", unit="frame", mininterval=5
+        )
+        for frame, picture in enumerate(pictures, start=first):
+            for row in chosen[rows_of.get(frame, [])]:
+                number = int(tracks["track"].iloc[row])
+                sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
+                counts[number] = counts.get(number, 0) + 1
+    known = sorted(sums)
+    mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS)
+    return {
+        "track": np.array(known, dtype=np.int32),
+        "embedding": (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32),
+        "faces": np.array([counts[t] for t in known], dtype=np.int32),
+    }
+
+
+def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: EmbedSettings) -> np.ndarray:
+    """Return the rows of `tracks` worth embedding: from each of equal spans of a track its best face."""
+    boxes = tracks[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    turned = np.hypot(landmarks["yaw"], landmarks["pitch"])
+    marked = np.isfinite(landmarks["points"]).all(axis=(1, 2))
+    usable = marked & tracks["detected"].to_numpy(bool) & (size >= settings.smallest_px)
+    usable &= np.abs(np.nan_to_num(landmarks["yaw"], nan=180.0)) <= settings.most_yaw
+    # A face twice as sharp or large is worth as much as one turned 15 degrees less.
+    worth = np.log2(np.maximum(landmarks["blur"], 1)) / 2 + np.log2(np.maximum(size, 1)) - np.nan_to_num(turned) / 15
+    best = []
+    for rows in tracks.groupby("track").indices.values():
+        rows = rows[usable[rows]]
+        spans = np.array_split(rows, min(settings.faces_per_track, len(rows))) if len(rows) else []
+        best += [span[np.argmax(worth[span])] for span in spans]
+    return np.sort(np.array(best, dtype=int))
+
+
+def _dlib() -> Embedder:
+    """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
+    import dlib
+
+    folder = Path(next(iter(find_spec("face_recognition_models").submodule_search_locations))) / "models"
+    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the embedding (128,) of unit length of the face with points (68, 2) in an RGB picture."""
+        low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int)
+        parts = dlib.points([dlib.point(int(x), int(y)) for x, y in np.round(points)])
+        face = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
+        found = np.array(network.compute_face_descriptor(picture, face))
+        return found / np.linalg.norm(found)
+
+    return embedder
+
+
+MODELS: dict[str, Callable[[], Embedder]] = {"dlib": functools.cache(_dlib)}
+
+
+def cluster(
+    videos: Iterable[str],
+    read: Callable[[str], tuple[Mapping[str, np.ndarray], pd.DataFrame]],
+    settings: Settings,
+) -> pd.DataFrame:
+    """Return the `identities` table of videos; `read` gives a video's embeddings and its `tracks` table.
+
+    Every video is clustered by itself; then the persons of all videos, by the average of their embeddings. So what
+    is compared at once is a video's tracks, and the persons of all videos only with those that are near. Persons
+    are numbered in the order of the videos and tracks: videos added at the end do not change earlier numbers,
+    unless they show that two persons are one.
+    """
+    rows: list[tuple[str, int, int]] = []
+    means: list[np.ndarray] = []
+    apart: set[tuple[int, int]] = set()
+    total = 0
+    for video in videos:
+        embeddings, tracks = read(video)
+        persons = cluster_tracks(embeddings, tracks, settings.same_person)
+        rows += [(video, track, total + person) for track, person in persons.items()]
+        count = max(persons.values(), default=-1) + 1
+        mean = np.zeros((count, DIMENSIONS))
+        weights = np.minimum(embeddings["faces"], 8)[:, None]
+        members = [persons.get(int(t), -1) for t in embeddings["track"]]
+        for person, vector in zip(members, weights * embeddings["embedding"], strict=True):
+            if person >= 0:
+                mean[person] += vector
+        means.append(mean)
+        apart |= {(total + persons[a], total + persons[b]) for a, b in seen_together(tracks)}
+        total += count
+    table = pd.DataFrame(rows, columns=["video", "track", "person"])
+    if table.empty:
+        return tables.empty("identities")
+    vectors = np.concatenate(means)
+    length = np.linalg.norm(vectors, axis=1)
+    known = np.flatnonzero(length > 0)
+    place = {int(person): i for i, person in enumerate(known)}
+    among = {(place[a], place[b]) for a, b in apart if a in place and b in place}
+    label = np.arange(total) + len(known)
+    label[known] = group(vectors[known] / length[known, None], among, settings.same_person)
+    labels = label[table["person"]]
+    numbers = {value: i for i, value in enumerate(dict.fromkeys(labels.tolist()), start=1)}
+    return table.assign(person=[f"p{numbers[value]:06d}" for value in labels.tolist()])
+
+
+def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, same_person: float) -> dict[int, int]:
+    """Return track → person of one video; persons are numbered from 0 in the order of their first tracks.
+
+    Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
+    """
+    every = [int(t) for t in np.unique(tracks["track"])]
+    row = {int(t): i for i, t in enumerate(embeddings["track"])}
+    known = {t: i for i, t in enumerate(t for t in every if t in row)}
+    vectors = np.asarray(embeddings["embedding"], dtype=float)[[row[t] for t in known]].reshape(len(known), -1)
+    apart = {(known[a], known[b]) for a, b in seen_together(tracks) if a in known and b in known}
+    labels = dict(zip(known, group(vectors, apart, same_person).tolist(), strict=True))
+    keys = [(True, labels[t]) if t in labels else (False, t) for t in every]
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return {t: numbers[key] for t, key in zip(every, keys, strict=True)}
+
+
+def seen_together(tracks: pd.DataFrame) -> set[tuple[int, int]]:
+    """Return the pairs (a, b), a < b, of tracks that share a frame, in one sweep over their first and last frames.
+
+    A track has a row for every frame from its first to its last.
+    """
+    spans = tracks.groupby("track")["frame"].agg(["min", "max"]).sort_values("min", kind="stable")
+    pairs: set[tuple[int, int]] = set()
+    open_tracks: list[tuple[int, int]] = []
+    for track, first, last in spans.itertuples():
+        open_tracks = [(end, other) for end, other in open_tracks if end >= first]
+        pairs |= {(min(other, track), max(other, track)) for _, other in open_tracks}
+        open_tracks.append((last, track))
+    return pairs
+
+
+def group(vectors: np.ndarray, apart: Iterable[tuple[int, int]], same_person: float) -> np.ndarray:
+    """Return a group number (n,) for each unit vector (n, d), from 0 in the order of first members.
+
+    Average linkage of cosine distances up to `same_person`; the pairs of indices in `apart` never share a group.
+    Vectors with no chain of near neighbours between them are clustered separately, so memory grows with the
+    largest chain, not with n². Where a chain has more than 5,000 vectors, it is cut at its widest gaps.
+    """
+    labels = np.arange(len(vectors))
+    forbidden: dict[int, set[int]] = {}
+    for a, b in apart:
+        forbidden.setdefault(a, set()).add(b)
+        forbidden.setdefault(b, set()).add(a)
+    for members in _chains(vectors, np.arange(len(vectors)), same_person * 2):
+        if len(members) == 1:
+            continue
+        distances = pdist(vectors[members], "cosine")
+        place = {int(m): i for i, m in enumerate(members)}
+        for m, i in place.items():
+            others = np.array([place[o] for o in forbidden.get(m, ()) if o in place and place[o] > i], dtype=int)
+            distances[len(members) * i - i * (i + 1) // 2 + others - i - 1] = _NEVER
+        found = fcluster(linkage(distances, "average"), same_person, "distance")
+        for value in np.unique(found):
+            labels[members[found == value]] = members[found == value].min()
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _chains(vectors: np.ndarray, members: np.ndarray, radius: float) -> list[np.ndarray]:
+    """Return members (n,) split where no two vectors are within a cosine distance of `radius`."""
+    if len(members) < 2:
+        return [members] if len(members) else []
+    # Of unit vectors, |a - b|² is twice the cosine distance.
+    near = radius_neighbors_graph(vectors[members], np.sqrt(2 * radius), algorithm="auto")
+    count, chain = connected_components(near, directed=False)
+    parts = [members[chain == c] for c in range(count)]
+    return [
+        part
+        for whole in parts
+        for part in ([whole] if len(whole) <= _MOST_AT_ONCE else _chains(vectors, whole, radius * 0.8))
+    ]

@@ -1,0 +1,24 @@
+rule cluster_identities:
+    """Telling who is who in all videos."""
+    input:
+        embeddings=of_videos("results/embeddings/{video}.npz"),
+        tracks=of_videos("results/tracks/{video}.parquet"),
+    output:
+        identities="results/identities.parquet",
+    log:
+        "results/logs/identities.log",
+    benchmark:
+        "results/benchmarks/identities.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        sheet=SHEET,
+        settings=flags("identities"),
+    # Folders, not files: a command line has no room for the paths of thousands of videos.
+    shell:
+        "python {SCRIPTS}/cluster_identities.py --sheet {params.sheet:q} --embeddings results/embeddings"
+        " --tracks results/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"
