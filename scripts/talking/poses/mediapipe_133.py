@@ -22,11 +22,11 @@ from talking.poses import Faces
 # both in face sizes. Standing, seated, leaning and small people are found by different ones.
 _STARTS = ((4, 10), (3, 8), (3, 12), (5, 12), (5, 10))
 # Runs of the model from one start: each tells better than the last where the body lies.
-_STEPS = 2
+_STEPS = 3
 # Largest distance, in face sizes, of the model's nose and eyes from those of the face for a body to be the face's own.
 _FITS = 0.5
 
-# A head is a face box grown by this much. The heads of others are painted in the colour that the model sees beyond the picture.
+# A head is a face box grown by this much; the heads of others are painted over in black.
 _HEAD, _PAINT = 1.5, 0
 # Where the border between two people lies farther from a face than this, in its widths, what is beyond is painted over as well: the
 # other's hands would else pass for this person's. Nearer, it might be this person's own shoulder.
@@ -83,6 +83,7 @@ _FROM_BLAZEPOSE = {
     "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_heel": 29, "right_heel": 30, "left_big_toe": 31,
     "right_big_toe": 32,
 }  # fmt: skip
+_TRUNK_AND_ARMS = [*range(11, 17), 23, 24]
 _OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
 _THEIRS = list(_FROM_BLAZEPOSE.values())
 
@@ -170,10 +171,10 @@ class _Person:
                 return self._kept(found)
         # A body lost for long is looked for with one start a frame, as all of them every frame would take too long.
         starts = _STARTS if self._failed == 0 else [_STARTS[self._failed % len(_STARTS)]]
-        tried = [self._from_start(picture, box, *start) for start in starts]
-        best = min(tried, key=lambda found: _fit(found, picture, box, face))
-        if _fit(best, picture, box, face) <= _FITS:
-            return self._kept(best)
+        found = [found for start in starts if (found := self._from_start(picture, box, face, *start)) is not None]
+        if found:
+            # Of several bodies for one face, the right one is well seen and lies well.
+            return self._kept(max(found, key=lambda one: _seen(one) - _fit(one, picture, box, face)))
         self._failed += 1
         return None
 
@@ -181,21 +182,25 @@ class _Person:
         self._region, self._failed = found.next_region, 0
         return found
 
-    def _from_start(self, picture: np.ndarray, box: np.ndarray, below: float, side: float):
+    def _from_start(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, below: float, side: float):
+        """Return what is found in the last step before the region goes over to somebody else, None if it never fits the face."""
         height, width = picture.shape[:2]
-        x, y, face = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, max(box[2] - box[0], box[3] - box[1])
+        x, y, size = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, max(box[2] - box[0], box[3] - box[1])
         region = rect_pb2.NormalizedRect(
             x_center=x / width,
-            y_center=(y + below * face) / height,
-            width=side * face / width,
-            height=side * face / height,
+            y_center=(y + below * size) / height,
+            width=side * size / width,
+            height=side * size / height,
         )
+        fitting = None
         for _ in range(_STEPS):
             found = self._run(picture, region)
             if found.body is None:
                 break
+            if _fit(found, picture, box, face) <= _FITS:
+                fitting = found
             region = found.next_region
-        return found
+        return fitting
 
     def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
         return self._body_model.process({"image": picture, "region": region})
@@ -238,6 +243,11 @@ def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float
     else:
         own = np.stack([face[30], face[42:48].mean(0), face[36:42].mean(0)])
     return float(np.linalg.norm(nose_and_eyes - own, axis=1).mean() / max(box[2] - box[0], box[3] - box[1]))
+
+
+def _seen(found) -> float:
+    """Return the mean visibility of trunk and arms, 0-1."""
+    return float(np.mean([found.body.landmark[i].visibility for i in _TRUNK_AND_ARMS]))
 
 
 def _parsed(graph: str) -> calculator_pb2.CalculatorGraphConfig:
