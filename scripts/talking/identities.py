@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
-from sklearn.neighbors import radius_neighbors_graph
+from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 from talking import media, tables
@@ -40,7 +40,7 @@ class EmbedSettings:
 class Settings:
     """Who is one person."""
 
-    same_person: float = setting(0.12, "greatest average cosine distance of the tracks of one person")
+    same_person: float = setting(0.07, "greatest average cosine distance of the tracks of one person")
 
 
 def embed(
@@ -194,15 +194,15 @@ def group(vectors: np.ndarray, apart: Iterable[tuple[int, int]], same_person: fl
     """Return a group number (n,) for each unit vector (n, d), from 0 in the order of first members.
 
     Average linkage of cosine distances up to `same_person`; the pairs of indices in `apart` never share a group.
-    Vectors with no chain of near neighbours between them are clustered separately, so memory grows with the
-    largest chain, not with n². Where a chain has more than 5,000 vectors, it is cut at its widest gaps.
+    Vectors with no chain of pairs within `same_person` between them cannot share a group and are clustered
+    separately, so memory grows with the longest chain, not with n²; one of more than 5,000 is cut at its widest gaps.
     """
     labels = np.arange(len(vectors))
     forbidden: dict[int, set[int]] = {}
     for a, b in apart:
         forbidden.setdefault(a, set()).add(b)
         forbidden.setdefault(b, set()).add(a)
-    for members in _chains(vectors, np.arange(len(vectors)), same_person * 2):
+    for members in _chains(vectors, np.arange(len(vectors)), same_person):
         if len(members) == 1:
             continue
         distances = pdist(vectors[members], "cosine")
@@ -221,7 +221,7 @@ def _chains(vectors: np.ndarray, members: np.ndarray, radius: float) -> list[np.
     if len(members) < 2:
         return [members] if len(members) else []
     # Of unit vectors, |a - b|² is twice the cosine distance.
-    near = radius_neighbors_graph(vectors[members], np.sqrt(2 * radius), algorithm="auto")
+    near = NearestNeighbors(radius=np.sqrt(2 * radius)).fit(vectors[members]).radius_neighbors_graph()
     count, chain = connected_components(near, directed=False)
     parts = [members[chain == c] for c in range(count)]
     return [
