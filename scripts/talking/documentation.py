@@ -14,6 +14,7 @@ SECTIONS = {
     "faces": "talking.faces",
     "tracks": "talking.tracks",
     "landmarks": "talking.landmarks",
+    "embeddings": "talking.identities:EmbedSettings",
     "identities": "talking.identities",
     "voice": "talking.voice",
     "speaking": "talking.speaking",
@@ -29,6 +30,9 @@ SECTIONS = {
     "splits": "talking.splits",
     "card": "talking.card",
     "report": "talking.report",
+    "preview": "talking.preview",
+    "export_mit": "talking.export:MitSettings",
+    "export_webdataset": "talking.export:ShardSettings",
 }
 FILM = "talking.film"
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
