@@ -26,9 +26,11 @@ _THUMB = (32, 18)  # width and height of the pictures that mixtures are judged o
 _WINDOW = 2  # neighbours on each side that a content value is compared with
 _BRIDGE = (0, 2, 5)  # frames after a proposed cut at which the old picture may be back
 _STILL_PX = 4  # pixels that anything may move within a frame
+_BLANK_CHANGE = 20  # grey levels by which a cut from or to a picture without details differs
 _PATCH = 15  # pixels a side of a detail
 _CAMERA_STEP = 5  # frames; the camera is measured at every fifth
 _STRETCHES = (14, 20, 30, 44, 64, 90)  # frames tried for dissolves, clear frames at both ends included
+_BLACK_FRAMES = 13  # frames; black that is shorter than this between two fades makes them one
 _FLOW = {"winSize": (_PATCH, _PATCH), "maxLevel": 3, "criteria": (3, 20, 0.03)}
 
 
@@ -106,6 +108,9 @@ def share_found_again(before: np.ndarray, after: np.ndarray, reach: float = math
     points = _details(before)
     if len(points) < 6:
         return float("nan")
+    # Light may change between the two: the flow takes equal brightness for granted.
+    gain = min(4.0, max(1.0, float(before.std())) / max(1.0, float(after.std())))
+    after = np.clip((after - after.mean()) * gain + before.mean(), 0, 255).astype(np.uint8)
     found, seen = _follow(before, after, points)
     seen &= np.linalg.norm(found - points, axis=1) <= reach
     alike = 0
@@ -152,20 +157,25 @@ class _Finder:
         """Return the boundaries in order."""
         for proposed in self._proposed:
             self._judge(proposed)
+        fades = sorted((b for b in self._boundaries if b.kind == "fade"), key=lambda b: b.frame)
         joined: list[_Boundary] = []
-        for boundary in sorted(self._boundaries, key=lambda b: b.frame):
-            last = joined[-1] if joined else None
-            if (
-                last is not None
-                and boundary.mixed_from - last.clear_from < 1 + (last.kind == boundary.kind == "fade") * 12
-            ):
-                if last.kind == boundary.kind == "fade":
-                    # Down to black and up again is one boundary, in the middle of the black.
-                    last.frame = (last.clear_from + boundary.mixed_from) // 2
-                last.clear_from = max(last.clear_from, boundary.clear_from)
-            elif boundary.frame - (last.frame if last else 0) >= self._settings.min_shot_frames:
-                joined.append(boundary)
-        return joined
+        for fade in fades:
+            if joined and fade.mixed_from - joined[-1].clear_from < _BLACK_FRAMES:
+                # Down to black and up again is one boundary, in the middle of the black.
+                joined[-1].frame = (joined[-1].clear_from + fade.mixed_from) // 2
+                joined[-1].clear_from = fade.clear_from
+            else:
+                joined.append(fade)
+        cuts = [
+            b
+            for b in self._boundaries
+            if b.kind == "cut" and not any(f.mixed_from <= b.frame <= f.clear_from for f in joined)
+        ]
+        kept: list[_Boundary] = []
+        for boundary in sorted(joined + cuts, key=lambda b: b.frame):
+            if boundary.frame - (kept[-1].frame if kept else 0) >= self._settings.min_shot_frames:
+                kept.append(boundary)
+        return kept
 
     def _grey(self, number: int) -> np.ndarray | None:
         place = number - self._number - 1 + len(self._greys)
@@ -179,7 +189,12 @@ class _Finder:
             if before is None or after is None:
                 continue
             reach = _STILL_PX + 3 * speed * (second - first)
-            if share_found_again(before, after, reach) > self._settings.max_same:
+            share = share_found_again(before, after, reach)
+            if math.isnan(share):
+                is_same = float(cv2.absdiff(before, after).mean()) < _BLANK_CHANGE
+            else:
+                is_same = share > self._settings.max_same
+            if is_same:
                 return
         self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
 
@@ -224,7 +239,8 @@ class _Finder:
         parts = (pictures - pictures[0]) @ change / energy
         steps = np.diff(parts)
         # Clear pictures at both ends, or it is a piece of a mixture, or of anything.
-        if np.abs(parts[:3]).max() > 0.06 or np.abs(1 - parts[-3:]).max() > 0.06:
+        clear = max(3, stretch // 8 + 1)
+        if np.abs(parts[:clear]).max() > 0.06 or np.abs(1 - parts[-clear:]).max() > 0.06:
             return None
         if steps.min() < -0.05 or steps.max() > 0.35:
             return None
