@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from talking import cli, diarization, identities, tables, turns
 
 
@@ -12,11 +14,14 @@ def main() -> None:
     parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--same-person", type=float, required=True, help="the config's identities: same_person")
     parser.add_argument("--turns", type=Path, required=True, help="RTTM file to write")
     cli.add_settings(parser, diarization.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, diarization.Settings)
-    person_of_track = identities.cluster_tracks(arguments.embeddings, tables.read("tracks", arguments.tracks))
+    with np.load(arguments.embeddings, allow_pickle=False) as embeddings:
+        tracks = tables.read("tracks", arguments.tracks)
+        person_of_track = identities.cluster_tracks(embeddings, tracks, arguments.same_person)
     seen = diarization.people_seen_talking(tables.read("asd", arguments.asd), person_of_track, settings.seconds_seen)
     turns.write(arguments.turns, arguments.sound.stem, diarization.diarize(arguments.sound, seen, settings))
 

@@ -9,6 +9,7 @@ import collections
 import importlib.util
 import os
 import typing
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import pandas as pd
 # Nothing is fetched while a job runs: the models lie in installed packages or in a folder.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
+# Sound is given as samples, so pyannote.audio's own decoder is not missed.
+warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")
 
 import librosa
 import omegaconf

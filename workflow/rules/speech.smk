@@ -41,10 +41,11 @@ rule diarize:
         runtime=240,
         gpu=gpu_if("diarization"),
     params:
+        same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
         "OMP_NUM_THREADS={threads} python {SCRIPTS}/diarize.py --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
-        "--embeddings {input.embeddings:q} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
+        "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
 
 
 rule transcribe:
