@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talking import cli, tables, turns
+from talking import cli, identities, tables, turns
 from talking.speaking import fusion
 
 
@@ -15,13 +15,15 @@ def main() -> None:
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--turns", type=Path, required=True, help="RTTM of results/speech/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--same-person", type=float, required=True, help="the config's identities: same_person")
     parser.add_argument("--speaking", type=Path, required=True, help="table to write")
     cli.add_settings(parser, fusion.Settings)
     args = parser.parse_args()
     with np.load(args.embeddings, allow_pickle=False) as arrays:
         embeddings = {name: arrays[name] for name in ("track", "embedding")}
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
-    speaking = fusion.fuse(asd, voice, spoken, embeddings, cli.settings_from(args, fusion.Settings))
+    person_of = identities.cluster_tracks(embeddings, asd, args.same_person)
+    speaking = fusion.fuse(asd, voice, spoken, person_of, cli.settings_from(args, fusion.Settings))
     tables.write("speaking", speaking, args.speaking)
 
 

@@ -32,9 +32,6 @@ class Settings:
     use_turns: bool = cli.setting(True, "match the voices of the diarization to faces over the whole video")
     use_identities: bool = cli.setting(True, "match voices to persons across shots, not to single tracks")
     use_competition: bool = cli.setting(True, "a face speaks less likely while another one does")
-    same_person: float = cli.setting(
-        0.06, "largest cosine distance of two tracks' faces that are one person in the video"
-    )
     pause_s: float = cli.setting(0.4, "pauses up to this long belong to the speech around them (s)")
     smooth_frames: int = cli.setting(7, "frames that score_smooth averages")
     shortest_frames: int = cli.setting(5, "shorter periods of speaking or silence are merged into their neighbours")
@@ -44,18 +41,15 @@ def fuse(
     asd: pd.DataFrame,
     voice: pd.DataFrame,
     spoken: Sequence[turns.Turn],
-    embeddings: dict[str, np.ndarray],
+    person_of: dict[int, int],
     settings: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return the table `speaking`, a row for each row of `asd` and in its order.
-
-    `embeddings` has `track` (k) and `embedding` (k, d) of unit length; tracks without one are persons of their own.
-    """
+    """Return the table `speaking`, a row for each row of `asd` and in its order; `person_of` says whose a track is."""
     settings = settings or Settings()
     out = asd[["track", "frame"]].copy()
     if out.empty:
         return out.assign(score=0.0, score_smooth=0.0, speaking=False, speaking_confidence=0.0)
-    ingredients = features(asd, voice, spoken, embeddings, settings)
+    ingredients = features(asd, voice, spoken, person_of, settings)
     out["score"] = calibration.apply("fusion", ingredients)
     out["score_smooth"], out["speaking"] = 0.0, False
     for rows in out.groupby("track").indices.values():
@@ -72,7 +66,7 @@ def features(
     asd: pd.DataFrame,
     voice: pd.DataFrame,
     spoken: Sequence[turns.Turn],
-    embeddings: dict[str, np.ndarray],
+    person_of: dict[int, int],
     settings: Settings,
 ) -> dict[str, np.ndarray]:
     """Return what the fused score is made of, each (n,) and finite; an ingredient that is off is 0.
@@ -88,34 +82,11 @@ def features(
     if settings.use_turns:
         persons = asd["track"].to_numpy()
         if settings.use_identities:
-            persons = asd["track"].map(persons_of(asd, embeddings, settings.same_person)).to_numpy()
+            persons = asd["track"].map(person_of).to_numpy()
         out["turn"] = _turn_odds(frame, persons, score, spoken)
     if settings.use_competition:
         out["rival"] = np.logaddexp(0, best_other(frame, score, -LIMIT)[0])
     return out
-
-
-def persons_of(asd: pd.DataFrame, embeddings: dict[str, np.ndarray], same_person: float) -> dict[int, int]:
-    """Return track → person of one video; two tracks seen in one frame are never one person."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
-    person = {int(track): int(track) for track in asd["track"].unique()}
-    known = np.isin(embeddings["track"], list(person))
-    track, embedding = embeddings["track"][known], np.asarray(embeddings["embedding"], dtype=float)[known]
-    if len(track) < 2:
-        return person
-    distance = np.clip(1 - embedding @ embedding.T, 0, 2)
-    seen = asd.groupby("track")["frame"].agg(["min", "max"]).loc[track].to_numpy()
-    together = (seen[:, None, 0] <= seen[None, :, 1]) & (seen[None, :, 0] <= seen[:, None, 1])
-    distance[together] = 10
-    np.fill_diagonal(distance, 0)
-    # Complete linkage: a group holds no pair that must not be one person.
-    groups = fcluster(linkage(squareform(distance, checks=False), "complete"), same_person, "distance")
-    for group in np.unique(groups):
-        members = track[groups == group]
-        person.update({int(member): int(members.min()) for member in members})
-    return person
 
 
 def match_voices(
