@@ -5,6 +5,7 @@ speakers, 5 s windows; Bredin and Laurent, Interspeech 2021) and the voice embed
 encoder; Wan et al., ICASSP 2018).
 """
 
+# ruff: noqa: E402 - what pyannote.audio and the hub read from the environment is set before they are imported
 import collections
 import importlib.util
 import os
