@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking import boxes, cli, intervals, keypoints, tables, turns
+from talking import boxes, cli, intervals, tables, turns
 from talking.errors import InputError
 from talking.intervals import Interval
 from talking.media import FPS
+from talking.speaking import evidence, lip_sync
 
 BOX = ["x1", "y1", "x2", "y2"]
+# The rhythm of syllables (Chandrasekaran et al., 2009), and the width of a Gaussian that covers about a second.
+_SYLLABLES_HZ = (1.5, 8.0)
+_LEVEL_S = 0.3
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Settings:
     min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip")
     turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn")
     lip_motion: float = cli.setting(
-        0.01, "lips move from this inner-lip motion on (RMS over a second at 1.5-8 Hz, in heights of the face box)"
+        0.006, "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)"
     )
     turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away")
 
@@ -232,26 +236,15 @@ def split_points(quiet: np.ndarray, shortest: int, longest: int) -> list[int]:
     return cuts[-2::-1]
 
 
-def lip_motion(points: np.ndarray, face_height: np.ndarray) -> np.ndarray:
-    """Return how much the lips move (frames,): RMS over a second of the inner-lip gap at 1.5-8 Hz, the rhythm of syllables.
+def lip_motion(points: np.ndarray) -> np.ndarray:
+    """Return how much the lips of landmarks (frames, 68, 2) move (frames,), in face heights; NaN where they are lost.
 
-    `points` (frames, 68, 2) and `face_height` (frames,) are in pixels; frames whose points are NaN are filled linearly,
-    and a face without any has NaN motion.
+    It is the RMS over about a second of the inner-lip gap at the rhythm of syllables.
     """
-    from scipy.ndimage import uniform_filter1d
-    from scipy.signal import butter, sosfiltfilt
-
-    inner = points[
-        :, keypoints.INNER_LIPS.start - keypoints.FACE.start : keypoints.INNER_LIPS.stop - keypoints.FACE.start
-    ]
-    gap = np.linalg.norm(inner[:, [1, 2, 3]] - inner[:, [7, 6, 5]], axis=2).mean(axis=1) / face_height
-    known = np.isfinite(gap)
-    if not known.any():
-        return np.full(len(gap), np.nan)
-    gap = np.interp(np.arange(len(gap)), np.flatnonzero(known), gap[known])
-    passed = sosfiltfilt(butter(2, (1.5, 8), "bandpass", fs=FPS, output="sos"), gap, padlen=min(15, len(gap) - 1))
-    # The running mean of zeros can come out a hair below zero.
-    return np.sqrt(np.maximum(uniform_filter1d(passed**2, FPS, mode="nearest"), 0))
+    gap = lip_sync.lip_gap(points)
+    seen = np.isfinite(gap).astype(float)
+    moving = evidence.band_pass(np.nan_to_num(gap), seen, *_SYLLABLES_HZ)
+    return np.where(seen > 0, np.sqrt(evidence.local_mean(moving**2, seen, _LEVEL_S)), np.nan)
 
 
 def measure(
@@ -273,7 +266,7 @@ def measure(
     anyone = speaking.any(axis=1)
     points, yaw = faces.points[rows], np.abs(faces.yaw[rows])
     marked = np.isfinite(points).all(axis=(2, 3))
-    moving = np.stack([lip_motion(points[:, i], box[:, i, 3] - box[:, i, 1]) for i in range(rows.shape[1])], axis=1)
+    moving = np.stack([lip_motion(points[:, i]) for i in range(rows.shape[1])], axis=1)
     # Where the lips cannot be seen the sound alone decides.
     borne_out = loud[:, None] & ((moving >= settings.lip_motion) | ~marked)
     known_yaw = np.where(marked, yaw, np.nan)

@@ -29,7 +29,7 @@ class Settings:
     min_mouth_sound_agreement: float = cli.setting(
         0.5, "share of labelled speech that a voice and moving lips bear out: low where a voice is dubbed"
     )
-    min_speaking_confidence: float = cli.setting(0.6, "mean probability that the speaking decisions are right")
+    min_speaking_confidence: float = cli.setting(0.55, "mean probability that the speaking decisions are right")
     max_ignored_face_share: float = cli.setting(
         0.1, "share of frames in which a face shows that is not counted as a person"
     )

@@ -20,7 +20,7 @@ def track_rows(track: int, start: int, end: int, x: float = 100, size: float = 1
     return pd.DataFrame({"track": track, "shot": shot, "frame": frame, **box, "detected": True, "confidence": 0.9})
 
 
-def video(tmp_path, tracks, shots=((0, MEDIA_FRAMES),), talk=None, voice=None, gap=None, **settings):
+def video(tmp_path, tracks, shots=((0, MEDIA_FRAMES),), talk=None, voice=None, moves=True, **settings):
     """Return `candidates` of a made-up video; `talk` gives frames of speech per track, `voice` the frames of a voice."""
     tracks = pd.concat(tracks, ignore_index=True) if tracks else tables.empty("tracks")
     frames = shots[-1][1]
@@ -42,9 +42,8 @@ def video(tmp_path, tracks, shots=((0, MEDIA_FRAMES),), talk=None, voice=None, g
     speaking["speaking_confidence"] = 0.9
     heard = intervals.union([*itertools.chain(*(talk or {}).values()), *(voice or [])])
     loud = intervals.to_mask(heard, frames)
-    points = np.tile(np.linspace(0, 50, 136, dtype=np.float32).reshape(68, 2), (len(tracks), 1, 1))
-    opening = np.where(speaking["speaking"], 8 * np.sin(2 * np.pi * 4 * tracks["frame"] / 25), 0)
-    points[:, [65, 66, 67], 1] += opening.astype(np.float32)[:, None]
+    opening = 10 + np.where(moves & speaking["speaking"], 4 * np.sin(2 * np.pi * 4 * tracks["frame"] / 25), 0)
+    points = face_with_lips(len(tracks), opening)
     landmarks = tmp_path / "landmarks.npz"
     np.savez(landmarks, points=points, yaw=np.full(len(tracks), 10.0), blur=np.full(len(tracks), 50.0))
     turns.write(tmp_path / "turns.rttm", "v", [turns.Turn(a / 25, b / 25, "A") for a, b in heard])
@@ -205,14 +204,27 @@ def test_measured_qualities_are_true(tmp_path):
     assert clip["camera_motion"] == pytest.approx(0.01)
 
 
-def test_speech_of_still_lips_is_not_borne_out():
-    points = np.zeros((100, 68, 2))
-    points[:, [65, 66, 67], 1] = 10
-    assert clips.lip_motion(points, np.full(100, 100.0)).max() == pytest.approx(0, abs=1e-9)
-    points[:, [65, 66, 67], 1] += 4 * np.sin(2 * np.pi * 4 * np.arange(100) / 25)[:, None]
-    assert clips.lip_motion(points, np.full(100, 100.0))[50] == pytest.approx(0.04 / np.sqrt(2), rel=0.15)
-    assert np.isnan(clips.lip_motion(np.full((3, 68, 2), np.nan), np.ones(3))).all()
-    assert clips.lip_motion(points[:1], np.ones(1)).shape == (1,)
+def face_with_lips(frames: int, gap: np.ndarray | float) -> np.ndarray:
+    """Return landmarks (frames, 68, 2) of a face 100 px high whose lips are `gap` px apart."""
+    points = np.zeros((frames, 68, 2))
+    points[:, 8, 1] = 100
+    points[:, [65, 66, 67], 1] = np.broadcast_to(gap, frames)[:, None]
+    return points
+
+
+def test_moving_lips_move_and_still_or_lost_ones_do_not():
+    second = np.arange(100) / 25
+    assert clips.lip_motion(face_with_lips(100, 10))[50] == pytest.approx(0, abs=1e-9)
+    assert clips.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 4 * second)))[50] > 0.015
+    assert clips.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 0.2 * second)))[50] < 0.003
+    assert np.isnan(clips.lip_motion(np.full((3, 68, 2), np.nan))).all()
+    assert clips.lip_motion(face_with_lips(1, 10)).shape == (1,)
+
+
+def test_speech_of_still_lips_is_not_borne_out(tmp_path):
+    faces = [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400)]
+    assert video(tmp_path, faces, talk={1: [(0, 200)]}, moves=False).loc[0, "mouth_sound_agreement"] == 0
+    assert video(tmp_path, faces, talk={1: [(0, 200)]}).loc[0, "mouth_sound_agreement"] > 0.9
 
 
 def test_every_gate_names_a_column_and_rejects_by_its_own_name(tmp_path):
