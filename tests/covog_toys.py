@@ -5,6 +5,9 @@ import torch
 from covog.config import Model
 from covog.model import CovOG
 
+# Toys are too small to share out: waiting for a second thread costs more than it does, above all on a busy machine.
+torch.set_num_threads(1)
+
 TOY = {
     "block_out_channels": [32, 32, 64, 64],
     "layers_per_block": 1,

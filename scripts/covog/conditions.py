@@ -25,7 +25,7 @@ class People:
     """The people of a clip in every frame, in px of its video.
 
     `keypoints` (f, p, 133, 2), their `confidence` (f, p, 133), `bodies` (f, p, 4), whether the pose is `valid` (f, p),
-    `faces` (f, p, 4) of the face tracks, raw speaking `scores` (f, p).
+    `faces` (f, p, 4) of the face tracks (NaN where there is none), raw speaking `scores` (f, p).
     """
 
     keypoints: np.ndarray
@@ -87,8 +87,11 @@ def person_masks(people: People, placement: Placement) -> np.ndarray:
     width, height = placement.size
     masks = np.zeros((people.keypoints.shape[1], height, width), dtype=np.uint8)
     for person, mask in enumerate(masks):
-        seen = [people.bodies[people.valid[:, person], person], people.faces[:, person]]
-        whole = boxes.scale(boxes.union(np.concatenate(seen)), _PERSON_GROWN)
+        seen = np.concatenate([people.bodies[people.valid[:, person], person], people.faces[:, person]])
+        seen = seen[np.isfinite(seen).all(axis=-1)]
+        if not len(seen):
+            continue
+        whole = boxes.scale(boxes.union(seen), _PERSON_GROWN)
         x1, y1, x2, y2 = np.round(boxes.clip(placement.boxes(whole), width, height)).astype(int)
         mask[y1:y2, x1:x2] = 1
     return masks

@@ -1,0 +1,219 @@
+"""Generation: from a reference picture, poses, sound and speaking scores to a video of any length, window by window."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from covog import conditions, data, diffusion
+from covog.conditions import People, Placement
+from covog.config import Generation, Noise
+from covog.model import CovOG
+from covog.towers import Towers
+from talking import media, store
+from talking.errors import InputError
+
+# What a score is set to by hand: plainly speaking and plainly listening, in TalkNet's logits.
+SPEAKS, LISTENS = 4.0, -4.0
+
+
+@dataclass
+class Script:
+    """What a video is generated from: everything for each frame, and the reference picture with its own pose.
+
+    `people` and `sound` (f, layers, channels) have the same frames; `reference` (h, w, 3) uint8 and the `people` of the
+    reference, of which frame `reference_frame` is used; `source` is the (width, height) in whose px the people are.
+    """
+
+    people: People
+    sound: np.ndarray
+    source: tuple[int, int]
+    reference: np.ndarray
+    reference_people: People
+    reference_frame: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.sound)
+
+
+def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_frame: int = 0) -> Script:
+    """Return the script of a data set's clip, with the sound of another one if given: as long as the shorter of the two.
+
+    Whoever speaks in the other clip's sound is still told by this clip's scores; `spoken_by` changes that.
+    """
+    people = data.people_of(clip)
+    sound = np.asarray((sound_clip or clip).sound, dtype=np.float32)
+    reference = clip.pictures_at(np.array([reference_frame]))[0]
+    sound = sound[: clip.frames]
+    return Script(people, sound, (clip.width, clip.height), reference, people, reference_frame)
+
+
+def script_of_files(reference: Path, poses: Path, sound: Path, scores: Path) -> Script:
+    """Return the script of loose files: a picture whose pose is the first one's, `poses.npz` and `sound.npz` as in a clip's
+    folder, in px of the picture, and a table (csv) of raw speaking scores with the columns frame, person, score.
+
+    Raises InputError that names the file if one cannot be read or has fewer frames than the sound.
+    """
+    picture = cv2.imread(str(reference), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise InputError(f"{reference} cannot be read as a picture; give a PNG or JPEG file.")
+    try:
+        with np.load(poses, allow_pickle=False) as file:
+            arrays = [file[name] for name in ("keypoints", "scores", "boxes", "valid")]
+        with np.load(sound, allow_pickle=False) as file:
+            heard = file["sound"].astype(np.float32)
+        table = pd.read_csv(scores).pivot(index="frame", columns="person", values="score")
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{poses}, {sound} or {scores} cannot be read ({error}).") from error
+    speaking = table.reindex(index=range(len(heard)), columns=range(arrays[0].shape[1])).to_numpy()
+    if len(arrays[0]) < len(heard) or np.isnan(speaking).any():
+        raise InputError(
+            f"{poses} and {scores} must have the {len(heard)} frames of {sound}, for each of their people."
+        )
+    people = People(*arrays, np.full((*arrays[3].shape, 4), np.nan), speaking)
+    height, width = picture.shape[:2]
+    return Script(people, heard, (width, height), picture, people)
+
+
+def spoken_by(people: People, turns: list[tuple[int, int, int]]) -> People:
+    """Return people whose scores say that exactly these (person, start, end) turns are spoken.
+
+    Raises InputError if there is no such person.
+    """
+    scores = np.full_like(people.scores, LISTENS)
+    for person, start, end in turns:
+        if not 0 <= person < scores.shape[1]:
+            raise InputError(f"there is no person {person}: the clip has persons 0 to {scores.shape[1] - 1}.")
+        scores[start:end, person] = SPEAKS
+    return People(people.keypoints, people.confidence, people.bodies, people.valid, people.faces, scores)
+
+
+def windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
+    """Return the windows [start, end) that cover `frames` frames, each next one beginning `overlap` frames before the end.
+
+    The last one begins earlier rather than being shorter, so that all but a short video's only one have the same length.
+    """
+    if frames <= length:
+        return [(0, frames)]
+    step = length - min(overlap, length - 1)
+    starts = list(range(0, frames - length, step)) + [frames - length]
+    return [(start, start + length) for start in starts]
+
+
+class Generator:
+    """A model with its frozen networks, ready to generate."""
+
+    def __init__(self, model: CovOG, towers: Towers, noise: Noise, settings: Generation, device: torch.device) -> None:
+        if settings.window > model.config.motion_max_frames and model.config.motion:
+            raise InputError(
+                f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
+            )
+        self.model, self.towers = model.eval().to(device), towers.to(device)
+        self.noise, self.settings, self.device = noise, settings, device
+
+    def video(self, script: Script, size: tuple[int, int], seed: int = 0) -> Iterator[np.ndarray]:
+        """Yield as many RGB pictures (h, w, 3) uint8 of `size` (width, height) as the script has frames.
+
+        Overlaps are held to the window before and cross-faded in pixels. The same seed gives the same video.
+        """
+        placement = Placement.fit(script.source, size)
+        reference = self._reference(script, size)
+        held_latents, held_pictures, before = None, None, None
+        plan = windows(script.frames, self.settings.window, self.settings.overlap)
+        for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
+            shared = 0 if before is None else before[1] - start
+            known = None if before is None else held_latents[:, :, -shared:]
+            guided = self._conditions(script, np.arange(start, end), placement, reference)
+            latents = self._sample(guided, end - start, size, known, diffusion.generator(seed, number))
+            pictures = self._pictures(latents)
+            if shared:
+                pictures[:shared] = cross_faded(held_pictures, pictures[:shared])
+            # The frames that the next window shares are finished there.
+            following = plan[number + 1][0] if number + 1 < len(plan) else end
+            yield from pictures[: following - start].round().astype(np.uint8)
+            held_latents, held_pictures, before = latents, pictures[following - start :], (start, end)
+
+    def _reference(self, script: Script, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+        height, width = script.reference.shape[:2]
+        placed = Placement.fit((width, height), size)
+        picture = torch.from_numpy(placed.picture(script.reference)).permute(2, 0, 1)[None].to(self.device)
+        pose = conditions.pose_pictures(script.reference_people, np.array([script.reference_frame]), placed)
+        return {
+            "token": self.towers.tokens(picture).float()[:, None],
+            "reference_latents": self.towers.encode(picture)[0].float(),
+            "reference_pose": torch.from_numpy(pose).permute(0, 3, 1, 2).to(self.device).float() / 255,
+        }
+
+    def _conditions(
+        self, script: Script, frames: np.ndarray, placement: Placement, reference: dict[str, torch.Tensor]
+    ) -> dict:
+        steered = conditions.steer(script.people, frames, 0, placement)
+        steered["sound"] = script.sound[frames]
+        batch = data.collate([steered])
+        on = {
+            "pose": batch["pose"].float().to(self.device) / 255,
+            "person_masks": batch["person_masks"].float().to(self.device),
+            "present": batch["present"].to(self.device),
+        } | reference
+        if self.model.audio_driver is not None:
+            on |= {name: batch[name].to(self.device) for name in ("sound", "scores")}
+            on["face_masks"] = [mask.to(self.device) for mask in batch["face_masks"]]
+        return on
+
+    @torch.no_grad()
+    def _sample(
+        self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
+    ) -> torch.Tensor:
+        """Return a window's latents (1, 4, f, h, w); its first frames are held to `known` ones if given."""
+        schedule = diffusion.scheduler(self.noise)
+        schedule.set_timesteps(self.settings.steps)
+        shape = (1, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
+        noise = torch.randn(shape, generator=random).to(self.device)
+        latents = noise.clone()
+        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.settings.precision)
+        with torch.autocast(self.device.type, half) if half else nullcontext():
+            # Conditions are encoded once for all steps and both halves of guidance.
+            guide = self.model.guide(**guided)
+            unguided = guide.unconditional()
+            for step in schedule.timesteps:
+                at = step.to(self.device)[None]
+                if known is not None:
+                    # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
+                    count = known.shape[2]
+                    latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
+                prediction = self.model.denoise(latents, at, guide).float()
+                if self.settings.guidance != 1:
+                    free = self.model.denoise(latents, at, unguided).float()
+                    prediction = free + self.settings.guidance * (prediction - free)
+                latents = schedule.step(prediction, step, latents).prev_sample
+        return latents
+
+    def _pictures(self, latents: torch.Tensor) -> np.ndarray:
+        """Return a window's pictures (f, h, w, 3) as float32, decoded a frame at a time to save memory."""
+        frames = latents[0].transpose(0, 1).split(1)
+        decoded = torch.cat([self.towers.decode(frame) for frame in frames])
+        return decoded.permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)
+
+
+def cross_faded(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return pictures (f, h, w, 3) that go over from `old` to `new` in equal steps."""
+    share = (np.arange(len(new), dtype=np.float32) + 1) / (len(new) + 1)
+    return old + share[:, None, None, None] * (new - old)
+
+
+def write(
+    path: Path, generator: Generator, script: Script, size: tuple[int, int], samples: np.ndarray | None, seed: int
+) -> int:
+    """Generate a video with its sound (samples at 16 kHz, cut or filled to its length); return the number of frames."""
+    if samples is not None:
+        length = script.frames * media.SAMPLES_PER_FRAME
+        samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
+    return media.encode(path, generator.video(script, size, seed), samples)
