@@ -57,7 +57,8 @@ def frames(
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
     for frame in _decoded(path, start, end, fast):
         if shown is None or shown[0] is not frame:
-            shown = frame, frame.to_ndarray(format=pixel_format, **size)
+            # Widths that are no multiple of 32 come as a view with gaps between the lines, which C libraries refuse.
+            shown = frame, np.ascontiguousarray(frame.to_ndarray(format=pixel_format, **size))
         yield shown[1]
 
 
