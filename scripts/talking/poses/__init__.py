@@ -5,6 +5,7 @@ marked as missing here, whichever model proposed it, and never invented. docs/ke
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ class Session(Protocol):
 
 
 def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
+    # Read when MediaPipe is first imported: only its errors belong in the log.
+    os.environ.setdefault("GLOG_minloglevel", "2")
     from talking.poses import mediapipe_133
 
     return mediapipe_133.opened(threads)
