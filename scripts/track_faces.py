@@ -10,11 +10,15 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="table of results/faces/")
     parser.add_argument("--shots", type=Path, required=True, help="table of results/shots/")
+    parser.add_argument(
+        "--media", type=Path, required=True, help="video of results/media/, looked at where faces touch"
+    )
     parser.add_argument("--tracks", type=Path, required=True, help="table to write")
     cli.add_settings(parser, tracks.Settings)
     arguments = parser.parse_args()
     faces, shots = tables.read("faces", arguments.faces), tables.read("shots", arguments.shots)
-    tables.write("tracks", tracks.track(faces, shots, cli.settings_from(arguments, tracks.Settings)), arguments.tracks)
+    looks, settings = tracks.looks_in(arguments.media), cli.settings_from(arguments, tracks.Settings)
+    tables.write("tracks", tracks.track(faces, shots, looks, settings), arguments.tracks)
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _dlib() -> Embedder:
         low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int)
         parts = dlib.points([dlib.point(int(x), int(y)) for x, y in np.round(points)])
         face = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
-        found = np.array(network.compute_face_descriptor(picture, face))
+        found = np.array(network.compute_face_descriptor(np.ascontiguousarray(picture), face))
         return found / np.linalg.norm(found)
 
     return embedder

@@ -23,6 +23,7 @@ rule detect_faces:
 rule track_faces:
     """Joining the faces of {wildcards.video} into tracks."""
     input:
+        media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
     output:
@@ -40,7 +41,8 @@ rule track_faces:
     params:
         settings=flags("tracks"),
     shell:
-        "python {SCRIPTS}/track_faces.py --faces {input.faces:q} --shots {input.shots:q} --tracks {output.tracks:q} {params.settings} > {log:q} 2>&1"
+        "python {SCRIPTS}/track_faces.py --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
+        " --tracks {output.tracks:q} {params.settings} > {log:q} 2>&1"
 
 
 rule mark_landmarks:

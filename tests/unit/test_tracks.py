@@ -1,0 +1,148 @@
+"""Tracks: joining by place and motion, gaps, cuts, crossings, flicker and looks."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from talking import tables, tracks
+
+SETTINGS = tracks.Settings()
+
+
+def face(frame: int, x: float, y: float = 100.0, size: float = 40.0, confidence: float = 0.9) -> dict:
+    """One detection about (x, y)."""
+    return {
+        "frame": frame,
+        "x1": x - size / 2,
+        "y1": y - size / 2,
+        "x2": x + size / 2,
+        "y2": y + size / 2,
+        "confidence": confidence,
+    }
+
+
+def shots(*edges: int) -> pd.DataFrame:
+    """The `shots` table with these edges."""
+    return pd.DataFrame(
+        {"shot": range(len(edges) - 1), "start_frame": edges[:-1], "end_frame": edges[1:]},
+    )
+
+
+def never(places: list) -> list:
+    """Looks that must not be asked for."""
+    raise AssertionError("nothing is ambiguous here")
+
+
+def track(faces: list[dict], *edges: int, looks: tracks.Looks = never) -> pd.DataFrame:
+    """The `tracks` table of these detections in shots with these edges."""
+    return tracks.track(pd.DataFrame(faces), shots(*edges), looks, SETTINGS)
+
+
+def test_two_still_faces_are_two_tracks_left_to_right() -> None:
+    found = track([face(f, x) for f in range(30) for x in (400, 100)], 0, 30)
+    assert found.groupby("track")["x1"].first().tolist() == [80, 380]
+    assert found.groupby("track").size().tolist() == [30, 30]
+
+
+def test_a_gap_up_to_the_limit_is_filled_on_a_straight_line_and_marked() -> None:
+    seen = [f for f in range(60) if not 20 <= f < 20 + SETTINGS.max_missed_frames]
+    found = track([face(f, 100 + 2 * f) for f in seen], 0, 60)
+    assert found["track"].nunique() == 1
+    assert found["frame"].tolist() == list(range(60))
+    filled = found[~found["detected"]]
+    assert filled["frame"].tolist() == list(range(20, 32))
+    assert (filled["confidence"] == 0).all()
+    np.testing.assert_allclose(found["x1"], 80 + 2 * np.arange(60))
+
+
+def test_a_longer_gap_ends_the_track() -> None:
+    seen = [f for f in range(60) if not 20 <= f <= 20 + SETTINGS.max_missed_frames]
+    found = track([face(f, 100) for f in seen], 0, 60)
+    assert found.groupby("track")["frame"].agg(["min", "max"]).to_numpy().tolist() == [[0, 19], [33, 59]]
+    assert found["detected"].all()
+
+
+def test_no_track_crosses_a_cut() -> None:
+    found = track([face(f, 100) for f in range(40)], 0, 25, 40)
+    assert found.groupby("track")["frame"].agg(["min", "max"]).to_numpy().tolist() == [[0, 24], [25, 39]]
+    assert found.groupby("track")["shot"].first().tolist() == [0, 1]
+
+
+def test_two_who_cross_do_not_swap() -> None:
+    def unclear(places: list) -> list:
+        return [None] * len(places)
+
+    # The one behind is not seen while covered.
+    faces = [face(f, 100 + 5 * f) for f in range(80)]
+    faces += [face(f, 500 - 5 * f, y=110) for f in range(80) if abs((500 - 5 * f) - (100 + 5 * f)) > 35]
+    found = track(sorted(faces, key=lambda row: row["frame"]), 0, 80, looks=unclear)
+    ends = found.groupby("track")["x1"].agg(["first", "last"]).to_numpy()
+    np.testing.assert_allclose(ends, [[80, 475], [480, 85]])
+
+
+def test_looks_settle_who_turned_back_and_who_went_on() -> None:
+    # Two meet and go back again: by motion alone they pass through each other.
+    person = {}
+    faces = []
+    for f in range(81):
+        apart = max(abs(40 - f) * 5, 8)
+        for who, x in ((0, 300 - apart), (1, 300 + apart)):
+            faces.append(face(f, x))
+            person[f, x - 20] = who
+
+    def looks(places: list) -> list:
+        return [np.eye(2)[person[frame, box[0]]] for frame, box in places]
+
+    found = track(faces, 0, 81, looks=looks)
+    who = [person[row.frame, row.x1] for row in found.itertuples()]
+    assert found.assign(who=who).groupby("track")["who"].nunique().tolist() == [1, 1]
+
+
+def test_looks_put_a_wrong_join_right() -> None:
+    a = tracks.Track(list(range(40)), list(range(40)), [np.array([x, 0, x + 40, 40.0]) for x in range(0, 160, 4)])
+    b = tracks.Track(list(range(40)), list(range(40)), [np.array([x, 0, x + 40, 40.0]) for x in range(156, -4, -4)])
+
+    def looks(places: list) -> list:
+        # Each person stays on its own side: both tracks, which pass, are wrong.
+        return [np.eye(2)[int(box[0] > 78)] for _, box in places]
+
+    found = tracks.untangle([a, b], looks, SETTINGS)
+    assert [max(box[0] for box in t.boxes) for t in found] == [76, 156]
+    assert all(len(t.frames) == 40 for t in found)
+
+
+def test_weak_detections_continue_a_track_but_do_not_start_one() -> None:
+    weak = [face(f, 100, confidence=0.9 if f < 10 else 0.5) for f in range(30)]
+    alone = [face(f, 500, confidence=0.5) for f in range(30)]
+    found = track(weak + alone, 0, 30)
+    assert found["track"].nunique() == 1
+    assert len(found) == 30
+
+
+def test_a_flicker_is_left_out_but_not_in_a_video_of_one_frame() -> None:
+    steady = [face(f, 100) for f in range(30)]
+    assert track([*steady, face(7, 500), face(8, 500)], 0, 30)["track"].nunique() == 1
+    assert len(track([face(0, 100)], 0, 1)) == 1
+
+
+def test_many_who_pass_keep_their_tracks() -> None:
+    rng = np.random.default_rng(0)
+    start, speed = rng.uniform(100, 1200, 12), rng.uniform(-4, 4, 12)
+    rows = np.arange(12) * 60 + 40
+    faces = [
+        face(f, start[i] + speed[i] * f + rng.normal(), rows[i] + rng.normal(), confidence=0.9)
+        for f in range(100)
+        for i in range(12)
+        if rng.random() > 0.1
+    ]
+    found = track(faces, 0, 100)
+    assert found["track"].nunique() == 12
+    drift = found.groupby("track")[["y1", "y2"]].agg(np.ptp)
+    assert drift.to_numpy().max() < 15
+
+
+@pytest.mark.parametrize("edges", [(0,), (0, 10)])
+def test_a_video_without_faces_gives_an_empty_table(edges: tuple[int, ...], tmp_path) -> None:
+    found = tracks.track(tables.empty("faces"), shots(*edges), never, SETTINGS)
+    tables.write("tracks", found, tmp_path / "tracks.parquet")
+    assert tables.read("tracks", tmp_path / "tracks.parquet").empty
