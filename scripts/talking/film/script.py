@@ -290,28 +290,29 @@ class _Lines:
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
         self._queue: list[str] = []
+        self._calls: list[str] = []
 
     def fitting(self, speaker: str, voice: str, seconds: float) -> voices.Speech | None:
         """Return the next line that is no longer than `seconds` in this voice, a short reply if none of the next is, or None."""
         if speaker == OFFSCREEN:
-            bank = [_CALLS[i] for i in self._rng.permutation(len(_CALLS))]
-            return next(
-                (
-                    s
-                    for s in (voices.say(voice, text) for text in bank if _guess(text) < seconds * 1.2)
-                    if s.seconds <= seconds
-                ),
-                None,
-            )
+            if len(self._calls) < len(_CALLS):
+                self._calls += [_CALLS[i] for i in self._rng.permutation(len(_CALLS))]
+            return self._first_fitting(self._calls, voice, seconds)
         while len(self._queue) < 8:
             self._queue += _EXCHANGES[int(self._rng.integers(len(_EXCHANGES)))]
-        for text in self._queue[:4]:
+        return self._first_fitting(self._queue, voice, seconds, 4) or self.short(voice, _REPLIES, seconds)
+
+    def _first_fitting(
+        self, queue: list[str], voice: str, seconds: float, depth: int | None = None
+    ) -> voices.Speech | None:
+        for text in queue[:depth]:
+            # A guess saves the work of speaking what is clearly too long.
             if _guess(text) < seconds * 1.3:
                 speech = voices.say(voice, text)
                 if speech.seconds <= seconds:
-                    self._queue.remove(text)
+                    queue.remove(text)
                     return speech
-        return self.short(voice, _REPLIES, seconds)
+        return None
 
     def short(self, voice: str, bank: list[str], seconds: float) -> voices.Speech | None:
         """Return a random line of a bank if it is no longer than `seconds`."""
