@@ -3,13 +3,17 @@
 import re
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import torch
 
-from covog import config, convert
+from covog import config, convert, metrics
+from covog import evaluate as evaluation
 from covog import generate as making
+from covog.model import CovOG
 from covog.towers import Towers
-from talking import media, store
+from talking import media, store, tables
 from talking.errors import InputError
 
 
@@ -18,9 +22,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def generator_of(weights, settings: config.Config) -> making.Generator:
+def generator_of(weights: Path, settings: config.Config) -> making.Generator:
     """Return a generator from a weights file."""
-    model = convert.read_model(weights)
+    return _generator(convert.read_model(weights), settings)
+
+
+def _generator(model: CovOG, settings: config.Config) -> making.Generator:
     towers = Towers(settings.towers, model.config.cross_attention_dim)
     return making.Generator(model, towers, settings.noise, settings.generation, device())
 
@@ -52,7 +59,27 @@ def generate(arguments: Namespace) -> None:
     if arguments.frames is not None:
         if not 1 <= arguments.frames <= script.frames:
             raise InputError(f"--frames is {arguments.frames}; there is material for 1 to {script.frames} frames.")
-        script = replace(script, sound=script.sound[: arguments.frames])
+        script = replace(script, end=arguments.frames)
     size = (settings.data.width, settings.data.height)
     made = making.write(arguments.out, generator_of(arguments.weights, settings), script, size, samples, arguments.seed)
     print(f"{arguments.out}: {made} frames.")
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights."""
+    settings = config.load(arguments.config)
+    networks = metrics.Networks.found(arguments.weights_dir)
+    rows, widths = [], settings.model
+    for text in arguments.model:
+        name, _, weights = text.partition("=")
+        if weights == "random":
+            torch.manual_seed(settings.seed)
+            model = CovOG(widths)
+        else:
+            model = convert.read_model(Path(weights))
+        widths = model.config
+        generator = _generator(model, settings)
+        rows.append(
+            evaluation.evaluate(name, generator, arguments.dataset, settings, arguments.videos / name, networks)
+        )
+    tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)

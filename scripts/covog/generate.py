@@ -27,7 +27,7 @@ SPEAKS, LISTENS = 4.0, -4.0
 class Script:
     """What a video is generated from: everything for each frame, and the reference picture with its own pose.
 
-    `people` and `sound` (f, layers, channels) have the same frames; `reference` (h, w, 3) uint8 and the `people` of the
+    `people` and `sound` (f, layers, channels) have the same frames, of which [start, end) are generated; `reference` (h, w, 3) uint8 and the `people` of the
     reference, of which frame `reference_frame` is used; `source` is the (width, height) in whose px the people are.
     """
 
@@ -36,12 +36,14 @@ class Script:
     source: tuple[int, int]
     reference: np.ndarray
     reference_people: People
-    reference_frame: int = 0
+    reference_frame: int
+    start: int
+    end: int
 
     @property
     def frames(self) -> int:
-        """Number of frames."""
-        return len(self.sound)
+        """Number of frames to generate."""
+        return self.end - self.start
 
 
 def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_frame: int = 0) -> Script:
@@ -52,8 +54,8 @@ def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_
     people = data.people_of(clip)
     sound = np.asarray((sound_clip or clip).sound, dtype=np.float32)
     reference = clip.pictures_at(np.array([reference_frame]))[0]
-    sound = sound[: clip.frames]
-    return Script(people, sound, (clip.width, clip.height), reference, people, reference_frame)
+    frames = min(clip.frames, len(sound))
+    return Script(people, sound, (clip.width, clip.height), reference, people, reference_frame, 0, frames)
 
 
 def script_of_files(reference: Path, poses: Path, sound: Path, scores: Path) -> Script:
@@ -80,7 +82,7 @@ def script_of_files(reference: Path, poses: Path, sound: Path, scores: Path) -> 
         )
     people = People(*arrays, np.full((*arrays[3].shape, 4), np.nan), speaking)
     height, width = picture.shape[:2]
-    return Script(people, heard, (width, height), picture, people)
+    return Script(people, heard, (width, height), picture, people, 0, 0, len(heard))
 
 
 def spoken_by(people: People, turns: list[tuple[int, int, int]]) -> People:
@@ -131,7 +133,7 @@ class Generator:
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
             shared = 0 if before is None else before[1] - start
             known = None if before is None else held_latents[:, :, -shared:]
-            guided = self._conditions(script, np.arange(start, end), placement, reference)
+            guided = self._conditions(script, script.start + np.arange(start, end), placement, reference)
             latents = self._sample(guided, end - start, size, known, diffusion.generator(seed, number))
             pictures = self._pictures(latents)
             if shared:
@@ -214,6 +216,7 @@ def write(
 ) -> int:
     """Generate a video with its sound (samples at 16 kHz, cut or filled to its length); return the number of frames."""
     if samples is not None:
+        samples = samples[script.start * media.SAMPLES_PER_FRAME :]
         length = script.frames * media.SAMPLES_PER_FRAME
         samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
     return media.encode(path, generator.video(script, size, seed), samples)

@@ -64,12 +64,13 @@ def train(
     frames = 1 if stage == 1 else settings.data.frames
     found, held_out = data.stretches(dataset, settings.data)
     settings = replace(settings, model=_model_settings(settings.model, stage, found))
+    begin = convert.read_tensors(start) if start else None
     identity = _identity(settings, training, stage, dataset, start)
 
     torch.manual_seed(settings.seed)
     model = CovOG(settings.model)
-    if start is not None:
-        convert.adopt(model, convert.read_tensors(start), str(start), missing_parts=True)
+    if begin is not None:
+        convert.adopt(model, begin, str(start), missing_parts=True)
     trained = _freeze(model, stage, training)
     model.gradient_checkpointing = training.checkpointing
     resumed = checkpoints.latest(folder / "checkpoints", identity, FREE)

@@ -45,7 +45,7 @@ def script(clip):
 
 
 def cut(script, frames):
-    return replace(script, sound=script.sound[:frames])
+    return replace(script, end=frames)
 
 
 @pytest.mark.parametrize("length", [1, 2, 6, 15])

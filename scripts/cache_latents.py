@@ -1,0 +1,24 @@
+"""Compute once what the frozen networks make of every frame of the data set."""
+
+from pathlib import Path
+
+from talking import cli
+
+
+def main() -> None:
+    """Read the arguments and fill the cache."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file of covog/config.py's settings")
+    parser.add_argument("--dataset", type=Path, required=True, help="results/dataset")
+    parser.add_argument("--latents", type=Path, required=True, help="folder to fill, a file a clip")
+    arguments = parser.parse_args()
+
+    from covog import command_line, config, latents
+    from talking import store
+
+    clips = [clip for part in store.SPLITS for clip in store.split(arguments.dataset, part)]
+    latents.cache_all(clips, arguments.latents, config.load(arguments.config), command_line.device())
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,85 @@
+"""Evaluation: generate clips that training has not seen, measure them against the truth, set them beside it."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from covog import config, data, generate, metrics
+from covog.conditions import Placement, pose_pictures
+from talking import media, store
+from talking.errors import InputError
+
+
+def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch]]:
+    """Return what is evaluated: the test splits' clips, or the ends of the training clips where there are none."""
+    _, held_out = data.stretches(dataset, settings.data)
+    names = {clip: part for part in store.SPLITS for clip in store.split(dataset, part)}
+    found: dict[str, list[data.Stretch]] = defaultdict(list)
+    for stretch in held_out:
+        part = names[stretch.clip]
+        longest = settings.evaluation.frames or stretch.end - stretch.start
+        end = min(stretch.end, stretch.start + longest)
+        if end > stretch.start:
+            found["train_ends" if part == "train" else part].append(replace(stretch, end=end))
+    most = settings.evaluation.clips
+    found = {part: stretches[: most or None] for part, stretches in found.items()}
+    if not found:
+        raise InputError(f"{dataset} has no clips to evaluate; add videos or loosen the clips' gates.")
+    return found
+
+
+def evaluate(
+    name: str,
+    generator: generate.Generator,
+    dataset: Path,
+    settings: config.Config,
+    videos: Path,
+    networks: metrics.Networks,
+) -> pd.DataFrame:
+    """Return the `covog_metrics` rows of one model; its videos and their comparisons go to `videos`."""
+    size = (settings.data.width, settings.data.height)
+    measured, features = [], {}
+    for part, stretches in parts(dataset, settings).items():
+        features[part] = []
+        for stretch in tqdm(stretches, desc=f"{name}, {part}", unit=" clips"):
+            clip = store.Clip(stretch.clip)
+            script = replace(generate.script_of(clip), start=stretch.start, end=stretch.end)
+            made = videos / f"{clip.path.name}.mp4"
+            generate.write(made, generator, script, size, clip.samples(), settings.seed)
+            measures = _measured(clip, stretch, made, size, networks)
+            measured.append((part, measures.finish()))
+            features[part] += measures.features
+            _compare(clip, stretch, made, size, videos / "compared" / made.name)
+    return metrics.table(name, measured, features, networks)
+
+
+def _measured(
+    clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[int, int], networks: metrics.Networks
+) -> metrics.Measures:
+    frames, placement = slice(stretch.start, stretch.end), Placement.fit((clip.width, clip.height), size)
+    mouths = metrics.Mouths.of(data.people_of(clip), clip.speaking, placement)
+    mouths = metrics.Mouths(mouths.boxes[frames], mouths.speaking[frames])
+    loudness = metrics.loudness_db(clip.samples(stretch.start, stretch.end), stretch.end - stretch.start)
+    measures = metrics.Measures(mouths, loudness, networks)
+    for truth, ours in zip(_truth(clip, stretch, placement), media.frames(made), strict=True):
+        measures.add(truth, ours)
+    return measures
+
+
+def _compare(clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[int, int], out: Path) -> None:
+    """Write truth, poses and generated pictures side by side, with the sound."""
+    placement, people = Placement.fit((clip.width, clip.height), size), data.people_of(clip)
+    frames = range(stretch.start, stretch.end)
+    poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
+    rows = zip(_truth(clip, stretch, placement), poses, media.frames(made), strict=True)
+    media.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(stretch.start, stretch.end))
+
+
+def _truth(clip: store.Clip, stretch: data.Stretch, placement: Placement) -> Iterator[np.ndarray]:
+    for picture in clip.pictures(stretch.start, stretch.end):
+        yield placement.picture(picture)

@@ -1,0 +1,233 @@
+"""How near generated videos are to the truth: per clip in one pass, nothing kept but numbers.
+
+Metrics that need a network which is not there are skipped by name. Where something stands in for a published network's
+judgement, its name says so.
+"""
+
+import importlib.util
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from covog.conditions import People, Placement, face_boxes
+from talking import boxes, keypoints, media, tables
+
+LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
+BETTER = {
+    "ssim": "up",
+    "psnr_db": "up",
+    "lpips": "down",
+    "fvd": "down",
+    "psnr_mouth_db": "up",
+    LIP_SYNC: "up",
+    "lse_c": "up",
+    "lse_d": "down",
+    "identity_similarity": "up",
+    "jitter": "down",
+}
+# The paper's row (CovOG, all test), as cited by others; its own table was not at hand.
+PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
+_MOUTH_GROWN = 1.6
+_FVD_WINDOW = 16
+# Loudness is floored there: silence of different depths is the same silence.
+_FLOOR_DB = -60.0
+
+
+@dataclass
+class Mouths:
+    """Where mouths are in the placed picture and who speaks: boxes (f, p, 4) px, NaN where unknown, and `speaking` (f, p)."""
+
+    boxes: np.ndarray
+    speaking: np.ndarray
+
+    @classmethod
+    def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Mouths":
+        """Take the box around the outer lips, grown; the lower half of the face's box where there are no lips."""
+        lips = placement.points(people.keypoints[:, :, keypoints.OUTER_LIPS])
+        known = (people.confidence[:, :, keypoints.OUTER_LIPS] > 0).all(-1, keepdims=True)
+        found = boxes.scale(np.concatenate([lips.min(2), lips.max(2)], axis=-1), _MOUTH_GROWN, 2 * _MOUTH_GROWN)
+        lower = face_boxes(people, np.arange(len(lips)), placement).swapaxes(0, 1).copy()
+        lower[..., 1] = (lower[..., 1] + lower[..., 3]) / 2
+        return cls(boxes.clip(np.where(known, found, lower), *placement.size), speaking)
+
+
+@dataclass
+class Networks:
+    """The fetched networks that are there; the reasons why others are not."""
+
+    lpips: torch.nn.Module | None = None
+    i3d: torch.nn.Module | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def found(cls, weights: Path | None) -> "Networks":
+        """Load what can be had: LPIPS by torchvision, I3D from `i3d_torchscript.pt` in a folder of weights."""
+        networks = cls()
+        networks.missing = {
+            "lse_c": "SyncNet's weights are not there",
+            "lse_d": "SyncNet's weights are not there",
+            "identity_similarity": "no face embedder is wired in yet",
+        }
+        if importlib.util.find_spec("torchvision"):
+            from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+            networks.lpips = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
+        else:
+            networks.missing["lpips"] = "torchvision is not installed"
+        if weights and (weights / "i3d_torchscript.pt").exists():
+            networks.i3d = torch.jit.load(weights / "i3d_torchscript.pt").eval()
+        else:
+            networks.missing["fvd"] = "i3d_torchscript.pt is not in the folder of weights"
+        return networks
+
+
+class Measures:
+    """The measures of one clip, fed with its frames in order."""
+
+    def __init__(self, mouths: Mouths, loudness_db: np.ndarray, networks: Networks) -> None:
+        self.mouths, self.loudness, self.networks = mouths, loudness_db, networks
+        self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.motion: list[np.ndarray] = []
+        self.recent: list[np.ndarray] = []
+        self.window: list[tuple[np.ndarray, np.ndarray]] = []
+        self.features: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, truth: np.ndarray, made: np.ndarray) -> None:
+        """Take the next frame's pictures (h, w, 3) uint8."""
+        frame = len(self.motion)
+        pair = [torch.from_numpy(p).permute(2, 0, 1)[None].float() for p in (made, truth)]
+        self.sums["ssim", "everything"].append(structural_similarity_index_measure(*pair, data_range=255.0).item())
+        self.sums["psnr_db", "everything"].append(peak_signal_noise_ratio(*pair, data_range=255.0).item())
+        if self.networks.lpips is not None:
+            self.sums["lpips", "everything"].append(self.networks.lpips(*(p / 255 for p in pair)).item())
+        self.recent = [*self.recent[-2:], made.astype(np.float32)]
+        if len(self.recent) == 3:
+            before, now, after = self.recent
+            self.sums["jitter", "everything"].append(float(np.abs(after - 2 * now + before).mean()))
+        self._mouths(frame, truth, made)
+        if self.networks.i3d is not None:
+            self._window(truth, made)
+
+    def finish(self) -> dict[tuple[str, str], float]:
+        """Return the clip's measures by metric and by whom they are of."""
+        found = {key: float(np.mean(values)) for key, values in self.sums.items()}
+        motion = np.stack(self.motion)
+        for person in range(motion.shape[1]):
+            speaks = self.mouths.speaking[: len(motion), person]
+            for of, frames in (("speaking", speaks), ("listening", ~speaks)):
+                agreement = _correlation(motion[frames, person], self.loudness[: len(motion)][frames])
+                if np.isfinite(agreement):
+                    found[LIP_SYNC, of] = float(np.mean([agreement, found.get((LIP_SYNC, of), agreement)]))
+        return found
+
+    def _mouths(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
+        moved = np.full(self.mouths.boxes.shape[1], np.nan)
+        for person, box in enumerate(self.mouths.boxes[frame]):
+            if np.isnan(box).any():
+                continue
+            x1, y1 = np.floor(box[:2]).astype(int)
+            x2, y2 = np.ceil(box[2:]).astype(int)
+            here, wanted = (p[y1:y2, x1:x2].astype(np.float32) for p in (made, truth))
+            if not here.size:
+                continue
+            error = max(float(np.square(here - wanted).mean()), 1e-6)
+            of = "speaking" if self.mouths.speaking[frame, person] else "listening"
+            self.sums["psnr_mouth_db", of].append(10 * np.log10(255**2 / error))
+            if len(self.recent) > 1:
+                moved[person] = np.abs(here - self.recent[-2][y1:y2, x1:x2]).mean()
+        self.motion.append(moved)
+
+    def _window(self, truth: np.ndarray, made: np.ndarray) -> None:
+        self.window.append((truth, made))
+        if len(self.window) == _FVD_WINDOW:
+            pair = [
+                torch.from_numpy(np.stack(side)).permute(3, 0, 1, 2)[None].float()
+                for side in zip(*self.window, strict=True)
+            ]
+            with torch.inference_mode():
+                features = [
+                    self.networks.i3d(v, rescale=True, resize=True, return_features=True)[0].numpy() for v in pair
+                ]
+            self.features.append(tuple(features))
+            self.window = []
+
+
+def loudness_db(samples: np.ndarray, frames: int) -> np.ndarray:
+    """Return the level (f,) of each frame's samples in dBFS."""
+    samples = np.pad(samples, (0, max(0, frames * media.SAMPLES_PER_FRAME - len(samples))))
+    power = np.square(samples[: frames * media.SAMPLES_PER_FRAME].reshape(frames, -1)).mean(axis=1)
+    return np.maximum(10 * np.log10(power + 1e-12), _FLOOR_DB)
+
+
+def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the Fréchet distance of Gaussians fitted to features (n, d), as in FID and FVD (Unterthiner et al., 2018)."""
+    means = one.mean(axis=0) - other.mean(axis=0)
+    a, b = (np.cov(f, rowvar=False) for f in (one, other))
+    # The trace of a product's root is the sum of its eigenvalues' roots.
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0))
+    return float(means @ means + np.trace(a) + np.trace(b) - 2 * roots.sum())
+
+
+def table(
+    model: str,
+    clips: Iterable[tuple[str, dict[tuple[str, str], float]]],
+    features: dict[str, list[tuple[np.ndarray, np.ndarray]]],
+    networks: Networks,
+) -> pd.DataFrame:
+    """Return `covog_metrics` rows of one model: means over the clips of each part and of all, and what was skipped.
+
+    `clips` are (part, measures of a clip); `features` I3D's of truth and made windows by part.
+    """
+    by_part: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    windows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for part, measured in clips:
+        for key, value in measured.items():
+            for name in (part, "all"):
+                by_part[name][key].append(value)
+    for part, found in features.items():
+        for name in (part, "all"):
+            windows[name] += found
+    rows = []
+    for part, measured in sorted(by_part.items()):
+        for (metric, of), values in measured.items():
+            rows.append(_row(model, part, metric, of, float(np.mean(values)), len(values)))
+        if len(windows[part]) > 1:
+            truth, made = (np.stack(side) for side in zip(*windows[part], strict=True))
+            rows.append(_row(model, part, "fvd", "everything", frechet_distance(truth, made), len(windows[part])))
+        for metric, why in networks.missing.items():
+            rows.append(_row(model, part, metric, "everything", float("nan"), 0, f"skipped: {why}"))
+    return pd.DataFrame(rows, columns=tables.schema("covog_metrics").names)
+
+
+def paper_rows() -> pd.DataFrame:
+    """Return the published row, to stand beside ours."""
+    source = "CovOG, all test; secondary source, other data than these"
+    rows = [_row("paper", "all", metric, "everything", value, 0, source) for metric, value in PAPER.items()]
+    return pd.DataFrame(rows, columns=tables.schema("covog_metrics").names)
+
+
+def _row(model: str, part: str, metric: str, of: str, value: float, clips: int, note: str = "") -> dict:
+    return {
+        "model": model,
+        "part": part,
+        "metric": metric,
+        "of": of,
+        "value": value,
+        "clips": clips,
+        "better": BETTER[metric],
+        "note": note,
+    }
+
+
+def _correlation(motion: np.ndarray, loudness: np.ndarray) -> float:
+    known = np.isfinite(motion)
+    motion, loudness = motion[known], loudness[known]
+    if len(motion) < 3 or motion.std() == 0 or loudness.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(motion, loudness)[0, 1])

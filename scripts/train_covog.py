@@ -1,0 +1,28 @@
+"""Train one stage of CovOG on the data set; a rerun goes on at the last checkpoint."""
+
+from pathlib import Path
+
+from talking import cli
+
+
+def main() -> None:
+    """Read the arguments and train."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="YAML file of covog/config.py's settings")
+    parser.add_argument("--stage", type=int, choices=[1, 2], required=True, help="1: stills, 2: video and sound")
+    parser.add_argument("--dataset", type=Path, required=True, help="results/dataset")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for weights, losses and checkpoints")
+    parser.add_argument("--start", type=Path, help="weights to begin with, else random ones")
+    parser.add_argument("--latents", type=Path, help="folder that cache_latents.py has filled")
+    arguments = parser.parse_args()
+
+    from covog import config, train
+
+    settings = config.load(arguments.config)
+    train.train(
+        settings, arguments.stage, arguments.dataset, arguments.folder, start=arguments.start, cache=arguments.latents
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
