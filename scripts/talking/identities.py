@@ -167,7 +167,7 @@ def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, s
     every = [int(t) for t in np.unique(tracks["track"])]
     row = {int(t): i for i, t in enumerate(embeddings["track"])}
     known = {t: i for i, t in enumerate(t for t in every if t in row)}
-    vectors = np.asarray(embeddings["embedding"], dtype=float)[[row[t] for t in known]].reshape(len(known), -1)
+    vectors = np.asarray(embeddings["embedding"], dtype=float)[np.array([row[t] for t in known], dtype=int)]
     apart = {(known[a], known[b]) for a, b in seen_together(tracks) if a in known and b in known}
     labels = dict(zip(known, group(vectors, apart, same_person).tolist(), strict=True))
     keys = [(True, labels[t]) if t in labels else (False, t) for t in every]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from talking import media
 from talking.cli import setting
+from talking.faces import cut_square
 
 POINTS = 68
 # The mesh point (MediaPipe's numbering) that lies where each of the 68 points of iBUG 300-W lies.
@@ -195,19 +196,12 @@ def _cut(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarr
     The graph turns points correctly only in square pictures. The network samples single pixels, so large faces
     are shrunk here by area first; small ones are left to it.
     """
-    height, width = picture.shape[:2]
-    length = max(2, int(np.ceil(side * 1.5)))
-    low = np.round(centre - length / 2).astype(int)
-    missing = np.maximum(0, [-low[1], low[1] + length - height, -low[0], low[0] + length - width])
-    if missing.any():
-        picture = cv2.copyMakeBorder(picture, *missing.tolist(), cv2.BORDER_REPLICATE)
-    x, y = np.maximum(low, 0)
-    part = picture[y : y + length, x : x + length]
-    factor = min(1.0, 256 / side)
+    part, corner = cut_square(picture, centre, side * 1.5)
+    target = round(len(part) * min(1.0, 256 / side))
+    factor = target / len(part)
     if factor < 1:
-        factor = round(length * factor) / length
-        part = cv2.resize(part, (round(length * factor),) * 2, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(part), low.astype(float), factor
+        part = cv2.resize(part, (target, target), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(part), corner, factor
 
 
 def _steadied(boxes: np.ndarray, tracks: np.ndarray) -> np.ndarray:
