@@ -1,0 +1,83 @@
+"""How the cost of collecting grows: a million clips are to take a minute and 2 GB."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from talking import tables
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect_dataset.py"
+VIDEOS, CLIPS = 100, 1_000
+
+
+def write_results(results: Path) -> None:
+    """Write the tables of 100 videos with 1,000 kept clips each, of two people."""
+    rng = np.random.default_rng(0)
+    start = 1000 * np.arange(CLIPS)
+    columns = {c.name: "" if c.type == "string" else 0 for c in tables.SCHEMAS["clips"]}
+    for folder in ("clips", "annotations", "media"):
+        (results / folder).mkdir(parents=True)
+    for number in range(VIDEOS):
+        video = f"v{number}"
+        names = [f"s_{video}_{a:06d}to{a + 200:06d}" for a in start]
+        clips = pd.DataFrame(columns, index=range(CLIPS)).assign(
+            clip=names, video=video, source="s", start_frame=start, end_frame=start + 200, duration_s=8.0, num_people=2
+        )
+        clips["tracks"] = [[2 * i, 2 * i + 1] for i in range(CLIPS)]
+        clips["speaking_s"] = rng.random((CLIPS, 2)).tolist()
+        for name in ("face_px", "overlap_share", "camera_motion"):
+            clips[name] = rng.random(CLIPS)
+        tables.write("clips", clips.assign(kept=True), results / "clips" / f"{video}.parquet")
+        index = pd.DataFrame({"video": video, "clip": names, "num_frames": 200, "width": 1280, "height": 720})
+        index = index.assign(
+            files=[["video.mp4"]] * CLIPS, file_bytes=[[9]] * CLIPS, file_sha256=[["00"]] * CLIPS, bytes=9
+        )
+        index["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in names]
+        tables.write("annotations", index, results / "annotations" / f"{video}.parquet")
+        probe = {"status": "ok", "reason": "", "duration_s": 9000.0}
+        (results / "media" / f"{video}.json").write_text(json.dumps(probe))
+    tracks = pd.DataFrame({"video": [f"v{n}" for n in range(VIDEOS) for _ in range(2 * CLIPS)]})
+    tracks["track"] = np.tile(np.arange(2 * CLIPS), VIDEOS)
+    tracks["person"] = [f"p{n:06d}" for n in rng.integers(0, 300, len(tracks))]
+    tables.write("identities", tracks, results / "identities.parquet")
+    rows = "".join(f"v{n}\tv{n}.mp4\ts\tCC0\n" for n in range(VIDEOS))
+    (results / "sheet.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
+
+
+def test_a_hundred_thousand_clips_take_a_tenth_of_a_minute(tmp_path):
+    write_results(tmp_path)
+    folders = [word for name in ("clips", "annotations", "media") for word in (f"--{name}", str(tmp_path / name))]
+    files = [
+        "--sheet",
+        "sheet.tsv",
+        "--identities",
+        "identities.parquet",
+        "--dataset",
+        "dataset",
+        "--videos",
+        "videos.parquet",
+    ]
+    # The process reports its own costs: wall-clock would tell how busy the machine is.
+    program = (
+        "import resource, runpy, sys, time\n"
+        f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        f"sys.argv[0] = {str(SCRIPT)!r}\n"
+        "import talking.collect\n"
+        "began = time.process_time()\n"
+        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        "print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, *folders, *files], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    seconds, gigabytes = map(float, run.stdout.split())
+    print(f"{VIDEOS * CLIPS} clips: {seconds:.1f} s of processor time, {gigabytes:.2f} GB")
+    assert len(tables.read("dataset", tmp_path / "dataset/clips.parquet")) == VIDEOS * CLIPS
+    assert seconds < 6
+    assert gigabytes < 1
