@@ -300,7 +300,7 @@ class _Lines:
             return self._first_fitting(self._calls, voice, seconds)
         while len(self._queue) < 8:
             self._queue += _EXCHANGES[int(self._rng.integers(len(_EXCHANGES)))]
-        return self._first_fitting(self._queue, voice, seconds, 4) or self.short(voice, _REPLIES, seconds)
+        return self._first_fitting(self._queue, voice, seconds, 6) or self.short(voice, _REPLIES, seconds)
 
     def _first_fitting(
         self, queue: list[str], voice: str, seconds: float, depth: int | None = None
