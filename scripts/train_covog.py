@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("--stage", type=int, choices=[1, 2], required=True, help="1: stills, 2: video and sound")
     parser.add_argument("--dataset", type=Path, required=True, help="results/dataset")
     parser.add_argument("--folder", type=Path, required=True, help="folder for weights, losses and checkpoints")
-    parser.add_argument("--start", type=Path, help="weights to begin with, else random ones")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, else random ones")
     parser.add_argument("--latents", type=Path, help="folder that cache_latents.py has filled")
     arguments = parser.parse_args()
 

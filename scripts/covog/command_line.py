@@ -1,5 +1,6 @@
 """What the command lines in `scripts/` do with their arguments, where that is more than one call."""
 
+import json
 import re
 from argparse import Namespace
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+import yaml
 
 from covog import config, convert, metrics
 from covog import evaluate as evaluation
@@ -83,3 +85,23 @@ def evaluate(arguments: Namespace) -> None:
             evaluation.evaluate(name, generator, arguments.dataset, settings, arguments.videos / name, networks)
         )
     tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)
+
+
+def configure(arguments: Namespace) -> None:
+    """Run `scripts/configure_covog.py`."""
+    try:
+        preset = yaml.safe_load(arguments.preset.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{arguments.preset} cannot be read as YAML ({error}).") from error
+    merged = _merged(preset, json.loads(arguments.settings))
+    if arguments.baseline:
+        # The paper's ablation: no audio driver, the pose of all people as one picture.
+        merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
+    settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
+    with tables.written_aside(arguments.out) as aside:
+        config.save(settings, aside)
+
+
+def _merged(below: dict, above: dict) -> dict:
+    both = {k: _merged(below[k], v) for k, v in above.items() if isinstance(v, dict) and isinstance(below.get(k), dict)}
+    return below | above | both

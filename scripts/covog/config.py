@@ -51,7 +51,6 @@ class Towers:
         "lambdalabs/sd-image-variations-diffusers", "folder or name of the CLIP vision tower, or 'random': a tiny one"
     )
     image_encoder_subfolder: str = setting("image_encoder", "folder of the CLIP tower inside it")
-    weights: str = setting("", "folder of the weights that training starts from, empty for random ones")
 
 
 @dataclass

@@ -62,10 +62,9 @@ def _measured(
     clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[int, int], networks: metrics.Networks
 ) -> metrics.Measures:
     frames, placement = slice(stretch.start, stretch.end), Placement.fit((clip.width, clip.height), size)
-    mouths = metrics.Mouths.of(data.people_of(clip), clip.speaking, placement)
-    mouths = metrics.Mouths(mouths.boxes[frames], mouths.speaking[frames])
+    faces = metrics.Faces.of(data.people_of(clip), clip.speaking, placement).part(frames)
     loudness = metrics.loudness_db(clip.samples(stretch.start, stretch.end), stretch.end - stretch.start)
-    measures = metrics.Measures(mouths, loudness, networks)
+    measures = metrics.Measures(faces, loudness, networks)
     for truth, ours in zip(_truth(clip, stretch, placement), media.frames(made), strict=True):
         measures.add(truth, ours)
     return measures

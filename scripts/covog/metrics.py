@@ -16,9 +16,10 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from covog.conditions import People, Placement, face_boxes
-from talking import boxes, keypoints, media, tables
+from talking import boxes, identities, keypoints, media, tables
 
 LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
+IDENTITY = "identity_similarity (dlib, in place of ArcFace)"
 BETTER = {
     "ssim": "up",
     "psnr_db": "up",
@@ -28,33 +29,43 @@ BETTER = {
     LIP_SYNC: "up",
     "lse_c": "up",
     "lse_d": "down",
-    "identity_similarity": "up",
+    IDENTITY: "up",
     "jitter": "down",
 }
 # The paper's row (CovOG, all test), as cited by others; its own table was not at hand.
 PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
 _MOUTH_GROWN = 1.6
 _FVD_WINDOW = 16
+_IDENTITY_EVERY = 5
 # Loudness is floored there: silence of different depths is the same silence.
 _FLOOR_DB = -60.0
 
 
 @dataclass
-class Mouths:
-    """Where mouths are in the placed picture and who speaks: boxes (f, p, 4) px, NaN where unknown, and `speaking` (f, p)."""
+class Faces:
+    """Faces in the placed picture: boxes `mouths` (f, p, 4) px and the 68 `points` (f, p, 68, 2), NaN where unknown; who is
+    `speaking` (f, p)."""
 
-    boxes: np.ndarray
+    mouths: np.ndarray
     speaking: np.ndarray
+    points: np.ndarray
+
+    def part(self, frames: slice) -> "Faces":
+        """Return those of a range of frames."""
+        return Faces(self.mouths[frames], self.speaking[frames], self.points[frames])
 
     @classmethod
-    def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Mouths":
+    def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Faces":
         """Take the box around the outer lips, grown; the lower half of the face's box where there are no lips."""
         lips = placement.points(people.keypoints[:, :, keypoints.OUTER_LIPS])
         known = (people.confidence[:, :, keypoints.OUTER_LIPS] > 0).all(-1, keepdims=True)
         found = boxes.scale(np.concatenate([lips.min(2), lips.max(2)], axis=-1), _MOUTH_GROWN, 2 * _MOUTH_GROWN)
         lower = face_boxes(people, np.arange(len(lips)), placement).swapaxes(0, 1).copy()
         lower[..., 1] = (lower[..., 1] + lower[..., 3]) / 2
-        return cls(boxes.clip(np.where(known, found, lower), *placement.size), speaking)
+        points = np.where(
+            people.confidence[:, :, keypoints.FACE, None] > 0, people.keypoints[:, :, keypoints.FACE], np.nan
+        )
+        return cls(boxes.clip(np.where(known, found, lower), *placement.size), speaking, placement.points(points))
 
 
 @dataclass
@@ -63,6 +74,7 @@ class Networks:
 
     lpips: torch.nn.Module | None = None
     i3d: torch.nn.Module | None = None
+    face_embedder: identities.Embedder | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -72,8 +84,11 @@ class Networks:
         networks.missing = {
             "lse_c": "SyncNet's weights are not there",
             "lse_d": "SyncNet's weights are not there",
-            "identity_similarity": "no face embedder is wired in yet",
         }
+        if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
+            networks.face_embedder = identities.MODELS["dlib"]()
+        else:
+            networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
         if importlib.util.find_spec("torchvision"):
             from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
@@ -90,8 +105,8 @@ class Networks:
 class Measures:
     """The measures of one clip, fed with its frames in order."""
 
-    def __init__(self, mouths: Mouths, loudness_db: np.ndarray, networks: Networks) -> None:
-        self.mouths, self.loudness, self.networks = mouths, loudness_db, networks
+    def __init__(self, faces: Faces, loudness_db: np.ndarray, networks: Networks) -> None:
+        self.faces, self.loudness, self.networks = faces, loudness_db, networks
         self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.motion: list[np.ndarray] = []
         self.recent: list[np.ndarray] = []
@@ -111,6 +126,8 @@ class Measures:
             before, now, after = self.recent
             self.sums["jitter", "everything"].append(float(np.abs(after - 2 * now + before).mean()))
         self._mouths(frame, truth, made)
+        if self.networks.face_embedder is not None and frame % _IDENTITY_EVERY == 0:
+            self._identity(frame, truth, made)
         if self.networks.i3d is not None:
             self._window(truth, made)
 
@@ -119,7 +136,7 @@ class Measures:
         found = {key: float(np.mean(values)) for key, values in self.sums.items()}
         motion = np.stack(self.motion)
         for person in range(motion.shape[1]):
-            speaks = self.mouths.speaking[: len(motion), person]
+            speaks = self.faces.speaking[: len(motion), person]
             for of, frames in (("speaking", speaks), ("listening", ~speaks)):
                 agreement = _correlation(motion[frames, person], self.loudness[: len(motion)][frames])
                 if np.isfinite(agreement):
@@ -127,8 +144,8 @@ class Measures:
         return found
 
     def _mouths(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
-        moved = np.full(self.mouths.boxes.shape[1], np.nan)
-        for person, box in enumerate(self.mouths.boxes[frame]):
+        moved = np.full(self.faces.mouths.shape[1], np.nan)
+        for person, box in enumerate(self.faces.mouths[frame]):
             if np.isnan(box).any():
                 continue
             x1, y1 = np.floor(box[:2]).astype(int)
@@ -137,11 +154,17 @@ class Measures:
             if not here.size:
                 continue
             error = max(float(np.square(here - wanted).mean()), 1e-6)
-            of = "speaking" if self.mouths.speaking[frame, person] else "listening"
+            of = "speaking" if self.faces.speaking[frame, person] else "listening"
             self.sums["psnr_mouth_db", of].append(10 * np.log10(255**2 / error))
             if len(self.recent) > 1:
                 moved[person] = np.abs(here - self.recent[-2][y1:y2, x1:x2]).mean()
         self.motion.append(moved)
+
+    def _identity(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
+        for points in self.faces.points[frame]:
+            if np.isfinite(points).all():
+                one, other = (self.networks.face_embedder(picture, points) for picture in (truth, made))
+                self.sums[IDENTITY, "everything"].append(float(one @ other))
 
     def _window(self, truth: np.ndarray, made: np.ndarray) -> None:
         self.window.append((truth, made))

@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,12 @@ class Stopped(InputError):
 
 
 def train(
-    settings: Config, stage: int, dataset: Path, folder: Path, start: Path | None = None, cache: Path | None = None
+    settings: Config, stage: int, dataset: Path, folder: Path, start: Sequence[Path] = (), cache: Path | None = None
 ) -> None:
     """Train stage 1 (stills) or 2 (video) on a data set; `folder` gets weights, losses, checkpoints and TensorBoard files.
 
-    `start` is the weights file to begin with (of stage 1, or converted ones), random if None; `cache` the folder of
+    `start` are weights files to begin with, a later one over an earlier one (converted ones, then those of stage 1),
+    random weights where they leave off; `cache` the folder of
     cached latents. A rerun goes on at the last checkpoint. Raises InputError with one sentence for what a user can mend,
     Stopped after a SIGTERM.
     """
@@ -64,13 +65,13 @@ def train(
     frames = 1 if stage == 1 else settings.data.frames
     found, held_out = data.stretches(dataset, settings.data)
     settings = replace(settings, model=_model_settings(settings.model, stage, found))
-    begin = convert.read_tensors(start) if start else None
+    begin = [(str(path), convert.read_tensors(path)) for path in start]
     identity = _identity(settings, training, stage, dataset, start)
 
     torch.manual_seed(settings.seed)
     model = CovOG(settings.model)
-    if begin is not None:
-        convert.adopt(model, begin, str(start), missing_parts=True)
+    for where, tensors in begin:
+        convert.adopt(model, tensors, where, missing_parts=True)
     trained = _freeze(model, stage, training)
     model.gradient_checkpointing = training.checkpointing
     resumed = checkpoints.latest(folder / "checkpoints", identity, FREE)
@@ -318,14 +319,17 @@ def _inputs(
     return sampled(on["mean"], on["std"], draws[LATENTS]).transpose(1, 2), conditions
 
 
-def _identity(settings: Config, training: Training, stage: int, dataset: Path, start: Path | None) -> dict[str, Any]:
+def _identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
     """Return what must be the same for a run to go on from a checkpoint."""
     whole = config.to_dict(settings)
     kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
     clips = hashlib.sha256()
     for clip in store.split(dataset, "train"):
         clips.update((clip / "meta.json").read_bytes())
-    weights = hashlib.sha256(start.read_bytes()).hexdigest() if start else ""
+    weights = []
+    for path in start:
+        with path.open("rb") as file:
+            weights.append(hashlib.file_digest(file, "sha256").hexdigest())
     return kept | {
         "stage": stage,
         "training": config.to_dict(training),

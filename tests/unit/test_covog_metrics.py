@@ -18,7 +18,9 @@ def measured(truth, made, boxes=None, speaking=None, loudness=None):
     boxes = np.full((frames, 1, 4), np.nan) if boxes is None else boxes
     speaking = np.zeros(boxes.shape[:2], dtype=bool) if speaking is None else speaking
     measures = metrics.Measures(
-        metrics.Mouths(boxes, speaking), np.zeros(frames) if loudness is None else loudness, metrics.Networks()
+        metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan)),
+        np.zeros(frames) if loudness is None else loudness,
+        metrics.Networks(),
     )
     for pair in zip(truth, made, strict=True):
         measures.add(*pair)
@@ -85,12 +87,12 @@ def test_mouth_boxes_lie_around_the_lips_in_the_placed_picture():
     )
     people.confidence[2, 1] = 0
     people.faces[2, 1] = (50, 10, 60, 30)
-    mouths = metrics.Mouths.of(people, np.zeros((4, 2), dtype=bool), Placement.fit((96, 64), (192, 128)))
+    faces = metrics.Faces.of(people, np.zeros((4, 2), dtype=bool), Placement.fit((96, 64), (192, 128)))
     lips = points[0, 0, 71:83] * 2
-    x1, y1, x2, y2 = mouths.boxes[0, 0]
+    x1, y1, x2, y2 = faces.mouths[0, 0]
     assert x1 < lips[:, 0].min() < lips[:, 0].max() < x2
     assert y1 < lips[:, 1].min() < lips[:, 1].max() < y2
-    np.testing.assert_allclose(mouths.boxes[2, 1], [100, 40, 120, 60])
+    np.testing.assert_allclose(faces.mouths[2, 1], [100, 40, 120, 60])
 
 
 def test_loudness_is_of_each_frame():
@@ -153,3 +155,20 @@ def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     (dataset / "splits/test_easy.json").write_text("[]")
     with pytest.raises(InputError, match="has no clips to evaluate"):
         command_line.evaluate(arguments)
+
+
+def test_identity_is_that_of_the_same_points_in_both_pictures():
+    points = np.full((6, 2, 68, 2), 5.0)
+    points[:, 1] = np.nan
+    seen = []
+
+    def embedder(picture, at):
+        seen.append(at)
+        return np.array([1.0, 0]) if picture[0, 0, 0] < 100 else np.array([0.6, 0.8])
+
+    faces = metrics.Faces(np.full((6, 2, 4), np.nan), np.zeros((6, 2), dtype=bool), points)
+    measures = metrics.Measures(faces, np.zeros(6), metrics.Networks(face_embedder=embedder))
+    for _ in range(6):
+        measures.add(np.zeros((32, 48, 3), dtype=np.uint8), np.full((32, 48, 3), 200, dtype=np.uint8))
+    assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(0.6)
+    assert len(seen) == 4

@@ -60,13 +60,13 @@ def interrupted(monkeypatch, at: int) -> None:
 def whole_run(dataset, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     train.train(toy_settings(), 1, dataset, folder / "stage1")
-    train.train(toy_settings(), 2, dataset, folder / "stage2", start=folder / "stage1/weights.safetensors")
+    train.train(toy_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
     return folder
 
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(stage, dataset, whole_run, tmp_path, monkeypatch):
-    start = whole_run / "stage1/weights.safetensors" if stage == 2 else None
+    start = [whole_run / "stage1/weights.safetensors"] if stage == 2 else []
     with monkeypatch.context() as patched:
         interrupted(patched, at=5)
         with pytest.raises(KeyboardInterrupt):
@@ -183,7 +183,7 @@ def test_nan_loss_and_full_gpu_are_sentences_that_name_the_step(dataset, copied,
 
 def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
     with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
-        train.train(toy_settings(), 2, dataset, tmp_path, start=tmp_path / "none.safetensors")
+        train.train(toy_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
     with pytest.raises(InputError, match="needs the package bitsandbytes"):
         train.train(toy_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
 
@@ -191,7 +191,7 @@ def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
 @pytest.mark.parametrize("options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor"}])
 def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_path):
     settings = toy_settings(steps=1, **options)
-    train.train(settings, 2, dataset, tmp_path, start=whole_run / "stage1/weights.safetensors")
+    train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[1][0] == 1
 
 

@@ -1,0 +1,23 @@
+"""Write the whole config of a CovOG run: a preset, and what the workflow's config changes in it."""
+
+from pathlib import Path
+
+from talking import cli
+
+
+def main() -> None:
+    """Read the arguments and write the config."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--preset", type=Path, required=True, help="YAML file of config/presets")
+    parser.add_argument("--settings", default="{}", help="JSON of the keys that differ from the preset")
+    parser.add_argument("--baseline", action="store_true", help="without audio driver and person masks")
+    parser.add_argument("--out", type=Path, required=True, help="YAML file to write")
+    arguments = parser.parse_args()
+
+    from covog import command_line
+
+    command_line.configure(arguments)
+
+
+if __name__ == "__main__":
+    cli.run(main)
