@@ -316,6 +316,8 @@ def test_rates_are_exact(text, exact):
         {"shots": ["1,9:5"]},
         {"shots": ["1:5:huge"]},
         {"shots": ["1:0"]},
+        {"shots": ["1:5:medium:cross"]},
+        {"hard": ["cross"], "people": 1},
     ],
 )
 def test_wrong_options_are_named(tmp_path, wrong):

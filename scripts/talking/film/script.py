@@ -179,6 +179,8 @@ def _read_shot(text: str, people: int, clock: float) -> Shot:
     if framing not in FRAMINGS:
         raise InputError(f'The shot "{text}" has the framing "{framing}"; choose one of {", ".join(FRAMINGS)}.')
     check_hard(hard)
+    if "cross" in hard and len(who) < 2:
+        raise InputError(f'In the shot "{text}" nobody can cross; put two people into it.')
     if not seconds > 0:
         raise InputError(f'The shot "{text}" has no length; give it some seconds.')
     return Shot(who, clock, clock + seconds, framing, hard)
@@ -192,6 +194,8 @@ def check_hard(cases: list[str]) -> None:
 
 
 def _random_shots(settings, rng: np.random.Generator) -> list[Shot]:
+    if "cross" in settings.hard and settings.people < 2:
+        raise InputError("The hard case cross needs two people; raise people.")
     everybody = list(range(settings.people))
     count = max(len(settings.hard), round(settings.seconds / settings.shot_seconds), 1)
     cases = [[case] for case in settings.hard] + [[] for _ in range(count - len(settings.hard))]
