@@ -31,8 +31,12 @@ _NOT_IN_META = ("candidate", "rejected_by", "kept")
 class Settings:
     """Settings of annotating clips."""
 
-    min_period_frames: int = cli.setting(25, "shorter speaking and listening periods are merged into a neighbour")
-    crf: int = cli.setting(20, "quality of the clips' pictures: x264's constant rate factor, lower is better")
+    min_period_frames: int = cli.setting(
+        25, "shorter speaking and listening periods are merged into a neighbour", minimum=1
+    )
+    crf: int = cli.setting(
+        20, "quality of the clips' pictures: x264's constant rate factor, lower is better", minimum=0, maximum=51
+    )
 
 
 @dataclass

@@ -27,23 +27,29 @@ _LEVEL_S = 0.3
 class Settings:
     """Settings of finding clips; what they leave out has no poses, no sound and no measured qualities."""
 
-    min_people: int = cli.setting(2, "fewest people of a clip")
-    max_people: int = cli.setting(4, "most people of a clip")
-    min_clip_s: float = cli.setting(5.0, "shortest clip in seconds")
-    max_clip_s: float = cli.setting(30.0, "longest clip in seconds; a longer one is split where nobody speaks")
+    min_people: int = cli.setting(2, "fewest people of a clip", minimum=1)
+    max_people: int = cli.setting(4, "most people of a clip", minimum=1)
+    min_clip_s: float = cli.setting(5.0, "shortest clip in seconds", minimum=0.04)
+    max_clip_s: float = cli.setting(
+        30.0, "longest clip in seconds; a longer one is split where nobody speaks", minimum=0.08
+    )
     min_visible_face_px: float = cli.setting(
-        24.0, "a face that is never larger than this (square root of its area) is not a person of the clip"
+        24.0, "a face that is never larger than this (square root of its area) is not a person of the clip", minimum=0
     )
     min_track_frames: int = cli.setting(
-        5, "a face seen for fewer successive frames, and not at a cut, is not a person of the clip but a false alarm"
+        5,
+        "a face seen for fewer successive frames, and not at a cut, is not a person of the clip but a false alarm",
+        minimum=1,
     )
-    voice_threshold: float = cli.setting(0.5, "voice probability from which a voice is heard")
-    min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip")
-    turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn")
+    voice_threshold: float = cli.setting(0.5, "voice probability from which a voice is heard", minimum=0, maximum=1)
+    min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip", minimum=0)
+    turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn", minimum=0)
     lip_motion: float = cli.setting(
-        0.006, "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)"
+        0.006,
+        "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)",
+        minimum=0,
     )
-    turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away")
+    turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away", minimum=0)
 
 
 @dataclass

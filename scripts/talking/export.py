@@ -51,7 +51,7 @@ class MitSettings:
 class ShardSettings:
     """Settings of the export as WebDataset shards."""
 
-    max_shard_mb: int = cli.setting(500, "size from which on a new shard is begun, in MB")
+    max_shard_mb: int = cli.setting(500, "size from which on a new shard is begun, in MB", minimum=1)
 
 
 @dataclass(frozen=True)

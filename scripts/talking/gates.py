@@ -17,29 +17,44 @@ from talking import cli
 class Settings:
     """Thresholds; a quality that could not be measured (null) passes its gate."""
 
-    min_face_px: float = cli.setting(48.0, "smallest person's face in px")
+    min_face_px: float = cli.setting(48.0, "smallest person's face in px", minimum=0)
     min_area_ratio: float = cli.setting(
-        0.4, "smallest to largest face: below it one of the people is a bystander, not a partner"
+        0.4, "smallest to largest face: below it one of the people is a bystander, not a partner", minimum=0, maximum=1
     )
     min_num_talkers: int = cli.setting(
-        1, "people on screen who talk: one is enough, as who listens to the whole of a turn is half of a conversation"
+        1,
+        "people on screen who talk: one is enough, as who listens to the whole of a turn is half of a conversation",
+        minimum=0,
     )
-    min_talking_s: float = cli.setting(1.0, "seconds in which anybody on screen speaks")
-    max_off_screen_share: float = cli.setting(0.5, "share of frames with a voice that nobody on screen owns")
+    min_talking_s: float = cli.setting(1.0, "seconds in which anybody on screen speaks", minimum=0)
+    max_off_screen_share: float = cli.setting(
+        0.5, "share of frames with a voice that nobody on screen owns", minimum=0, maximum=1
+    )
     min_mouth_sound_agreement: float = cli.setting(
-        0.5, "share of labelled speech that a voice and moving lips bear out: low where a voice is dubbed"
+        0.5,
+        "share of labelled speech that a voice and moving lips bear out: low where a voice is dubbed",
+        minimum=0,
+        maximum=1,
     )
-    min_speaking_confidence: float = cli.setting(0.55, "mean probability that the speaking decisions are right")
+    min_speaking_confidence: float = cli.setting(
+        0.55, "mean probability that the speaking decisions are right", minimum=0, maximum=1
+    )
     max_ignored_face_share: float = cli.setting(
-        0.1, "share of frames in which a face shows that is not counted as a person"
+        0.1, "share of frames in which a face shows that is not counted as a person", minimum=0, maximum=1
     )
-    min_detected_share: float = cli.setting(0.7, "share of frames in which the detector saw each face")
-    min_landmark_share: float = cli.setting(0.5, "share of frames in which each face has landmarks")
-    max_turned_away_share: float = cli.setting(0.5, "share of frames in which anybody's head is turned away")
-    max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second")
-    min_picture_motion: float = cli.setting(0.0002, "picture motion: below it the clip is a still")
+    min_detected_share: float = cli.setting(
+        0.7, "share of frames in which the detector saw each face", minimum=0, maximum=1
+    )
+    min_landmark_share: float = cli.setting(
+        0.5, "share of frames in which each face has landmarks", minimum=0, maximum=1
+    )
+    max_turned_away_share: float = cli.setting(
+        0.5, "share of frames in which anybody's head is turned away", minimum=0, maximum=1
+    )
+    max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second", minimum=0)
+    min_picture_motion: float = cli.setting(0.0002, "picture motion: below it the clip is a still", minimum=0)
     min_sharpness: float = cli.setting(
-        0.0, "sharpness of the least sharp face; depends on the source, so off by default"
+        0.0, "sharpness of the least sharp face; depends on the source, so off by default", minimum=0
     )
 
 

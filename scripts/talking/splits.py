@@ -19,13 +19,15 @@ _TRAIN, _TEST = "train", "test"
 class Settings:
     """Settings of the splits."""
 
-    test_share: float = cli.setting(0.1, "share of the seconds meant for the test splits (0-1)")
-    hard_num_people: int = cli.setting(3, "a clip with as many people is hard")
-    hard_camera_motion: float = cli.setting(0.05, "so is one whose camera moves faster, in picture heights a second")
-    hard_overlap_share: float = cli.setting(
-        0.1, "so is one in which several people speak in a larger share of the frames"
+    test_share: float = cli.setting(0.1, "share of the seconds meant for the test splits (0-1)", minimum=0, maximum=1)
+    hard_num_people: int = cli.setting(3, "a clip with as many people is hard", minimum=1)
+    hard_camera_motion: float = cli.setting(
+        0.05, "so is one whose camera moves faster, in picture heights a second", minimum=0
     )
-    hard_face_px: float = cli.setting(96.0, "so is one whose smallest face is smaller, in px")
+    hard_overlap_share: float = cli.setting(
+        0.1, "so is one in which several people speak in a larger share of the frames", minimum=0, maximum=1
+    )
+    hard_face_px: float = cli.setting(96.0, "so is one whose smallest face is smaller, in px", minimum=0)
     seed: int = cli.setting(0, "another number gives other splits")
 
 
