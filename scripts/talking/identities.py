@@ -33,6 +33,7 @@ class EmbedSettings:
     model: str = setting("dlib", "face embedding", choices=("dlib",))
     faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
     smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
+    least_sharp: float = setting(4.0, "faces less sharp than this are not compared: all blurred faces look alike")
     most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
 
 
@@ -82,7 +83,7 @@ def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: 
     turned = np.hypot(landmarks["yaw"], landmarks["pitch"])
     marked = np.isfinite(landmarks["points"]).all(axis=(1, 2))
     usable = marked & tracks["detected"].to_numpy(bool) & (size >= settings.smallest_px)
-    usable &= np.abs(np.nan_to_num(landmarks["yaw"], nan=180.0)) <= settings.most_yaw
+    usable &= (landmarks["blur"] >= settings.least_sharp) & (np.abs(landmarks["yaw"]) <= settings.most_yaw)
     # A face twice as sharp or large is worth as much as one turned 15 degrees less.
     worth = np.log2(np.maximum(landmarks["blur"], 1)) / 2 + np.log2(np.maximum(size, 1)) - np.nan_to_num(turned) / 15
     best = []

@@ -77,7 +77,7 @@ def test_best_faces_are_chosen_and_spread() -> None:
     assert not set(chosen.tolist()) & set(range(20, 30))
 
 
-@pytest.mark.parametrize("change", ["small", "turned", "filled"])
+@pytest.mark.parametrize("change", ["small", "turned", "filled", "blurred"])
 def test_faces_that_tell_nothing_are_not_embedded(change: str) -> None:
     tracks = tracks_of({0: (0, 10)})
     marked = {"points": np.zeros((10, 68, 2)), "yaw": np.zeros(10), "pitch": np.zeros(10), "blur": np.full(10, 100.0)}
@@ -86,6 +86,8 @@ def test_faces_that_tell_nothing_are_not_embedded(change: str) -> None:
         tracks[["x2", "y2"]] = 20.0
     elif change == "turned":
         marked["yaw"][:] = 70
+    elif change == "blurred":
+        marked["blur"][:] = 2
     else:
         tracks["detected"] = False
     assert len(identities.choose(tracks, marked, identities.EmbedSettings())) == 0

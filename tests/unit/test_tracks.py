@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import tables, tracks
+from talking import media, tables, tracks
 
 SETTINGS = tracks.Settings()
 
@@ -146,3 +146,18 @@ def test_a_video_without_faces_gives_an_empty_table(edges: tuple[int, ...], tmp_
     found = tracks.track(tables.empty("faces"), shots(*edges), never, SETTINGS)
     tables.write("tracks", found, tmp_path / "tracks.parquet")
     assert tables.read("tracks", tmp_path / "tracks.parquet").empty
+
+
+def test_looks_of_real_faces_tell_two_people_apart(shared, tmp_path) -> None:
+    video = tmp_path / "v.mp4"
+    media.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in (0, 90)))
+    truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").set_index(["frame", "person"])
+    box = {
+        (f, p): truth.loc[(f * 90, p), ["x1", "y1", "x2", "y2"]].to_numpy(float)
+        for f in (0, 1)
+        for p in ("P001", "P005")
+    }
+    places = [(0, box[0, "P001"]), (0, box[0, "P005"]), (1, box[1, "P001"]), (1, np.array([5.0, 5, 90, 90]))]
+    first, other, again, nothing = tracks.looks_in(video)(places)
+    assert first @ again > first @ other + 2 * SETTINGS.swap_margin
+    assert nothing is None
