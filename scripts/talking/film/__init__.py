@@ -17,7 +17,7 @@ from talking.errors import InputError
 from talking.film import puppet, scene, script, truth, voices
 
 _USUAL_CAST = ["P001", "P005", "P008", "P003", "P009", "P002", "P007", "P010", "P004", "P006"]
-_USUAL_VOICES = ["heart", "joe", "alto", "bright", "deep"]
+_USUAL_VOICES = ["heart", "deep", "alto", "bright", "kumo"]
 
 
 @dataclasses.dataclass(frozen=True)
