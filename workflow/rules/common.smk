@@ -69,7 +69,7 @@ def products():
     return wanted + (["results/strict.ok"] if config["strict"] else [])
 
 
-GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whisperx", "pyannote"}
+GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whisper"}
 
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))
