@@ -5,15 +5,19 @@ def source_file(wildcards):
     """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
     row = VIDEOS.loc[wildcards.video]
     file = sheet.file_of(SHEET, wildcards.video, row.path)
-    if sheet.is_url(row.path) or sheet.film_of(row.path):
-        return str(file)
-    return str(file) if file.is_file() else []
+    is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
+    return str(file) if is_made or (file.is_file() and "{" not in str(file)) else []
 
 
 def source_row(wildcards):
-    """What a row says about its file: a change of another row, or of another column, reruns nothing."""
+    """What a row says about its file: a change of another row, or of another column, reruns nothing.
+
+    Snakemake takes braces in an input's name for a wildcard, so such a file is followed by its time and size here.
+    """
     row = VIDEOS.loc[wildcards.video]
-    return [row.path, row.sha256]
+    file = sheet.file_of(SHEET, wildcards.video, row.path)
+    is_followed_here = "{" in str(file) and not sheet.is_url(row.path) and file.is_file()
+    return [row.path, row.sha256, [file.stat().st_mtime_ns, file.stat().st_size] if is_followed_here else ""]
 
 
 rule fetch_video:
