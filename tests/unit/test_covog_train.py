@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from covog import checkpoints, config, convert, train
 from covog_clips import CHANNELS, LAYERS, make_dataset
@@ -30,6 +31,12 @@ def toy_settings(**training) -> config.Config:
         stage1=stage,
         stage2=stage,
     )
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    # accelerate keeps one arithmetic for a whole process; every training here is a process of its own otherwise.
+    AcceleratorState._reset_state(True)
 
 
 @pytest.fixture(scope="module")
