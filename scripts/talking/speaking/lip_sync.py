@@ -20,17 +20,14 @@ EYES = (slice(36, 42), slice(42, 48))
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 
 _SYLLABLES_HZ = (1.5, 8.0)
-_SLOW_HZ, _FAST_HZ = (0.5, 1.5), (3.0, 8.0)
-_LEVEL_S = 0.3
-_MATCH_S = 0.6
+_LEVEL_S = 0.2
+_MATCH_S = 0.5
 _LAGS = range(-3, 6)
 _LOST_FRAMES = 6
-_PAUSE_S = 0.4
+_PAUSE_S = 0.2
 # Motion of the gap in face heights: landmark noise, and what about parts talking from listening.
-_NOISE = 0.003
+_NOISE = 0.004
 _UNDECIDED = 0.012
-# The rigid nose seems to move by this fraction of what the lips seem to when only the head moves.
-_HEAD = 1.5
 # Sideways shift of the nose tip, in distances between the eyes, between which a face turns into a profile.
 _PROFILE = (0.6, 0.95)
 # A face must be seen for this share of the last second to be a rival.
@@ -56,13 +53,13 @@ def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, soun
 
     `level`: log motion of the lips over an undecided one; `against`: level minus the most moving other face's;
     `match`: correlation of the lips' motion with the sound; `match_against`: that minus the best other face's;
-    `brisk`: log of fast over slow motion; `alone`: 1 if no other face's lips are seen; `lost`: share of the last
+    `alone`: 1 if no other face's lips are seen; `lost`: share of the last
     second in which the lips are not seen; `voice`: logit of voice activity.
     """
     frame = tracks["frame"].to_numpy()
     n_frames = int(frame.max()) + 1
     envelope = speech_envelope(sound, n_frames)
-    columns = {name: np.zeros(len(tracks)) for name in ("level", "match", "brisk", "lost")}
+    columns = {name: np.zeros(len(tracks)) for name in ("level", "match", "lost")}
     for rows in tracks.groupby("track").indices.values():
         start, length = frame[rows].min(), frame[rows].max() - frame[rows].min() + 1
         whole = np.full((length, *np.shape(points)[1:]), np.nan)
@@ -75,7 +72,7 @@ def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, soun
     columns["against"] = np.where(rival, columns["level"] - rival_level, 0) * seen
     columns["match_against"] = np.where(rival, columns["match"] - rival_match, 0) * seen
     columns["alone"] = (~rival) * seen
-    for name in ("level", "match", "brisk"):
+    for name in ("level", "match"):
         columns[name] *= seen
     columns["voice"] = voice_logit(voice, n_frames, _PAUSE_S)[frame]
     return columns
@@ -113,18 +110,17 @@ def _band_power(sound: str | Path, start: int, end: int) -> np.ndarray:
 
 
 def _motion(points: np.ndarray, envelope: np.ndarray) -> dict[str, np.ndarray]:
-    """Return level, match, brisk and lost (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t)."""
+    """Return level, match and lost (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t)."""
     gap, seen = _filled(lip_gap(points))
     nose, _ = _filled(_down(points, BRIDGE, NOSE_BASE))
     weight = seen * _filled(_frontal(points))[0]
     moving = band_pass(gap, seen, *_SYLLABLES_HZ)
+    # The nose is rigid: what seems to move it in and out moves the lips as much.
     head = local_mean(band_pass(nose, seen, *_SYLLABLES_HZ) ** 2, seen, _LEVEL_S)
-    level = np.sqrt(np.maximum(local_mean(moving**2, seen, _LEVEL_S) - _HEAD**2 * head, 0))
-    slow, fast = (np.sqrt(local_mean(band_pass(gap, seen, *hz) ** 2, seen, _MATCH_S)) for hz in (_SLOW_HZ, _FAST_HZ))
+    level = np.sqrt(np.maximum(local_mean(moving**2, seen, _LEVEL_S) - head, 0))
     return {
         "level": np.log((level + _NOISE) / (_UNDECIDED + _NOISE)),
         "match": _match(moving, envelope, seen),
-        "brisk": np.log((fast + _NOISE) / (slow + _NOISE)),
         "lost": 1 - local_mean(weight, np.ones(len(weight)), _LEVEL_S),
     }
 

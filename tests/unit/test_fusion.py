@@ -1,0 +1,181 @@
+"""The fusion on conversations written down as scores, voice and turns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from talking.speaking import fitting, fusion
+from talking.turns import Turn
+
+FRAMES = 500
+
+
+def rows(*scores: np.ndarray, start: int = 0) -> pd.DataFrame:
+    """Return an `asd` table of tracks 0, 1, … all seen from `start` on."""
+    return pd.concat(
+        [
+            pd.DataFrame({"track": k, "frame": start + np.arange(len(s)), "score": np.asarray(s, dtype=float)})
+            for k, s in enumerate(scores)
+        ],
+        ignore_index=True,
+    )
+
+
+def voiced(where: np.ndarray | float = 0.99, frames: int = FRAMES) -> pd.DataFrame:
+    return pd.DataFrame({"frame": np.arange(frames), "voice": np.broadcast_to(where, frames), "loudness_db": -20.0})
+
+
+def noisy(mask: np.ndarray, seed: int, spread: float = 1.5, talk: float = 2, listen: float = -2) -> np.ndarray:
+    """Return scores: `talk` where the mask is true, `listen` elsewhere, with correlated noise."""
+    noise = np.convolve(np.random.default_rng(seed).normal(size=len(mask) + 8), np.ones(9) / 3, "valid")
+    return np.where(mask, talk, listen) + spread * noise
+
+
+def between(start: int, end: int) -> np.ndarray:
+    return (np.arange(FRAMES) >= start) & (np.arange(FRAMES) < end)
+
+
+def turns(**heard: list[tuple[int, int]]) -> list[Turn]:
+    return sorted(Turn(a / 25, b / 25, label) for label, spans in heard.items() for a, b in spans)
+
+
+def decided(asd, voice=None, spoken=(), person_of=None, **settings) -> list[np.ndarray]:
+    """Return each track's decisions; checks what always holds."""
+    person_of = person_of or {int(t): int(t) for t in asd["track"].unique()}
+    voice = voiced() if voice is None else voice
+    out = fusion.fuse(asd, voice, spoken, person_of, fusion.Settings(**settings))
+    assert out[["track", "frame"]].equals(asd[["track", "frame"]])
+    assert np.isfinite(out[["score", "score_smooth", "speaking_confidence"]]).all(axis=None)
+    assert out["speaking_confidence"].between(0, 1).all()
+    return [out["speaking"].to_numpy()[out["track"] == t] for t in asd["track"].unique()]
+
+
+def accuracy(found: np.ndarray, truth: np.ndarray) -> float:
+    return float((found == truth).mean())
+
+
+def test_turns_make_noisy_scores_right():
+    a, b = between(0, 250), between(250, 500)
+    asd = rows(noisy(a, 1, 2.5, 1, -1), noisy(b, 2, 2.5, 1, -1))
+    spoken = turns(x=[(0, 250)], y=[(250, 500)])
+    with_turns = decided(asd, spoken=spoken)
+    without = decided(asd, spoken=spoken, use_turns=False)
+    for truth, better, worse in zip((a, b), with_turns, without, strict=True):
+        assert accuracy(better, truth) > 0.88
+        assert accuracy(better, truth) > accuracy(worse, truth)
+
+
+def test_lips_under_anothers_voice_do_not_speak_if_their_own_voice_is_known():
+    a, b = between(0, 200), between(200, 300)
+    # The second person mimes from 300 on, while the first is heard.
+    lips = b | between(300, 500)
+    asd = rows(noisy(a | between(300, 500), 3), noisy(lips, 4, talk=1))
+    found = decided(asd, spoken=turns(x=[(0, 200), (300, 500)], y=[(200, 300)]))
+    assert accuracy(found[1], b) > 0.9 and accuracy(found[0], a | between(300, 500)) > 0.9
+
+
+def test_a_voice_from_off_screen_is_nobodys():
+    asd = rows(noisy(between(0, 200), 5), noisy(between(200, 300), 6))
+    found = decided(asd, spoken=turns(x=[(0, 200)], y=[(200, 300)], z=[(300, 500)]))
+    assert found[0][310:].mean() < 0.02 and found[1][310:].mean() < 0.02
+
+
+def test_lips_without_a_voice_do_not_speak():
+    moving = np.ones(FRAMES, dtype=bool)
+    found = decided(rows(noisy(moving, 7, talk=1.5)), voiced(np.where(between(0, 250), 0.99, 0.01)))[0]
+    assert found[:240].mean() > 0.85 and found[260:].mean() < 0.05
+    assert decided(rows(noisy(moving, 7, talk=2.5)), voiced(0.01), use_voice=False)[0].mean() > 0.7
+
+
+def test_two_who_talk_at_once_both_speak():
+    both = np.ones(FRAMES, dtype=bool)
+    for spoken in ([], turns(x=[(0, 500)], y=[(0, 500)]), turns(x=[(0, 500)])):
+        found = decided(rows(noisy(both, 8, 0.5, 2.5), noisy(both, 9, 0.5, 2.5)), spoken=spoken)
+        assert found[0].mean() > 0.9 and found[1].mean() > 0.9, spoken
+
+
+def test_competition_tells_the_one_who_speaks_most():
+    asd = rows(np.full(FRAMES, 3.0), np.full(FRAMES, 0.6))
+    assert fusion.features(asd, voiced(), [], {0: 0, 1: 1}, fusion.Settings())["rival"][-1] > 2.9
+    assert fusion.features(asd, voiced(), [], {0: 0, 1: 1}, fusion.Settings(use_competition=False))["rival"].max() == 0
+
+
+def test_a_person_is_matched_across_shots():
+    # In the second shot the lips cannot be judged; the person's voice is known from the first.
+    first = noisy(np.ones(250, dtype=bool), 10)
+    asd = pd.concat(
+        [
+            rows(first),
+            rows(np.full(250, -0.3), np.full(250, -0.3), start=250).assign(track=lambda t: t["track"] + 1),
+        ],
+        ignore_index=True,
+    )
+    spoken = turns(x=[(0, 500)])
+    joined = decided(asd, spoken=spoken, person_of={0: 0, 1: 0, 2: 1})
+    assert joined[1].mean() > 0.9 and joined[2].mean() < 0.1
+    split = decided(asd, spoken=spoken, person_of={0: 0, 1: 0, 2: 1}, use_identities=False)
+    assert split[1].mean() < 0.5
+
+
+def test_voices_find_their_persons_whatever_the_labels():
+    frame = np.tile(np.arange(FRAMES), 3)
+    persons = np.repeat([4, 7, 9], FRAMES)
+    score = np.concatenate([noisy(between(0, 100), 11), noisy(between(100, 200), 12), noisy(between(0, 0), 13)])
+    heard = {"b": between(0, 100), "a": between(100, 200), "c": between(200, 300)}
+    belief, voices, people = fusion.match_voices(frame, persons, score, heard)
+    assert voices == ["a", "b", "c"] and people.tolist() == [4, 7, 9]
+    assert belief[0].argmax() == 1 and belief[1].argmax() == 0 and min(belief[0].max(), belief[1].max()) > 0.9
+    # Nobody seen has the third voice.
+    assert belief[2].sum() < 0.1
+
+
+def test_flicker_is_merged_and_less_sure():
+    score = np.where(np.arange(FRAMES) < 250, 4.0, -4.0)
+    score[100:102] = -9
+    asd = rows(score)
+    out = fusion.fuse(asd, voiced(), [], {0: 0}, fusion.Settings(smooth_frames=1))
+    assert out["speaking"][:250].all() and not out["speaking"][250:].any()
+    assert out["speaking_confidence"][100] < 0.5 < out["speaking_confidence"][50]
+
+
+def test_smoothing_is_symmetric():
+    score = np.zeros(21)
+    score[10] = 7
+    out = fusion.fuse(rows(score), voiced(frames=21), [], {0: 0}, fusion.Settings())
+    smooth = out["score_smooth"].to_numpy()
+    assert np.allclose(smooth, smooth[::-1]) and smooth.argmax() in range(7, 14)
+
+
+@pytest.mark.parametrize("name", ["use_voice", "use_turns", "use_competition"])
+def test_each_ingredient_can_be_switched_off(name):
+    asd = rows(noisy(between(0, 250), 14), noisy(between(250, 500), 15))
+    key = {"use_voice": "voice", "use_turns": "turn", "use_competition": "rival"}[name]
+    spoken = turns(x=[(0, 250)], y=[(250, 500)])
+    on = fusion.features(asd, voiced(), spoken, {0: 0, 1: 1}, fusion.Settings())
+    off = fusion.features(asd, voiced(), spoken, {0: 0, 1: 1}, fusion.Settings(**{name: False}))
+    assert on[key].any() and not off[key].any()
+
+
+@pytest.mark.parametrize(
+    "asd",
+    [rows([1.0]), rows([np.nan] * 40), rows(np.full(30, np.inf)), rows(np.zeros(30), start=10_000)],
+)
+@pytest.mark.parametrize("spoken", [[], turns(x=[(0, 20)]), [Turn(0, 0, "x"), Turn(1e4, 2e4, "y")]])
+def test_poor_inputs_give_finite_decisions(asd, spoken):
+    decided(asd, voice=voiced(frames=20), spoken=spoken)
+    decided(asd, voice=voiced(frames=0), spoken=spoken)
+
+
+def test_no_rows_give_an_empty_table():
+    asd = pd.DataFrame({"track": [], "frame": [], "score": []}).astype({"track": int, "frame": int})
+    out = fusion.fuse(asd, voiced(frames=0), [], {})
+    assert out.empty and list(out) == ["track", "frame", "score", "score_smooth", "speaking", "speaking_confidence"]
+
+
+def test_a_fit_finds_the_sign_of_what_it_is_told_and_stays_near_the_prior_elsewhere():
+    rng = np.random.default_rng(16)
+    truth = rng.integers(0, 2, 2000)
+    table = pd.DataFrame({"asd": truth * 2 - 1 + rng.normal(size=2000), "voice": 0.0, "turn": 0.0, "rival": 0.0, "truth": truth})  # fmt: skip
+    entry = fitting._logistic([table] * 4, fitting.FUSION_PRIOR)
+    assert entry["weights"]["asd"] > 0.8 and abs(entry["bias"]) < 0.1
+    assert entry["weights"]["turn"] == fitting.FUSION_PRIOR["turn"]
