@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 from tqdm import tqdm
 
@@ -83,7 +83,8 @@ def fit(videos: list[Labelled], seed: int = 0) -> dict[str, dict]:
         scored = [video.tracks[["track", "frame"]].assign(score=_applied(out["lip_sync"], part)) for part in parts]
         found = [fusion.features(s, video.voice, video.spoken, video.person_of, fusion.Settings()) for s in scored]
         fused.append(pd.concat([_table(f, FUSION_PRIOR, video.truth) for f in found]))
-    out["fusion"] = _logistic(fused, FUSION_PRIOR) | {"confidence": 1.0}
+    out["fusion"] = _logistic(fused, FUSION_PRIOR)
+    out["fusion"]["confidence"] = _sureness(out["fusion"], fused)
     return out
 
 
@@ -140,6 +141,13 @@ def _logistic(parts: list[pd.DataFrame], prior: dict[str, float]) -> dict:
     found = minimize(loss, np.concatenate([[0.0], before]), jac=True).x
     weights = {name: round(float(w), 3) for name, w in zip(prior, found[1:], strict=True)}
     return {"bias": round(float(found[0]), 3), "scale": 1.0, "weights": weights}
+
+
+def _sureness(entry: dict, parts: list[pd.DataFrame]) -> float:
+    """Return the factor by which scores become log odds that agree best with how often they are right."""
+    table = pd.concat(parts).query("truth >= 0")
+    margin = np.where(table["truth"] > 0, 1, -1) * _applied(entry, table)
+    return round(float(minimize_scalar(lambda k: np.logaddexp(0, -k * margin).mean(), bounds=(0.05, 5)).x), 3)
 
 
 def _applied(entry: dict, features: pd.DataFrame) -> np.ndarray:

@@ -22,6 +22,8 @@ _CORRELATED_FRAMES = 12
 _TWO_VOICES = 4.0
 _TURN_LIMIT = 2.5
 _ROUNDS = 20
+# A voice has at most this many likely owners on screen, however large the crowd.
+_LIKELY_PEOPLE = 3
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Settings:
     use_competition: bool = cli.setting(True, "a face speaks less likely while another one does")
     pause_s: float = cli.setting(0.2, "pauses up to this long belong to the speech around them (s)")
     smooth_frames: int = cli.setting(7, "frames that score_smooth averages")
-    shortest_frames: int = cli.setting(5, "shorter periods of speaking or silence are merged into their neighbours")
+    shortest_frames: int = cli.setting(3, "shorter periods of speaking or silence are merged into their neighbours")
 
 
 def fuse(
@@ -121,5 +123,5 @@ def _turn_odds(frame: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken
     silent = np.ones(len(frame))
     for i, voice in enumerate(voices):
         silent *= np.where(heard[voice][frame], 1 - belief[i, column], 1)
-    odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (len(people) + 1))
+    odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (1 + min(len(people), _LIKELY_PEOPLE)))
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT)
