@@ -65,13 +65,17 @@ class Presence:
 
 @dataclass
 class Stretch:
-    """Frames [start, end) of a shot with `num_people` people; their tracks are not listed where they are too many."""
+    """Frames [start, end) of a shot with `num_people` people; their tracks are not listed where they are too many.
+
+    `dissolve` says that the pictures are mixed with those of the neighbouring shot.
+    """
 
     shot: int
     start: int
     end: int
     num_people: int
     tracks: list[int]
+    dissolve: bool = False
 
 
 class Faces:
@@ -196,13 +200,15 @@ def stretches(people: list[Presence], shots: pd.DataFrame, max_listed: int) -> I
     """Yield, in order of time, the longest stretches of each shot in which the people on screen do not change.
 
     One sweep over the starts and ends: n presences take n log n steps, whatever their overlap. The stretches of a shot
-    partition it; one without people is among them, and only up to `max_listed` tracks are listed.
+    partition it; one without people is among them, and only up to `max_listed` tracks are listed. Where a dissolve
+    or fade begins or ends, so does a stretch.
     """
     by_shot: dict[int, list[Presence]] = {}
     for person in people:
         by_shot.setdefault(person.shot, []).append(person)
-    for shot, first, last in shots[["shot", "start_frame", "end_frame"]].itertuples(index=False):
-        events = [(first, 0, None), (last, 0, None)]
+    edges = shots[["shot", "start_frame", "clear_start_frame", "clear_end_frame", "end_frame"]]
+    for shot, first, clear, mixed, last in edges.itertuples(index=False):
+        events = [(frame, 0, None) for frame in (first, clear, mixed, last)]
         for p in by_shot.get(shot, []):
             events += [(max(p.start, first), 1, p.track), (min(p.end, last), -1, p.track)]
         active: set[int] = set()
@@ -210,7 +216,7 @@ def stretches(people: list[Presence], shots: pd.DataFrame, max_listed: int) -> I
         for frame, group in itertools.groupby(sorted(events, key=lambda e: e[0]), key=lambda e: e[0]):
             if frame > since:
                 listed = sorted(active) if len(active) <= max_listed else []
-                yield Stretch(shot, since, frame, len(active), listed)
+                yield Stretch(shot, since, frame, len(active), listed, dissolve=since < clear or frame > mixed)
                 since = frame
             for _, change, track in group:
                 if change > 0:
@@ -342,7 +348,11 @@ def _not_people(seen: list[Presence], shots: pd.DataFrame, settings: Settings) -
 
 def _split(whole: Stretch, faces: Faces, loud: np.ndarray, settings: Settings) -> Iterator[Stretch]:
     longest = round(settings.max_clip_s * FPS)
-    if whole.end - whole.start <= longest or not settings.min_people <= whole.num_people <= settings.max_people:
+    if (
+        whole.dissolve
+        or whole.end - whole.start <= longest
+        or not settings.min_people <= whole.num_people <= settings.max_people
+    ):
         yield whole
         return
     rows = faces.rows(whole.tracks, whole.start, whole.end)
@@ -357,6 +367,7 @@ def _shape_reasons(stretch: Stretch, settings: Settings) -> list[str]:
         "min_people": stretch.num_people < settings.min_people,
         "max_people": stretch.num_people > settings.max_people,
         "min_clip_s": stretch.end - stretch.start < _shortest(settings),
+        "dissolve": stretch.dissolve,
     }
     return [name for name, holds in reasons.items() if holds]
 

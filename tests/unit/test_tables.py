@@ -8,8 +8,9 @@ from talking.errors import InputError
 
 
 def one_shot(**changes):
-    row = dict(shot=0, start_frame=0, end_frame=25, transition="start", camera_motion=0.5, picture_motion=0.1)
-    return pd.DataFrame([row | changes])
+    frames = dict(start_frame=0, end_frame=25, clear_start_frame=0, clear_end_frame=25)
+    motion = dict(camera_motion=0.5, camera_motion_peak=0.6, picture_motion=0.1)
+    return pd.DataFrame([dict(shot=0, transition="start") | frames | motion | changes])
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path):

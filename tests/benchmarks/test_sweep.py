@@ -1,0 +1,29 @@
+"""How the search for stretches grows with the number of tracks: 5,000 tracks against 500, in one run."""
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from talking import clips
+
+
+def seconds_of(tracks: int) -> float:
+    """Return the processor time of a sweep over `tracks` overlapping tracks."""
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, 20 * tracks, size=tracks)
+    end = np.minimum(start + rng.integers(1, 2_000, size=tracks), 20 * tracks)
+    people = [clips.Presence(0, i, int(a), int(b), 90.0) for i, (a, b) in enumerate(zip(start, end, strict=True))]
+    whole = {"start_frame": [0], "clear_start_frame": [0], "clear_end_frame": [20 * tracks], "end_frame": [20 * tracks]}
+    shots = pd.DataFrame({"shot": [0], **whole})
+    began = time.process_time()
+    found = list(clips.stretches(people, shots, max_listed=4))
+    taken = time.process_time() - began
+    assert sum(s.end - s.start for s in found) == 20 * tracks
+    return taken
+
+
+def test_ten_times_the_tracks_take_about_ten_times_as_long():
+    few, many = min(seconds_of(500) for _ in range(5)), seconds_of(5_000)
+    print(f"sweep of 5,000 tracks: {many:.3f} s; over that of 500: {many / few:.1f}")
+    assert many / few < 40
