@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talking import cli, identities, tables, turns
+from talking import cli, identities, speaking, tables, turns
 from talking.speaking import fusion
 
 
@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--turns", type=Path, required=True, help="RTTM of results/speech/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--model", choices=list(speaking.MODELS), required=True, help="the config's speaking: model")
     parser.add_argument("--same-person", type=float, required=True, help="the config's identities: same_person")
     parser.add_argument("--speaking", type=Path, required=True, help="table to write")
     cli.add_settings(parser, fusion.Settings)
@@ -23,8 +24,8 @@ def main() -> None:
         embeddings = {name: arrays[name] for name in ("track", "embedding")}
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
     person_of = identities.cluster_tracks(embeddings, asd, args.same_person)
-    speaking = fusion.fuse(asd, voice, spoken, person_of, cli.settings_from(args, fusion.Settings))
-    tables.write("speaking", speaking, args.speaking)
+    found = fusion.fuse(asd, voice, spoken, person_of, args.model, cli.settings_from(args, fusion.Settings))
+    tables.write("speaking", found, args.speaking)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def decided(asd, voice=None, spoken=(), person_of=None, **settings) -> list[np.n
     """Return each track's decisions; checks what always holds."""
     person_of = person_of or {int(t): int(t) for t in asd["track"].unique()}
     voice = voiced() if voice is None else voice
-    out = fusion.fuse(asd, voice, spoken, person_of, fusion.Settings(**settings))
+    out = fusion.fuse(asd, voice, spoken, person_of, "lip_sync", fusion.Settings(**settings))
     assert out[["track", "frame"]].equals(asd[["track", "frame"]])
     assert np.isfinite(out[["score", "score_smooth", "speaking_confidence"]]).all(axis=None)
     assert out["speaking_confidence"].between(0, 1).all()
@@ -133,7 +133,7 @@ def test_flicker_is_merged_and_less_sure():
     score = np.where(np.arange(FRAMES) < 250, 4.0, -4.0)
     score[100:102] = -9
     asd = rows(score)
-    out = fusion.fuse(asd, voiced(), [], {0: 0}, fusion.Settings(smooth_frames=1))
+    out = fusion.fuse(asd, voiced(), [], {0: 0}, "lip_sync", fusion.Settings(smooth_frames=1))
     assert out["speaking"][:250].all() and not out["speaking"][250:].any()
     assert out["speaking_confidence"][100] < 0.5 < out["speaking_confidence"][50]
 
@@ -141,7 +141,7 @@ def test_flicker_is_merged_and_less_sure():
 def test_smoothing_is_symmetric():
     score = np.zeros(21)
     score[10] = 7
-    out = fusion.fuse(rows(score), voiced(frames=21), [], {0: 0}, fusion.Settings())
+    out = fusion.fuse(rows(score), voiced(frames=21), [], {0: 0}, "lip_sync", fusion.Settings())
     smooth = out["score_smooth"].to_numpy()
     assert np.allclose(smooth, smooth[::-1]) and smooth.argmax() in range(7, 14)
 
@@ -168,7 +168,7 @@ def test_poor_inputs_give_finite_decisions(asd, spoken):
 
 def test_no_rows_give_an_empty_table():
     asd = pd.DataFrame({"track": [], "frame": [], "score": []}).astype({"track": int, "frame": int})
-    out = fusion.fuse(asd, voiced(frames=0), [], {})
+    out = fusion.fuse(asd, voiced(frames=0), [], {}, "lip_sync")
     assert out.empty and list(out) == ["track", "frame", "score", "score_smooth", "speaking", "speaking_confidence"]
 
 

@@ -48,7 +48,9 @@ rule fuse_speaking:
         runtime=20,
     params:
         settings=flags("fusion"),
+        model=config["speaking"]["model"],
         same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
         "python {SCRIPTS}/fuse_speaking.py --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
-        " --embeddings {input.embeddings:q} --same-person {params.same_person} --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
+        " --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
+        " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"

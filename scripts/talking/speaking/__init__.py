@@ -54,7 +54,7 @@ def _by_network(of: type, inputs: Inputs, settings: Settings) -> np.ndarray:
         raise InputError(f"speaking.model {settings.model} needs speaking.weights: name its published weight file.")
     model = network.load(of(), settings.weights)
     raw = network.score(model, inputs.media, inputs.sound, inputs.tracks)
-    return calibration.apply(settings.model, {"raw": raw})
+    return calibration.apply(calibration.load()[settings.model]["score"], {"raw": raw})
 
 
 MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {

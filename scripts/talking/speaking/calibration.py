@@ -1,4 +1,8 @@
-"""Turn a model's features into a score on TalkNet's logit scale, by coefficients kept as data in `calibration.json`."""
+"""Turn features into scores on TalkNet's logit scale, by coefficients kept as data in `calibration.json`.
+
+For each active-speaker model there are two sets: `score`, from what the model finds to its score, and `fusion`, from
+its score and the other evidence to the fused one. `scripts/calibrate_speaking.py` fits them.
+"""
 
 import functools
 import json
@@ -13,8 +17,8 @@ PACKAGED = Path(__file__).with_name("calibration.json")
 
 
 @functools.cache
-def load(path: Path = PACKAGED) -> dict:
-    """Return the calibrations by model: a bias, a scale and a weight a feature.
+def load(path: Path = PACKAGED) -> dict[str, dict[str, dict]]:
+    """Return the calibrations by model and step: a bias and a weight a feature.
 
     Raises InputError that names the file if it cannot be read.
     """
@@ -24,10 +28,6 @@ def load(path: Path = PACKAGED) -> dict:
         raise InputError(f"{path} is not a calibration ({error}); restore the file of the project.") from error
 
 
-def apply(model: str, features: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return bias + Σ weight · feature, times the scale, of a model's features (each (n,)): 0 is the best threshold."""
-    entry = load()[model]
-    total = np.full(len(next(iter(features.values()))), entry["bias"], dtype=float)
-    for name, weight in entry["weights"].items():
-        total += weight * features[name]
-    return total * entry["scale"]
+def apply(entry: Mapping, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return bias + Σ weight · feature of features (each (n,)): 0 is the best threshold."""
+    return entry["bias"] + sum(weight * np.asarray(features[name]) for name, weight in entry["weights"].items())

@@ -17,13 +17,14 @@ from tqdm import tqdm
 
 from talking import boxes, identities, media, tables, turns
 from talking.errors import InputError
-from talking.speaking import evidence, fusion, lip_sync
+from talking.speaking import calibration, evidence, fusion, lip_sync
 
 # What is believed before seeing labels, from labelled real clips of two and three people: the level of lip motion and
 # its share among the faces tell most, correlation with loudness little; unseen lips speak less often than not.
 LIP_PRIOR = {"level": 1.6, "against": 0.8, "match": 1.0, "match_against": 1.0, "lost": -1.3, "alone": 0.5, "voice": 0.6}  # fmt: skip
 # Films show turned heads only while they listen, which says nothing about real ones.
 _HELD = ("lost",)
+NETWORK_PRIOR = {"raw": 1.0}
 FUSION_PRIOR = {"asd": 0.8, "voice": 0.4, "turn": 0.5, "rival": -0.25}
 _ROUGH_COPIES = 2
 _SAME_FACE_IOU = 0.4
@@ -45,12 +46,13 @@ class Labelled:
     person_of: dict[int, int]
     truth: np.ndarray
     filmed: bool
+    asd: pd.DataFrame | None = None
 
 
-def read(results: Path, truth: Path) -> Labelled:
+def read(results: Path, truth: Path, model: str) -> Labelled:
     """Read the video that `truth`, a `{video}.frames.csv` (frame, person, x1, y1, x2, y2, speaking), names, from `results/`.
 
-    Raises InputError that names the file if the truth has no such columns.
+    For a model other than lip_sync the scores in `results/asd/` are read too. Raises InputError that names the file if the truth has no such columns.
     """
     video = truth.name.removesuffix(".frames.csv")
     labels = pd.read_csv(truth)
@@ -67,25 +69,34 @@ def read(results: Path, truth: Path) -> Labelled:
     voice = tables.read("voice", results / f"voice/{video}.parquet")
     spoken = turns.read(results / f"speech/{video}.rttm")
     sound, said = results / f"media/{video}.wav", _truth(tracks, labels)
-    return Labelled(tracks, points, voice, sound, spoken, person_of, said, filmed="lip_opening" in labels)
+    asd = None if model == "lip_sync" else tables.read("asd", results / f"asd/{video}.parquet")
+    return Labelled(tracks, points, voice, sound, spoken, person_of, said, "lip_opening" in labels, asd)
 
 
-def fit(videos: list[Labelled], seed: int = 0) -> dict[str, dict]:
-    """Return calibrations of `lip_sync` and `fusion` fitted to labelled videos; each video weighs the same."""
+def fit(videos: list[Labelled], model: str, seed: int = 0) -> dict[str, dict]:
+    """Return the calibrations `score` and `fusion` of a model fitted to labelled videos; each video weighs the same."""
     rng = np.random.default_rng(seed)
-    lips, fused = [], []
-    for video in tqdm(videos, desc="features", unit="video"):
-        rough = [roughened(video.tracks, video.points, rng) for _ in range(_ROUGH_COPIES if video.filmed else 0)]
-        found = [lip_sync.features(video.tracks, p, video.voice, video.sound) for p in (video.points, *rough)]
-        lips.append([_table(f, LIP_PRIOR, video.truth) for f in found])
-    out = {"lip_sync": _logistic([pd.concat(parts) for parts in lips], LIP_PRIOR)}
-    for video, parts in zip(videos, lips, strict=True):
-        scored = [video.tracks[["track", "frame"]].assign(score=_applied(out["lip_sync"], part)) for part in parts]
+    prior = LIP_PRIOR if model == "lip_sync" else NETWORK_PRIOR
+    parts = [_copies(video, model, rng) for video in tqdm(videos, desc="features", unit="video")]
+    score = _logistic([pd.concat(copies) for copies in parts], prior)
+    fused = []
+    for video, copies in zip(videos, parts, strict=True):
+        scored = [video.tracks[["track", "frame"]].assign(score=calibration.apply(score, copy)) for copy in copies]
         found = [fusion.features(s, video.voice, video.spoken, video.person_of, fusion.Settings()) for s in scored]
         fused.append(pd.concat([_table(f, FUSION_PRIOR, video.truth) for f in found]))
-    out["fusion"] = _logistic(fused, FUSION_PRIOR)
-    out["fusion"]["confidence"] = _sureness(out["fusion"], fused)
-    return out
+    entry = _logistic(fused, FUSION_PRIOR)
+    return {"score": score, "fusion": entry | {"confidence": _sureness(entry, fused)}}
+
+
+def _copies(video: Labelled, model: str, rng: np.random.Generator) -> list[pd.DataFrame]:
+    """Return the features of one video, with those of roughened copies if it is a film and its lips are watched."""
+    if model != "lip_sync":
+        entry = calibration.load()[model]["score"]
+        raw = (video.asd["score"].to_numpy() - entry["bias"]) / entry["weights"]["raw"]
+        return [_table({"raw": raw}, NETWORK_PRIOR, video.truth)]
+    rough = [roughened(video.tracks, video.points, rng) for _ in range(_ROUGH_COPIES if video.filmed else 0)]
+    found = [lip_sync.features(video.tracks, p, video.voice, video.sound) for p in (video.points, *rough)]
+    return [_table(f, LIP_PRIOR, video.truth) for f in found]
 
 
 def roughened(tracks: pd.DataFrame, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -140,15 +151,11 @@ def _logistic(parts: list[pd.DataFrame], prior: dict[str, float]) -> dict:
 
     found = minimize(loss, np.concatenate([[0.0], before]), jac=True).x
     weights = {name: round(float(w), 3) for name, w in zip(prior, found[1:], strict=True)}
-    return {"bias": round(float(found[0]), 3), "scale": 1.0, "weights": weights}
+    return {"bias": round(float(found[0]), 3), "weights": weights}
 
 
 def _sureness(entry: dict, parts: list[pd.DataFrame]) -> float:
     """Return the factor by which scores become log odds that agree best with how often they are right."""
     table = pd.concat(parts).query("truth >= 0")
-    margin = np.where(table["truth"] > 0, 1, -1) * _applied(entry, table)
+    margin = np.where(table["truth"] > 0, 1, -1) * calibration.apply(entry, table)
     return round(float(minimize_scalar(lambda k: np.logaddexp(0, -k * margin).mean(), bounds=(0.05, 5)).x), 3)
-
-
-def _applied(entry: dict, features: pd.DataFrame) -> np.ndarray:
-    return entry["bias"] + sum(w * features[name].to_numpy() for name, w in entry["weights"].items())

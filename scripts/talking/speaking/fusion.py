@@ -44,15 +44,19 @@ def fuse(
     voice: pd.DataFrame,
     spoken: Sequence[turns.Turn],
     person_of: dict[int, int],
+    model: str,
     settings: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return the table `speaking`, a row for each row of `asd` and in its order; `person_of` says whose a track is."""
+    """Return the table `speaking`, a row for each row of `asd` and in its order.
+
+    `person_of` says whose a track is, `model` which active-speaker model made the scores.
+    """
     settings = settings or Settings()
     out = asd[["track", "frame"]].copy()
     if out.empty:
         return out.assign(score=0.0, score_smooth=0.0, speaking=False, speaking_confidence=0.0)
     ingredients = features(asd, voice, spoken, person_of, settings)
-    out["score"] = calibration.apply("fusion", ingredients)
+    out["score"] = calibration.apply(calibration.load()[model]["fusion"], ingredients)
     out["score_smooth"], out["speaking"] = 0.0, False
     for rows in out.groupby("track").indices.values():
         rows = rows[np.argsort(out["frame"].to_numpy()[rows], kind="stable")]
@@ -60,7 +64,7 @@ def fuse(
         out.iloc[rows, out.columns.get_loc("score_smooth")] = smooth
         out.iloc[rows, out.columns.get_loc("speaking")] = intervals.merge_short(smooth > 0, settings.shortest_frames)
     right = out["score_smooth"] * np.where(out["speaking"], 1, -1)
-    out["speaking_confidence"] = expit(right * calibration.load()["fusion"]["confidence"])
+    out["speaking_confidence"] = expit(right * calibration.load()[model]["fusion"]["confidence"])
     return out
 
 

@@ -45,7 +45,7 @@ def score(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: 
     """
     if tracks.empty:
         return np.zeros(0)
-    return calibration.apply("lip_sync", features(tracks, points, voice, sound))
+    return calibration.apply(calibration.load()["lip_sync"]["score"], features(tracks, points, voice, sound))
 
 
 def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: str | Path) -> dict[str, np.ndarray]:
