@@ -1,8 +1,3 @@
-def from_sheet(column):
-    """Return a function of the wildcards that gives a column of the video's row in the sheet."""
-    return lambda wildcards: VIDEOS.at[wildcards.video, column]
-
-
 rule find_clips:
     """Finding the stretches of {wildcards.video} in which the people on screen do not change."""
     input:
@@ -28,7 +23,7 @@ rule find_clips:
         source=from_sheet("source"),
         settings=flags("clips"),
     shell:
-        "python {SCRIPTS}/find_clips.py --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
+        "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q}"
         " --rttm {input.rttm:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
 
@@ -52,5 +47,5 @@ rule select_clips:
     params:
         settings=flags("gates"),
     shell:
-        "python {SCRIPTS}/select_clips.py --candidates {input.candidates:q} --clips {output.clips:q} {params.settings}"
+        "python -P -m select_clips --candidates {input.candidates:q} --clips {output.clips:q} {params.settings}"
         " > {log:q} 2>&1"

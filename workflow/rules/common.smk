@@ -1,18 +1,19 @@
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
-sys.path.insert(0, SCRIPTS)
-# Without conda the jobs run in the environment that Snakemake itself runs in, activated or not.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+SCRIPTS = Path(workflow.basedir).parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 
+from talking import sheet
 from talking.errors import InputError
 from talking.settings import checked_config
-from talking.sheet import film_of, read_sheet
 
 
 def resolved_sheet(path):
@@ -26,7 +27,7 @@ def resolved_sheet(path):
 
 def check_films(paths):
     """Raise InputError if a row's film:NAME is no film of the config."""
-    for name in map(film_of, paths):
+    for name in map(sheet.film_of, paths):
         if name is not None and name not in config["films"]:
             raise InputError(f"{SHEET}: film:{name} is no film of the config; add it below films or correct the name.")
 
@@ -40,14 +41,45 @@ def as_flags(options):
     """Return a mapping of options as command-line flags, quoted for the shell."""
     words = []
     for key, value in options.items():
-        flag = "--" + key.replace("_", "-")
+        flag = f"--{key.replace('_', '-')}"
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         elif isinstance(value, list):
-            words += [flag, *map(str, value)]
+            words.extend([flag, *map(str, value)])
         elif value is not None:
             words.append(f"{flag}={value}")
     return shlex.join(words)
+
+
+def film_flags(wildcards):
+    """Return the options of a film of the config."""
+    if wildcards.film not in config["films"]:
+        raise WorkflowError(f"{wildcards.film} is no film of the config; add it below films or correct the name.")
+    return as_flags(config["films"][wildcards.film])
+
+
+def source_file(wildcards):
+    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
+    row = VIDEOS.loc[wildcards.video]
+    file = sheet.file_of(SHEET, wildcards.video, row.path)
+    is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
+    return str(file) if is_made or (file.is_file() and "{" not in str(file)) else []
+
+
+def source_row(wildcards):
+    """What a row says about its file: a change of another row, or of another column, reruns nothing.
+
+    Snakemake takes braces in an input's name for a wildcard, so such a file is followed by its time and size here.
+    """
+    row = VIDEOS.loc[wildcards.video]
+    file = sheet.file_of(SHEET, wildcards.video, row.path)
+    is_followed_here = "{" in str(file) and not sheet.is_url(row.path) and file.is_file()
+    return [row.path, row.sha256, [file.stat().st_mtime_ns, file.stat().st_size] if is_followed_here else ""]
+
+
+def from_sheet(column):
+    """Return a function of the wildcards that gives a column of the video's row in the sheet."""
+    return lambda wildcards: VIDEOS.at[wildcards.video, column]
 
 
 def gpu_if(section):
@@ -66,7 +98,24 @@ def products():
         "results/dataset/clips.parquet",
         "results/report/clips.html",
     ]
-    return wanted + (["results/strict.ok"] if config["strict"] else [])
+    if config["strict"]:
+        wanted.append("results/strict.ok")
+    return wanted
+
+
+def make_report():
+    """Make results/report.html once the figures of the report are there."""
+    if not Path("results/report/clips.html").exists():
+        return
+    Path("results/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    options = "all --quiet all --report results/report.html --workflow-profile none --configfile results/config.yaml"
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", workflow.main_snakefile]
+    subprocess.run([*snakemake, *options.split()], check=True)
+
+
+def close_run():
+    """Tell the user what there is, which videos could not be read and what to do next."""
+    subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", "--results", "results", "--sheet", SHEET], check=True)
 
 
 GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whisper"}
@@ -74,10 +123,18 @@ GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whispe
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))
     SHEET = resolved_sheet(config["videos"])
-    VIDEOS = read_sheet(SHEET).set_index("video", drop=False)
+    VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])
 except InputError as error:
     raise WorkflowError(str(error))
+
+# What a job's shell finds: the command lines as modules, the sheet, and, unless conda's activation comes before it, the
+# environment that Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
+os.environ.update(
+    PYTHONPATH=str(SCRIPTS),
+    SHEET=str(SHEET),
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
+)
 
 
 wildcard_constraints:

@@ -27,7 +27,7 @@ rule annotate_clips:
         url=from_sheet("url"),
         settings=flags("annotate"),
     shell:
-        "python {SCRIPTS}/annotate_clips.py --video={wildcards.video:q} --source={params.source:q}"
+        "python -P -m annotate_clips --video={wildcards.video:q} --source={params.source:q}"
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {input.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
@@ -63,6 +63,6 @@ rule collect_dataset:
         splits=flags("splits"),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
-        "python {SCRIPTS}/collect_dataset.py --sheet {input.sheet:q} --clips results/clips"
+        "python -P -m collect_dataset --sheet {input.sheet:q} --clips results/clips"
         " --annotations results/annotations --media results/media --identities {input.identities:q}"
         " --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

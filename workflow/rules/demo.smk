@@ -1,10 +1,3 @@
-def film_flags(wildcards):
-    """Return the options of a film of the config."""
-    if wildcards.film not in config["films"]:
-        raise WorkflowError(f"{wildcards.film} is no film of the config; add it below films or correct the name.")
-    return as_flags(config["films"][wildcards.film])
-
-
 rule film_conversation:
     """Filming the conversation {wildcards.film}, whose truth is known."""
     output:
@@ -33,4 +26,4 @@ rule film_conversation:
     params:
         settings=film_flags,
     shell:
-        "python {SCRIPTS}/film_conversation.py --out {output.film:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m film_conversation --out {output.film:q} {params.settings} > {log:q} 2>&1"

@@ -17,7 +17,7 @@ rule detect_faces:
     params:
         settings=flags("faces"),
     shell:
-        "python {SCRIPTS}/detect_faces.py --media {input.media:q} --faces {output.faces:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m detect_faces --media {input.media:q} --faces {output.faces:q} {params.settings} > {log:q} 2>&1"
 
 
 rule track_faces:
@@ -41,7 +41,7 @@ rule track_faces:
     params:
         settings=flags("tracks"),
     shell:
-        "python {SCRIPTS}/track_faces.py --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
+        "python -P -m track_faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
         " --tracks {output.tracks:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -65,7 +65,7 @@ rule mark_landmarks:
     params:
         settings=flags("landmarks"),
     shell:
-        "python {SCRIPTS}/mark_landmarks.py --media {input.media:q} --tracks {input.tracks:q} --landmarks {output.landmarks:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m mark_landmarks --media {input.media:q} --tracks {input.tracks:q} --landmarks {output.landmarks:q} {params.settings} > {log:q} 2>&1"
 
 
 rule embed_faces:
@@ -89,5 +89,5 @@ rule embed_faces:
     params:
         settings=flags("embeddings"),
     shell:
-        "python {SCRIPTS}/embed_faces.py --media {input.media:q} --tracks {input.tracks:q}"
+        "python -P -m embed_faces --media {input.media:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"

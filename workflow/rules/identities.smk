@@ -16,9 +16,8 @@ rule cluster_identities:
         mem_mb=4000,
         runtime=60,
     params:
-        sheet=SHEET,
         settings=flags("identities"),
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
-        "python {SCRIPTS}/cluster_identities.py --sheet {params.sheet:q} --embeddings results/embeddings"
+        'python -P -m cluster_identities --sheet "$SHEET" --embeddings results/embeddings'
         " --tracks results/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"

@@ -21,6 +21,6 @@ rule estimate_poses:
     params:
         settings=flags("poses"),
     shell:
-        "python {SCRIPTS}/estimate_poses.py --media {input.media:q} --candidates {input.candidates:q}"
+        "python -P -m estimate_poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
         " --threads {threads} {params.settings} > {log:q} 2>&1"

@@ -17,7 +17,7 @@ rule preview_clips:
     params:
         settings=flags("preview"),
     shell:
-        "python {SCRIPTS}/preview_clips.py --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
+        "python -P -m preview_clips --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
         " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
 
 

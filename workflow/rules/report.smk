@@ -15,12 +15,12 @@ rule draw_report:
         "results/benchmarks/report.tsv"
     conda:
         "../envs/dataset.yaml"
-    params:
-        folder=subpath(output.funnel, parent=True),
-        settings=flags("report"),
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        folder=subpath(output.funnel, parent=True),
+        settings=flags("report"),
     shell:
-        "python {SCRIPTS}/draw_report.py --results results --report {params.folder:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m draw_report --results results --report {params.folder:q} {params.settings} > {log:q} 2>&1"

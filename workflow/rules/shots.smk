@@ -10,11 +10,11 @@ rule detect_shots:
         "results/benchmarks/shots/{video}.tsv"
     conda:
         "../envs/media.yaml"
-    params:
-        settings=flags("shots"),
     threads: 1
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        settings=flags("shots"),
     shell:
-        "python {SCRIPTS}/detect_shots.py --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m detect_shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"

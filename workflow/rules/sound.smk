@@ -19,5 +19,5 @@ rule embed_sound:
     params:
         settings=flags("sound"),
     shell:
-        "OMP_NUM_THREADS={threads} python {SCRIPTS}/embed_sound.py --sound {input.sound:q}"
+        "OMP_NUM_THREADS={threads} python -P -m embed_sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --embedded {output.embedded:q} {params.settings} > {log:q} 2>&1"

@@ -23,7 +23,7 @@ rule score_speaking:
         model=config["speaking"]["model"],
         settings=flags("speaking"),
     shell:
-        "python {SCRIPTS}/score_speaking.py --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
+        "python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -51,6 +51,6 @@ rule fuse_speaking:
         model=config["speaking"]["model"],
         same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
-        "python {SCRIPTS}/fuse_speaking.py --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
+        "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"

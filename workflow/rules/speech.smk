@@ -17,7 +17,7 @@ rule detect_voice:
     params:
         settings=flags("voice"),
     shell:
-        "python {SCRIPTS}/detect_voice.py --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m detect_voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
 
 
 rule diarize:
@@ -44,7 +44,7 @@ rule diarize:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
-        "OMP_NUM_THREADS={threads} python {SCRIPTS}/diarize.py --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
+        "OMP_NUM_THREADS={threads} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -69,7 +69,7 @@ rule transcribe:
     params:
         settings=flags("words"),
     shell:
-        "OMP_NUM_THREADS={threads} python {SCRIPTS}/transcribe.py --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
+        "OMP_NUM_THREADS={threads} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "{params.settings} > {log:q} 2>&1"
 
 
@@ -94,5 +94,5 @@ rule attribute_words:
     params:
         settings=flags("attribution"),
     shell:
-        "python {SCRIPTS}/attribute_words.py --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
+        "python -P -m attribute_words --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
         "--words {output.words:q} {params.settings} > {log:q} 2>&1"
