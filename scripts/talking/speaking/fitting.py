@@ -30,7 +30,7 @@ _ROUGH_COPIES = 2
 _SAME_FACE_IOU = 0.4
 _SECONDS_OF_EACH = 30
 # Examples that the prior is worth; frames of one turn are no independent examples.
-_PRIOR_EXAMPLES = 2000.0
+_PRIOR_EXAMPLES = 1000.0
 _MOVED_POINTS = slice(65, 68)
 
 
