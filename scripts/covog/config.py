@@ -144,6 +144,27 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
+@dataclass
+class WorkflowSettings:
+    """The section `covog` of the workflow's config: which run is made, and on what machine."""
+
+    preset: str = setting(
+        "tiny",
+        "settings to begin with, a file of config/presets: tiny (small random networks, a laptop), paper (as published, "
+        "started from published weights), smoke (full size, two steps)",
+        choices=["tiny", "paper", "smoke"],
+    )
+    settings: dict[str, Any] = setting(
+        {}, "what differs from the preset, with its keys, for example {stage1: {steps: 300}}"
+    )
+    baseline: bool = setting(False, "train and measure the model without audio driver and person masks as well")
+    cache_latents: bool = setting(True, "compute once what the frozen networks make of every frame")
+    gpu: int = setting(0, "GPUs that training asks for", minimum=0)
+    launcher: str = setting("", "what starts the training instead of python or accelerate launch, for many nodes")
+    start: list[str] = setting([], "published weights to start from instead of those that the preset fetches")
+    weights_dir: str = setting("", "folder that is searched for fetched weights before anything is downloaded")
+
+
 def load(path: str | Path) -> Config:
     """Read a YAML file; keys that are left out have their defaults.
 

@@ -39,8 +39,8 @@ def settings_from(arguments: argparse.Namespace, settings: type) -> Any:
 
 def setting(default: Any, help: str, **metadata: Any) -> Any:
     """Declare a field of a settings dataclass with its default, its one line of help and, if any, its choices."""
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata={"help": help, **metadata})
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=default.copy, metadata={"help": help, **metadata})
     return dataclasses.field(default=default, metadata={"help": help, **metadata})
 
 

@@ -33,6 +33,7 @@ SECTIONS = {
     "preview": "talking.preview",
     "export_mit": "talking.export:MitSettings",
     "export_webdataset": "talking.export:ShardSettings",
+    "covog": "covog.config:WorkflowSettings",
 }
 FILM = "talking.film"
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
@@ -122,6 +123,8 @@ def settings_of(where: str) -> type:
 def _type(of: Any) -> dict[str, Any]:
     if get_origin(of) is list:
         return {"type": "array", "items": {"type": _JSON_TYPES[get_args(of)[0]]}}
+    if get_origin(of) is dict:
+        return {"type": "object"}
     if type(None) in get_args(of):
         return {"type": [_JSON_TYPES[a] for a in get_args(of) if a is not type(None)] + ["null"]}
     return {"type": _JSON_TYPES[of]}

@@ -13,8 +13,8 @@ def covog_launcher(wildcards, resources):
     """Return what starts the training: python, accelerate's launcher on several GPUs, or the config's own words."""
     if COVOG["launcher"]:
         return COVOG["launcher"]
-    several = f"accelerate launch --multi_gpu --num_processes {resources.gpu}"
-    return several if resources.gpu > 1 else "python"
+    several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
+    return several if resources.gpu > 1 else "python -P -m"
 
 
 def covog_start(wildcards):
@@ -45,7 +45,7 @@ rule configure_covog:
         settings=json.dumps(COVOG["settings"]),
         baseline=lambda wildcards: "--baseline" if wildcards.covog_model == "baseline" else "",
     shell:
-        "python {SCRIPTS}/configure_covog.py --preset {input.preset:q} --settings {params.settings:q}"
+        "python -P -m configure_covog --preset {input.preset:q} --settings {params.settings:q}"
         " --out {output.config:q} {params.baseline} > {log:q} 2>&1"
 
 
@@ -65,7 +65,7 @@ rule convert_checkpoints:
         mem_mb=24000,
         runtime=30,
     shell:
-        "python {SCRIPTS}/convert_checkpoint.py --config {input.config:q} --read {input.files:q}"
+        "python -P -m convert_checkpoint --config {input.config:q} --read {input.files:q}"
         " --write {output.weights:q} > {log:q} 2>&1"
 
 
@@ -91,7 +91,7 @@ rule cache_latents:
         dataset="results/dataset",
         latents="results/covog/latents",
     shell:
-        "python {SCRIPTS}/cache_latents.py --config {input.config:q} --dataset {params.dataset:q}"
+        "python -P -m cache_latents --config {input.config:q} --dataset {params.dataset:q}"
         " --latents {params.latents:q} > {log:q} 2>&1"
 
 
@@ -122,7 +122,7 @@ rule train_stage1:
         folder=subpath(output.weights, parent=True),
         latents="--latents results/covog/latents" if COVOG["cache_latents"] else "",
     shell:
-        "exec {params.launcher} {SCRIPTS}/train_covog.py --stage 1 --config {input.config:q} --dataset {params.dataset:q}"
+        "exec {params.launcher} train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}"
         " --folder {params.folder:q} --start {input.start:q} {params.latents} >> {log:q} 2>&1"
 
 
@@ -154,7 +154,7 @@ rule train_stage2:
         folder=subpath(output.weights, parent=True),
         latents="--latents results/covog/latents" if COVOG["cache_latents"] else "",
     shell:
-        "exec {params.launcher} {SCRIPTS}/train_covog.py --stage 2 --config {input.config:q} --dataset {params.dataset:q}"
+        "exec {params.launcher} train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}"
         " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} >> {log:q} 2>&1"
 
 
@@ -187,5 +187,12 @@ rule evaluate_covog:
         dataset="results/dataset",
         weights_dir=f"--weights-dir {shlex.quote(COVOG['weights_dir'])}" if COVOG["weights_dir"] else "",
     shell:
-        "python {SCRIPTS}/evaluate_covog.py --config {input.config:q} --dataset {params.dataset:q} {params.models}"
+        "python -P -m evaluate_covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
         " --videos {output.videos:q} --metrics {output.metrics:q} {params.weights_dir} > {log:q} 2>&1"
+
+
+rule covog:
+    """CovOG's weights, videos and metrics are in results/covog."""
+    input:
+        "results/covog/metrics.parquet",
+    localrule: True
