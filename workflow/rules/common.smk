@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -128,13 +129,11 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# What a job's shell finds: the command lines as modules, the sheet, and, unless conda's activation comes before it, the
-# environment that Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
-os.environ.update(
-    PYTHONPATH=str(SCRIPTS),
-    SHEET=str(SHEET),
-    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
-)
+# What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
+# Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
+os.environ.update(PYTHONPATH=str(SCRIPTS), SHEET=str(SHEET))
+if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+    os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 
 
 wildcard_constraints:

@@ -10,7 +10,7 @@ rule export_mit:
     benchmark:
         "results/benchmarks/export_mit.tsv"
     conda:
-        "../envs/dataset.yaml"
+        "../envs/poses.yaml"
     threads: 4
     resources:
         mem_mb=8000,

@@ -1,0 +1,187 @@
+"""The conda envs hold what their rules import, in the versions that are tested."""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVS = ROOT / "workflow/envs"
+SCRIPTS = ROOT / "scripts"
+COMMAND_LINES = {script.stem for script in SCRIPTS.glob("*.py")}
+# Modules that an env need not hold, and why.
+OPTIONAL = {
+    "bitsandbytes": "only for an optimiser that covog.yaml's comment names",
+    "torchvision": "metrics do without it",
+}
+# Distributions that the installed ones do not name as the source of a module.
+SOURCES = {"dlib": "dlib-bin", "scenedetect": "scenedetect-headless"}
+
+installed = cache(packages_distributions)
+
+
+def normal(name):
+    """Return a distribution's name as PyPI compares them."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(text):
+    """Return {distribution: version} of every NAME==VERSION in a text."""
+    return {normal(n): v for n, v in re.findall(r"(?:^|\s)([\w.-]+)==([\w.]+)", text)}
+
+
+def provided(env):
+    """Return {distribution: version} of an env file and of the script that runs after its making."""
+    [by_pip] = [d["pip"] for d in yaml.safe_load(env.read_text())["dependencies"] if isinstance(d, dict)]
+    after = env.with_suffix(".post-deploy.sh")
+    found = pins("\n".join(by_pip))
+    assert len(found) == len(by_pip), f"{env.name}: not every package has a version"
+    return found | (pins(after.read_text()) if after.exists() else {})
+
+
+def rules():
+    """Yield (rule, env file, scripts) of every rule that names an env."""
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for text in re.split(r"^(?=rule )", file.read_text(), flags=re.MULTILINE):
+            env = re.search(r'conda:\s+"([^"]+)"', text)
+            if env:
+                scripts = COMMAND_LINES & set(re.findall(r"\w+", text.split("shell:")[1]))
+                yield re.match(r"rule (\w+)", text)[1], (file.parent / env[1]).resolve(), sorted(scripts)
+
+
+@cache
+def parsed(path):
+    """Return a module's syntax tree."""
+    return ast.parse(path.read_text())
+
+
+class Imports:
+    """The packages that a script's own code can come to import, those of functions that it never calls left out.
+
+    A module's statements run when it is imported; a function, class or constant counts once its name is used by what
+    counts already. Packages whose files are read through `find_spec` and the like count too.
+    """
+
+    def __init__(self, script):
+        self.packages, self.names, self.aliases = set(), {}, defaultdict(dict)
+        self.used = set()
+        self.load(script, all_used=True)
+
+    def path(self, module):
+        base = SCRIPTS.joinpath(*module.split("."))
+        return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+    def load(self, module, all_used=False):
+        """Take in a module and the packages around it; return whether it is one of the project's."""
+        if self.path(module) is None:
+            return False
+        if module in self.names:
+            return True
+        if "." in module:
+            self.load(module.rpartition(".")[0])
+        self.names[module] = defaultdict(list)
+        for statement in parsed(self.path(module)).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            names = [n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name)]
+            names += [statement.name] if isinstance(statement, ast.FunctionDef | ast.ClassDef) else []
+            for name in names:
+                self.names[module][name].append(statement)
+            if all_used or not names:
+                self.take(module, statement)
+        return True
+
+    def take(self, module, statement):
+        """Follow the imports and then the names in a statement."""
+        nodes = list(ast.walk(statement))
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                for name in node.names:
+                    self.bind(
+                        module, (name.asname or name.name).split(".")[0], name.name if name.asname else "", name.name
+                    )
+            elif isinstance(node, ast.ImportFrom):
+                for name in node.names:
+                    self.bind(module, name.asname or name.name, f"{node.module}.{name.name}", node.module)
+        for node in nodes:
+            if isinstance(node, ast.Name):
+                self.use(module, node.id)
+            elif isinstance(node, ast.Attribute):
+                self.use_attribute(module, node)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+                "find_spec",
+                "files",
+                "_package",
+            ):
+                self.packages |= {a.value for a in node.args if isinstance(a, ast.Constant)}
+
+    def bind(self, module, name, target, imported):
+        """Note what an import gives a module."""
+        if self.path(imported.split(".")[0]) is None:
+            self.packages.add(imported.split(".")[0])
+        else:
+            self.load(imported)
+            self.load(target)
+            self.aliases[module][name] = target
+
+    def use(self, module, name):
+        """Follow a name of a module to what defines it."""
+        if (module, name) in self.used:
+            return
+        self.used.add((module, name))
+        for statement in self.names[module][name]:
+            self.take(module, statement)
+        target = self.aliases[module].get(name, "")
+        if target and not self.load(target):
+            self.use(*target.rsplit(".", 1))
+
+    def use_attribute(self, module, node):
+        """Follow module.name and package.module.name."""
+        first, *rest = ast.unparse(node).split(".")
+        target = self.aliases[module].get(first, "")
+        for name in rest:
+            if target not in self.names:
+                return
+            if not self.load(f"{target}.{name}"):
+                self.use(target, name)
+            target = f"{target}.{name}"
+
+    def third_party(self):
+        return {p for p in self.packages if p not in sys.stdlib_module_names and self.path(p) is None}
+
+
+def test_every_rule_names_an_env_that_exists():
+    found = list(rules())
+    assert len(found) > 20
+    assert [name for name, env, _ in found if not env.is_file()] == []
+
+
+@pytest.mark.parametrize("env", sorted(ENVS.glob("*.yaml")), ids=lambda env: env.stem)
+def test_env_has_the_versions_of_the_lock(env):
+    lock = pins((ENVS / "requirements.lock").read_text())
+    lock["scenedetect-headless"] = lock["scenedetect"]
+    assert {name: lock.get(name) for name in provided(env)} == provided(env)
+
+
+@pytest.mark.parametrize("env", sorted(ENVS.glob("*.yaml")), ids=lambda env: env.stem)
+def test_env_holds_what_its_rules_import(env):
+    have = set(provided(env))
+    missing = defaultdict(set)
+    for _, its_env, scripts in rules():
+        for script in scripts if its_env == env else []:
+            for package in Imports(script).third_party() - set(OPTIONAL):
+                sources = {SOURCES[package]} if package in SOURCES else installed().get(package, [package])
+                if not {normal(source) for source in sources} & have:
+                    missing[package].add(script)
+    assert dict(missing) == {}
+
+
+def test_imports_are_followed_through_modules_into_the_functions_that_are_used():
+    assert {"dlib", "sklearn", "face_recognition_models"} <= Imports("embed_faces").third_party()
+    assert {"whisperx", "pyannote", "torch"} <= Imports("diarize").third_party()
+    assert "torch" not in Imports("find_clips").third_party()
