@@ -1,9 +1,14 @@
 """The fusion on conversations written down as scores, voice and turns."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from talking import tables
 from talking.speaking import fitting, fusion
 from talking.turns import Turn
 
@@ -129,6 +134,19 @@ def test_voices_find_their_persons_whatever_the_labels():
     assert belief[2].sum() < 0.1
 
 
+def test_a_still_mouth_rules_a_voice_out_that_a_moving_one_once_suggested():
+    # The voice is heard as long over moving lips as over still ones: it is from off screen all the same.
+    asd = rows(noisy(between(0, 240), 20, 0.5, 3, -3))
+    belief = fusion.match_voices(asd["frame"].to_numpy(), asd["track"].to_numpy(), asd["score"].to_numpy(), {"x": between(0, 480)})[0]  # fmt: skip
+    assert belief[0, 0] < 0.2
+
+
+def test_lips_that_cannot_be_judged_neither_own_nor_disown_a_voice():
+    score = np.full(FRAMES, -0.4)
+    belief = fusion.match_voices(np.arange(FRAMES), np.zeros(FRAMES, int), score, {"x": between(0, 500)})[0]
+    assert belief[0, 0] == pytest.approx(0.5)
+
+
 def test_flicker_is_merged_and_less_sure():
     score = np.where(np.arange(FRAMES) < 250, 4.0, -4.0)
     score[100:102] = -9
@@ -170,6 +188,23 @@ def test_no_rows_give_an_empty_table():
     asd = pd.DataFrame({"track": [], "frame": [], "score": []}).astype({"track": int, "frame": int})
     out = fusion.fuse(asd, voiced(frames=0), [], {}, "lip_sync")
     assert out.empty and list(out) == ["track", "frame", "score", "score_smooth", "speaking", "speaking_confidence"]
+
+
+def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
+    for name in ("m.mp4", "s.wav", "t.rttm"):
+        (tmp_path / name).touch()
+    for name in ("tracks", "voice"):
+        tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
+    np.savez(tmp_path / "l.npz", track=np.zeros(0), frame=np.zeros(0), points=np.zeros((0, 68, 2)))
+    np.savez(tmp_path / "e.npz", track=np.zeros(0, int), embedding=np.zeros((0, 128)), faces=np.zeros(0, int))
+    scripts = Path(fusion.__file__).parents[2]
+    for line in (
+        "score_speaking.py --media m.mp4 --sound s.wav --tracks tracks.parquet --landmarks l.npz --voice voice.parquet --asd a.parquet",
+        "fuse_speaking.py --asd a.parquet --voice voice.parquet --turns t.rttm --embeddings e.npz --model lip_sync --same-person 0.1 --speaking o.parquet",
+    ):
+        script, *arguments = line.split()
+        subprocess.run([sys.executable, scripts / script, *arguments], cwd=tmp_path, check=True)
+    assert tables.read("speaking", tmp_path / "o.parquet").empty
 
 
 def test_a_fit_finds_the_sign_of_what_it_is_told_and_stays_near_the_prior_elsewhere():

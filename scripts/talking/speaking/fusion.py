@@ -22,6 +22,8 @@ _CORRELATED_FRAMES = 12
 _TWO_VOICES = 4.0
 _TURN_LIMIT = 2.5
 _ROUNDS = 20
+_UNDECIDED = 0.5
+_STEADY_FRAMES = 50
 # A voice has at most this many likely owners on screen, however large the crowd.
 _LIKELY_PEOPLE = 3
 
@@ -108,13 +110,24 @@ def match_voices(
     for i, voice in enumerate(voices):
         rows = (heard[voice] & alone)[frame]
         for j, person in enumerate(people):
-            evidence[i, j] = np.clip(score[rows & (persons == person)], -LIMIT, LIMIT).sum() / _CORRELATED_FRAMES
+            evidence[i, j] = _owned(score[rows & (persons == person)]).sum() / _CORRELATED_FRAMES
     belief = softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
         against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
         belief = (belief + softmax(evidence - against, axis=1)) / 2
     return belief[:, :-1], voices, people
+
+
+def _owned(score: np.ndarray) -> np.ndarray:
+    """Return what successive scores (n,) say about the voice heard being the face's own, in log odds.
+
+    They are averaged over two seconds. A still mouth under a voice all but rules its person out, a moving one is a hint, and an undecided one, as of lips
+    that cannot be seen, says nothing.
+    """
+    steady = moving_mean(score, _STEADY_FRAMES)
+    beyond = np.sign(steady) * np.maximum(np.abs(steady) - _UNDECIDED, 0)
+    return np.clip(beyond, -LIMIT, LIMIT / 2)
 
 
 def _turn_odds(frame: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken: Sequence[turns.Turn]) -> np.ndarray:
