@@ -62,7 +62,7 @@ class Data:
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn anew each time")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
-    held_out: float = setting(0.2, "0-1, last part of each clip kept for validation where there is no test split")
+    held_out: float = setting(0.2, "0-1, part of the training clips kept for validation where there is no test split")
     workers: int = setting(4, "processes that load samples")
     max_broken: int = setting(20, "broken samples that training replaces before it gives up")
 

@@ -46,13 +46,19 @@ class Window:
 def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
     """Return the stretches to train on and those to validate on.
 
-    Validation has the test splits' clips; where there are none, the last `held_out` part of each training clip, which
-    training then leaves alone.
+    Validation has the test splits' clips. Where there are none (everybody was filmed with everybody else), whole training
+    clips that make up about the `held_out` part of the frames, spread over the data set; of a single clip its last
+    `held_out` part. Training leaves them alone.
     """
     whole = {part: [Stretch(c, 0, store.Clip(c).frames) for c in store.split(dataset, part)] for part in store.SPLITS}
     train, test = whole["train"], whole["test_easy"] + whole["test_hard"]
     if test:
         return train, test
+    enough = [s for s in train if s.end >= settings.frames]
+    if len(enough) > 1 and settings.held_out > 0:
+        count = min(max(1, round(len(enough) * settings.held_out)), len(enough) - 1)
+        held = {enough[int((i + 0.5) * len(enough) / count)] for i in range(count)}
+        return [s for s in train if s not in held], [s for s in train if s in held]
     cut = [round(s.end * (1 - settings.held_out)) for s in train]
     return (
         [Stretch(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],

@@ -14,9 +14,15 @@ from covog.conditions import Placement, pose_pictures
 from talking import media, store
 from talking.errors import InputError
 
+# What stands in for the test splits where the data set has none, and what the table says of it.
+NOTES = {
+    "held_out_clips": "no test split: whole clips that training left alone, of people whom it has seen in other clips",
+    "held_out_ends": "no test split and one clip: its end, which training left alone",
+}
+
 
 def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch]]:
-    """Return what is evaluated: the test splits' clips, or the ends of the training clips where there are none."""
+    """Return what is evaluated: the test splits' clips, or what training has left alone where there are none."""
     _, held_out = data.stretches(dataset, settings.data)
     names = {clip: part for part in store.SPLITS for clip in store.split(dataset, part)}
     found: dict[str, list[data.Stretch]] = defaultdict(list)
@@ -25,7 +31,9 @@ def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch
         longest = settings.evaluation.frames or stretch.end - stretch.start
         end = min(stretch.end, stretch.start + longest)
         if end > stretch.start:
-            found["train_ends" if part == "train" else part].append(replace(stretch, end=end))
+            if part == "train":
+                part = "held_out_ends" if stretch.start else "held_out_clips"
+            found[part].append(replace(stretch, end=end))
     most = settings.evaluation.clips
     found = {part: stretches[: most or None] for part, stretches in found.items()}
     if not found:
@@ -44,7 +52,8 @@ def evaluate(
     """Return the `covog_metrics` rows of one model; its videos and their comparisons go to `videos`."""
     size = (settings.data.width, settings.data.height)
     measured, features = [], {}
-    for part, stretches in parts(dataset, settings).items():
+    evaluated = parts(dataset, settings)
+    for part, stretches in evaluated.items():
         features[part] = []
         for stretch in tqdm(stretches, desc=f"{name}, {part}", unit=" clips"):
             clip = store.Clip(stretch.clip)
@@ -55,7 +64,10 @@ def evaluate(
             measured.append((part, measures.finish()))
             features[part] += measures.features
             _compare(clip, stretch, made, size, videos / "compared" / made.name)
-    return metrics.table(name, measured, features, networks)
+    rows = metrics.table(name, measured, features, networks)
+    for part in evaluated.keys() & NOTES.keys():
+        rows.loc[rows["part"].isin([part, "all"]) & (rows["note"] == ""), "note"] = NOTES[part]
+    return rows
 
 
 def _measured(

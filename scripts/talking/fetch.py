@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +29,11 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 
     file.parent.mkdir(parents=True, exist_ok=True)
     reason = ""
     try:
-        _download(url, part, pause_s)
+        if failure := download(url, part, pause_s):
+            raise InputError(
+                f"{_shown(url)} could not be downloaded ({failure}); check the address and the network, then delete "
+                f"{state} to try again."
+            )
         with part.open("rb") as whole:
             found = hashlib.file_digest(whole, "sha256").hexdigest()
         if sha256 and found != sha256.lower():
@@ -50,29 +55,28 @@ def reason_of(file: Path) -> str:
     return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["reason"]
 
 
-def _download(url: str, part: Path, pause_s: float) -> None:
+def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, str] | None = None) -> str:
+    """Download `url` to `part`, going on with what is there, and return "" or why it failed after several tries.
+
+    `headers` are sent along, for servers that ask for a token.
+    """
     failure = ""
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(pause_s * 2**attempt)
         try:
-            failure, is_final = _try(url, part)
+            failure, is_final = _try(url, part, headers or {})
         except requests.RequestException as error:
             failure, is_final = type(error).__name__, isinstance(error, requests.exceptions.InvalidURL)
-        if not failure:
-            return
-        if is_final:
+        if not failure or is_final:
             break
-    raise InputError(
-        f"{_shown(url)} could not be downloaded ({failure}); check the address and the network, then delete "
-        f"{part.with_suffix('').with_suffix('.json')} to try again."
-    )
+    return failure
 
 
-def _try(url: str, part: Path) -> tuple[str, bool]:
+def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool]:
     """Get what is missing of a download; return what went wrong ("" if nothing) and whether trying again is useless."""
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"Accept-Encoding": "identity", **sent} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _SILENCE_S)) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             total = re.search(r"/(\d+)$", answer.headers.get("Content-Range", ""))

@@ -229,13 +229,13 @@ SCHEMAS["covog_metrics"] = [
     Column(
         "model", _TEXT, "", "covog, baseline (no audio driver, no person masks), untrained, or paper (published row)"
     ),
-    Column("part", _TEXT, "", "all, test_easy, test_hard or train_ends"),
+    Column("part", _TEXT, "", "all, test_easy, test_hard; held_out_clips or held_out_ends without a test split"),
     Column("metric", _TEXT, "", "what was measured; the name of a stand-in says so"),
     Column("of", _TEXT, "", "everything, speaking or listening people"),
     Column("value", _DOUBLE, "", "mean over clips, NaN if skipped"),
     Column("clips", _INT, "", "clips measured"),
     Column("better", _TEXT, "", "up or down"),
-    Column("note", _TEXT, "", "why it was skipped, or the source"),
+    Column("note", _TEXT, "", "why it was skipped, what was held out, or the source"),
 ]
 # What find_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
 SCHEMAS["clips"] = [

@@ -1,30 +1,5 @@
-import json
-
-COVOG = config["covog"]
-COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
-COVOG_PRESET = os.path.join(workflow.basedir, "../config/presets", f"covog_{COVOG['preset']}.yaml")
-
-
 wildcard_constraints:
     covog_model="covog|baseline",
-
-
-def covog_launcher(wildcards, resources):
-    """Return what starts the training: python, accelerate's launcher on several GPUs, or the config's own words."""
-    if COVOG["launcher"]:
-        return COVOG["launcher"]
-    several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
-    return several if resources.gpu > 1 else "python -P -m"
-
-
-def covog_start(wildcards):
-    """Return the converted published weights, if the config names any."""
-    return f"results/covog/{wildcards.covog_model}/start.safetensors" if COVOG["start"] else []
-
-
-def covog_latents(wildcards):
-    """Return the mark that says the cache is filled, if the config wants one."""
-    return "results/covog/latents.done" if COVOG["cache_latents"] else []
 
 
 rule configure_covog:
@@ -53,7 +28,7 @@ rule convert_checkpoints:
     """Converting the published weights that {wildcards.covog_model} starts from."""
     input:
         config="results/covog/{covog_model}/config.yaml",
-        files=COVOG["start"],
+        files=COVOG_START,
     output:
         weights="results/covog/{covog_model}/start.safetensors",
     log:
@@ -74,8 +49,9 @@ rule cache_latents:
     input:
         config="results/covog/covog/config.yaml",
         clips="results/dataset/clips.parquet",
+        towers=COVOG_TOWERS,
     output:
-        touch("results/covog/latents.done"),
+        done=touch("results/covog/latents.done"),
     log:
         "results/logs/covog/latents.log",
     benchmark:
@@ -88,8 +64,8 @@ rule cache_latents:
         runtime=720,
         gpu=1 if COVOG["gpu"] else 0,
     params:
-        dataset="results/dataset",
-        latents="results/covog/latents",
+        dataset=subpath(input.clips, parent=True),
+        latents=subpath(output.done, strip_suffix=".done"),
     shell:
         "python -P -m cache_latents --config {input.config:q} --dataset {params.dataset:q}"
         " --latents {params.latents:q} > {log:q} 2>&1"
@@ -102,6 +78,7 @@ rule train_stage1:
         clips="results/dataset/clips.parquet",
         latents=covog_latents,
         start=covog_start,
+        towers=COVOG_TOWERS,
     output:
         weights="results/covog/{covog_model}/stage1/weights.safetensors",
         losses="results/covog/{covog_model}/stage1/losses.parquet",
@@ -118,9 +95,9 @@ rule train_stage1:
         gpu=COVOG["gpu"],
     params:
         launcher=covog_launcher,
-        dataset="results/dataset",
+        dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
-        latents="--latents results/covog/latents" if COVOG["cache_latents"] else "",
+        latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
         "exec {params.launcher} train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}"
         " --folder {params.folder:q} --start {input.start:q} {params.latents} >> {log:q} 2>&1"
@@ -133,6 +110,7 @@ rule train_stage2:
         clips="results/dataset/clips.parquet",
         latents=covog_latents,
         start=covog_start,
+        towers=COVOG_TOWERS,
         stills="results/covog/{covog_model}/stage1/weights.safetensors",
     output:
         weights="results/covog/{covog_model}/stage2/weights.safetensors",
@@ -150,49 +128,9 @@ rule train_stage2:
         gpu=COVOG["gpu"],
     params:
         launcher=covog_launcher,
-        dataset="results/dataset",
+        dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
-        latents="--latents results/covog/latents" if COVOG["cache_latents"] else "",
+        latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
         "exec {params.launcher} train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}"
         " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} >> {log:q} 2>&1"
-
-
-rule evaluate_covog:
-    """Generating the clips that training has not seen, and measuring them."""
-    input:
-        config="results/covog/covog/config.yaml",
-        clips="results/dataset/clips.parquet",
-        weights=expand("results/covog/{covog_model}/stage2/weights.safetensors", covog_model=COVOG_MODELS),
-    output:
-        metrics="results/covog/metrics.parquet",
-        videos=directory("results/covog/videos"),
-    log:
-        "results/logs/covog/evaluate.log",
-    benchmark:
-        "results/benchmarks/covog/evaluate.tsv"
-    conda:
-        "../envs/covog.yaml"
-    threads: 2
-    resources:
-        mem_mb=8000 if COVOG["preset"] == "tiny" else 32000,
-        runtime=720,
-        gpu=1 if COVOG["gpu"] else 0,
-    params:
-        # The untrained model has the widths of the one before it.
-        models=[
-            f"--model {m}=results/covog/{m}/stage2/weights.safetensors" + " --model untrained=random" * (m == "covog")
-            for m in COVOG_MODELS
-        ],
-        dataset="results/dataset",
-        weights_dir=f"--weights-dir {shlex.quote(COVOG['weights_dir'])}" if COVOG["weights_dir"] else "",
-    shell:
-        "python -P -m evaluate_covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
-        " --videos {output.videos:q} --metrics {output.metrics:q} {params.weights_dir} > {log:q} 2>&1"
-
-
-rule covog:
-    """CovOG's weights, videos and metrics are in results/covog."""
-    input:
-        "results/covog/metrics.parquet",
-    localrule: True

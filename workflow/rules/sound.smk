@@ -3,6 +3,7 @@ rule embed_sound:
     input:
         sound="results/media/{video}.wav",
         candidates="results/candidates/{video}.parquet",
+        weights=weights_below(config["sound"]["weights"]),
     output:
         embedded="results/sound/{video}.npz",
     log:

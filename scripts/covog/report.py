@@ -1,0 +1,86 @@
+"""The report's part on CovOG: training curves and the table of metrics."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from talking import tables
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+_RUNNING = 25
+_COLOURS = ("#2a7f62", "#c8553d")
+_STYLE = (
+    "<style>body{font:14px sans-serif;margin:1.5em}table{border-collapse:collapse;margin-bottom:2em}"
+    "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}"
+    "li{color:#555}</style>"
+)
+
+
+def draw_curves(losses: Sequence[Path], path: Path) -> None:
+    """Draw the losses of trainings, a panel for each table of `covog_losses` in MODEL/STAGE/losses.parquet."""
+    with plt.rc_context({"svg.hashsalt": "report", "axes.spines.top": False, "axes.spines.right": False}):
+        figure, panels = plt.subplots(
+            1, len(losses), figsize=(5 * len(losses), 3.2), layout="constrained", squeeze=False
+        )
+        for axes, file in zip(panels[0], losses, strict=True):
+            table = tables.read("covog_losses", file)
+            train, held = (table[table["kind"] == kind] for kind in ("train", "validation"))
+            axes.plot(train["step"], train["loss"], color=_COLOURS[0], alpha=0.25, linewidth=0.8)
+            axes.plot(
+                train["step"],
+                train["loss"].rolling(_RUNNING, min_periods=1).mean(),
+                color=_COLOURS[0],
+                label=f"training, mean of {_RUNNING} steps",
+            )
+            axes.plot(held["step"], held["loss"], "o-", color=_COLOURS[1], label="validation")
+            axes.set(title=f"{file.parent.parent.name}, {file.parent.name}", xlabel="step", ylabel="loss")
+            axes.set_yscale("log")
+            axes.legend(frameon=False)
+        with tables.written_aside(path) as aside:
+            figure.savefig(aside, format="svg", metadata={"Date": None})
+        plt.close(figure)
+
+
+def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
+    """Write a `covog_metrics` table as HTML: one table a part, a row a model (the paper's row beside them), a column a metric.
+
+    What was skipped and what stands in for a test split is told below.
+    """
+    metrics = metrics.assign(
+        column=[
+            m if of == "everything" else f"{m}, {of}" for m, of in zip(metrics["metric"], metrics["of"], strict=True)
+        ]
+    )
+    order = {
+        column: f"{column} {'↑' if better == 'up' else '↓'}"
+        for column, better in zip(metrics["column"], metrics["better"], strict=True)
+    }
+    body = []
+    for part, rows in metrics.groupby("part", sort=True):
+        models = list(dict.fromkeys(rows["model"]))
+        shown = rows.pivot(index="model", columns="column", values="value").reindex(models)
+        columns = [column for column in order if column in shown and shown[column].notna().any()]
+        head = "".join(f"<th>{html.escape(order[column])}</th>" for column in columns)
+        lines = [
+            f"<tr><td>{html.escape(model)}</td>" + "".join(f"<td>{_number(row[c])}</td>" for c in columns) + "</tr>"
+            for model, row in shown.iterrows()
+        ]
+        body.append(f"<h2>{html.escape(part)}</h2><table><tr><th>model</th>{head}</tr>{''.join(lines)}</table>")
+    notes = metrics.loc[metrics["note"] != "", ["metric", "note"]]
+    skipped = {f"{metric}: {note}" for metric, note in notes.itertuples(index=False) if note.startswith("skipped")}
+    others = {note for note in notes["note"] if not note.startswith("skipped")}
+    body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
+    with tables.written_aside(path) as aside:
+        aside.write_text(
+            f"<!doctype html><meta charset=utf-8><title>CovOG</title>{_STYLE}{''.join(body)}", encoding="utf-8"
+        )
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) < 10 else f"{value:.2f}"

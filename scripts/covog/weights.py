@@ -1,0 +1,69 @@
+"""Weights that others publish: a list with their checksums, and how one file of it is had."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from talking import fetch
+from talking.errors import InputError
+from talking.tables import written_aside
+
+LIST = "resources/weights.yaml"
+# Hubs ask for this to hand out gated files; it is read from the environment and written nowhere.
+TOKEN = "HF_TOKEN"
+
+
+def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = None, pause_s: float = 2.0) -> str:
+    """Write the weights `name` to `out` and return how they were had.
+
+    `entry` is what the list says of them: url, revision (filled into the url), sha256 and bytes (None if not known),
+    licence, gated.
+    A file of that name in `folder` is taken before anything is downloaded. An unfinished download stays beside `out` as
+    .NAME.part and is gone on with next time. Raises InputError that says what to do if the file cannot be had or is not
+    the one that the list describes.
+    """
+    url = entry["url"].format(revision=entry["revision"])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if folder is not None and (folder / name).is_file():
+        _check(folder / name, entry, f"{folder / name} is not the file of {LIST}; delete it or correct the list")
+        with written_aside(out) as aside:
+            shutil.copyfile(folder / name, aside)
+        return f"taken from {folder}"
+    where = f"{folder / name}" if folder else f"a folder, as {name}, and name the folder in covog.weights_dir"
+    if not entry["sha256"]:
+        raise InputError(
+            f"{name} has no sha256 in {LIST}, so that a download could not be checked: get {url} by hand, look "
+            f"at it, and put it in {where}; or write its sha256 into the list."
+        )
+    if entry["gated"] and not os.environ.get(TOKEN):
+        page = url.partition("/resolve/")[0]
+        raise InputError(
+            f"{name} is given to those who accept its licence ({entry['licence']}): visit {page}, accept it, set {TOKEN} to "
+            f"your token and run again; or put the file in {where}."
+        )
+    part = out.with_name(f".{out.name}.part")
+    headers = {"Authorization": f"Bearer {os.environ[TOKEN]}"} if entry["gated"] else {}
+    if failure := fetch.download(url, part, pause_s, headers):
+        raise InputError(
+            f"{url} could not be downloaded ({failure}): check the network and run again, it goes on where it "
+            f"broke off; or put the file in {where}."
+        )
+    try:
+        _check(part, entry, f"{url} is not the file of {LIST}, which must be corrected")
+    except InputError:
+        part.unlink()
+        raise
+    part.replace(out)
+    return f"downloaded, licence {entry['licence']}"
+
+
+def _check(file: Path, entry: dict[str, Any], otherwise: str) -> None:
+    if entry["bytes"] is not None and file.stat().st_size != entry["bytes"]:
+        raise InputError(f"{otherwise}: it has {file.stat().st_size} bytes, not {entry['bytes']}.")
+    if entry["sha256"]:
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        if found != entry["sha256"]:
+            raise InputError(f"{otherwise}: its SHA-256 is {found}.")

@@ -1,0 +1,45 @@
+import json
+
+COVOG = config["covog"]
+COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
+COVOG_PRESET = os.path.join(workflow.basedir, "../config/presets", f"covog_{COVOG['preset']}.yaml")
+COVOG_LATENTS = "results/covog/latents"
+WEIGHTS_LIST = str(Path(workflow.basedir).parent / "resources/weights.yaml")
+WEIGHTS = yaml.safe_load(Path(WEIGHTS_LIST).read_text())
+
+
+def weights_for(use):
+    """Return the fetched weights of a use, if the preset starts from published weights."""
+    if COVOG["preset"] != "paper":
+        return []
+    return [f"results/weights/{name}" for name, of in WEIGHTS.items() if of["used_for"] == use]
+
+
+def weights_below(folder):
+    """Return the fetched weights that lie in a folder below results/weights; none of any other folder."""
+    return [f"results/weights/{name}" for name in WEIGHTS if Path("results/weights", name).parent == Path(folder)]
+
+
+def covog_launcher(wildcards, resources):
+    """Return what starts the training: python, accelerate's launcher on several GPUs, or the config's own words."""
+    if COVOG["launcher"]:
+        return COVOG["launcher"]
+    several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
+    return several if resources.gpu > 1 else "python -P -m"
+
+
+def covog_start(wildcards):
+    """Return the converted published weights, if there are any to start from."""
+    return f"results/covog/{wildcards.covog_model}/start.safetensors" if COVOG_START else []
+
+
+def covog_latents(wildcards):
+    """Return the mark that says the cache is filled, if the config wants one."""
+    return f"{COVOG_LATENTS}.done" if COVOG["cache_latents"] else []
+
+
+COVOG_START = COVOG["start"] or weights_for("start")
+COVOG_TOWERS = weights_for("towers")
+# What FVD needs: fetched, else looked for in the user's own folder.
+COVOG_METRICS = weights_for("metrics")
+METRICS_FOLDER = "results/weights" if COVOG_METRICS else COVOG["weights_dir"]

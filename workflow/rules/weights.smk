@@ -1,0 +1,25 @@
+wildcard_constraints:
+    weight="|".join(map(re.escape, WEIGHTS)),
+
+
+rule fetch_weight:
+    """Fetching {wildcards.weight}."""
+    output:
+        weight="results/weights/{weight}",
+    log:
+        "results/logs/weights/{weight}.log",
+    benchmark:
+        "results/benchmarks/fetch_weight/{weight}.tsv"
+    conda:
+        "../envs/covog.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        # What the list says of this file alone: another entry's change fetches nothing anew.
+        entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weight]),
+        folder=f"--weights-dir {shlex.quote(COVOG['weights_dir'])}" if COVOG["weights_dir"] else "",
+    shell:
+        "python -P -m fetch_weight --entry {params.entry:q} --name {wildcards.weight:q} --out {output.weight:q} {params.folder}"
+        " > {log:q} 2>&1"
