@@ -131,7 +131,9 @@ except InputError as error:
 
 # What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
 # Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
-os.environ.update(PYTHONPATH=str(SCRIPTS), SHEET=str(SHEET))
+# Snakemake takes PYTHONPATH away from jobs in conda's envs, so the jobs themselves set it.
+shell.prefix("set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; ")
+os.environ.update(SHEET=str(SHEET))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 
