@@ -1,7 +1,9 @@
 """The conda envs hold what their rules import, in the versions that are tested."""
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from collections import defaultdict
 from functools import cache
@@ -182,6 +184,40 @@ def test_env_holds_what_its_rules_import(env):
 
 
 def test_imports_are_followed_through_modules_into_the_functions_that_are_used():
-    assert {"dlib", "sklearn", "face_recognition_models"} <= Imports("embed_faces").third_party()
+    assert {"dlib", "face_recognition_models"} <= Imports("embed_faces").third_party()
     assert {"whisperx", "pyannote", "torch"} <= Imports("diarize").third_party()
     assert "torch" not in Imports("find_clips").third_party()
+
+
+# What Snakemake asks of conda. Its env is this interpreter, which leaves its mark when it is the one that a job runs.
+CONDA = """#!/usr/bin/env bash
+here=$(cd "$(dirname "$0")" && pwd)
+case "$*" in
+  --version) echo conda 25.1.0 ;;
+  info*) echo '{"conda_prefix": "'"${here%/bin}"'", "platform": "linux-64"}' ;;
+  config*) echo '{"get": {"channel_priority": "strict"}}' ;;
+  *create*)
+    while [ "$1" != --prefix ]; do shift; done
+    mkdir -p "$2/bin"
+    printf '#!/bin/sh\\necho "$@" >> %s/jobs\\nexec %s "$@"\\n' "${here%/bin}" PYTHON > "$2/bin/python"
+    chmod +x "$2/bin/python" ;;
+esac
+"""
+
+
+def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
+    conda = tmp_path / "conda/bin/conda"
+    conda.parent.mkdir(parents=True)
+    conda.write_text(CONDA.replace("PYTHON", sys.executable))
+    conda.chmod(0o755)
+    (conda.parent / "activate").write_text('export PATH="$1/bin:$PATH"\n')
+    (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\ngone\tgone.mp4\ttest\tCC0-1.0\n")
+    snakemake = [sys.executable, "-m", "snakemake", "results/media/gone.json", "--cores", "1", "--sdm", "conda"]
+    options = ["--snakefile", ROOT / "workflow/Snakefile", "--directory", tmp_path, "--workflow-profile", "none"]
+    subprocess.run(
+        [*snakemake, *options, "--config", f"videos={tmp_path}/videos.tsv"],
+        env=os.environ | {"PATH": f"{conda.parent}:{os.environ['PATH']}"},
+        check=True,
+    )
+    assert "-m ingest_video" in (tmp_path / "conda/jobs").read_text()
+    assert "gone.mp4" in (tmp_path / "results/media/gone.json").read_text()

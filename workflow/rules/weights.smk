@@ -11,7 +11,7 @@ rule fetch_weight:
     benchmark:
         "results/benchmarks/fetch_weight/{weight}.tsv"
     conda:
-        "../envs/covog.yaml"
+        "../envs/media.yaml"
     threads: 1
     resources:
         mem_mb=1000,
