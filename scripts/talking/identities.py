@@ -11,7 +11,6 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
-from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 from talking import media, tables
@@ -50,7 +49,7 @@ def embed(
     """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, 128) of unit length, faces (k).
 
     Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number. A
-    track without a face that is large, frontal and marked has no entry. The pictures are read in one decode.
+    track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
     """
     chosen = choose(tracks, landmarks, settings)
     sums: dict[int, np.ndarray] = {}
@@ -58,12 +57,9 @@ def embed(
     if len(chosen):
         embedder = MODELS[settings.model]()
         rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
-        first, last = min(rows_of), max(rows_of)
-        pictures = tqdm(
-            media.frames(video, first, last + 1), total=last + 1 - first, desc="embeddings", unit="frame", mininterval=5
-        )
-        for frame, picture in enumerate(pictures, start=first):
-            for row in chosen[rows_of.get(frame, [])]:
+        pictures = media.frames_at(video, rows_of)
+        for frame, picture in tqdm(pictures, total=len(rows_of), desc="embeddings", unit="frame", mininterval=5):
+            for row in chosen[rows_of[frame]]:
                 number = int(tracks["track"].iloc[row])
                 sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
                 counts[number] = counts.get(number, 0) + 1
@@ -218,15 +214,13 @@ def group(vectors: np.ndarray, apart: Iterable[tuple[int, int]], same_person: fl
 
 
 def _chains(vectors: np.ndarray, members: np.ndarray, radius: float) -> list[np.ndarray]:
-    """Return members (n,) split where no two vectors are within a cosine distance of `radius`."""
-    if len(members) < 2:
+    """Return members (n,) in parts that are linked at once: many are split where none are within a cosine distance of `radius`."""
+    if len(members) <= _MOST_AT_ONCE:
         return [members] if len(members) else []
+    from sklearn.neighbors import NearestNeighbors  # a second of start-up
+
     # Of unit vectors, |a - b|² is twice the cosine distance.
     near = NearestNeighbors(radius=np.sqrt(2 * radius)).fit(vectors[members]).radius_neighbors_graph()
     count, chain = connected_components(near, directed=False)
     parts = [members[chain == c] for c in range(count)]
-    return [
-        part
-        for whole in parts
-        for part in ([whole] if len(whole) <= _MOST_AT_ONCE else _chains(vectors, whole, radius * 0.8))
-    ]
+    return [part for whole in parts for part in _chains(vectors, whole, radius * 0.8)]

@@ -114,7 +114,7 @@ class FaceMesh:
 
 
 def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
-    """Return the arrays of `landmarks/{video}.npz` for a `tracks` table of a `media/` video, in one decode.
+    """Return the arrays of `landmarks/{video}.npz` for a `tracks` table of a `media/` video, decoding where faces are.
 
     One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
     and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
@@ -133,18 +133,11 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
     boxes = tracks[_BOX].to_numpy(dtype=float)
     steady = _steadied(boxes, out["track"])
     rows_of = {frame: rows for frame, rows in tracks.reset_index(drop=True).groupby("frame").groups.items()}
-    first, last = min(rows_of), max(rows_of)
     rolls: dict[int, tuple[int, float]] = {}
     mesh = FaceMesh()
-    pictures = tqdm(
-        media.frames(video, first, last + 1),
-        total=last + 1 - first,
-        desc="landmarks",
-        unit="frame",
-        mininterval=5,
-    )
-    for frame, picture in enumerate(pictures, start=first):
-        for row in rows_of.get(frame, ()):
+    pictures = media.frames_at(video, rows_of)
+    for frame, picture in tqdm(pictures, total=len(rows_of), desc="landmarks", unit="frame", mininterval=5):
+        for row in rows_of[frame]:
             number = int(out["track"][row])
             before, roll = rolls.get(number, (-1, 0.0))
             x1, y1, x2, y2 = steady[row]

@@ -24,6 +24,7 @@ SAMPLES_PER_FRAME = SOUND_HZ // FPS
 _SOUND_BITS_PER_S = 64_000
 _TV_RANGE = 1
 _TICKS_PER_S = 12_800
+_MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
 
 
 def ffmpeg_exe() -> str:
@@ -61,6 +62,30 @@ def frames(
             # Widths that are no multiple of 32 come as a view with gaps between the lines, which C libraries refuse.
             shown = frame, np.ascontiguousarray(frame.to_ndarray(format=pixel_format, **size))
         yield shown[1]
+
+
+def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, RGB picture (height, width, 3) uint8) of some frames of a `media/` video, in their order, each once.
+
+    For few frames of many: it jumps to the key frame before the next one, leaves out pictures that no other needs, and
+    changes only the wanted ones to RGB. A picture that cannot be decoded is its predecessor; numbers outside the video
+    are left out.
+    """
+    length = size_and_length(path)[2]
+    wanted = sorted({int(number) for number in numbers if 0 <= number < length})
+    if not wanted:
+        return
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        zero, entries = stream.start_time or 0, stream.index_entries
+        stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
+    # Frames between the same two key frames, and between the next two, come from one run of the decoder.
+    stretch = np.searchsorted(stored, np.array(wanted) - _MOST_DELAY, side="right")
+    for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
+        asked = frozenset(run.tolist())
+        for number, frame in enumerate(_decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
+            if number in asked:
+                yield number, np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
 
 
 def batches(items: Iterable, size: int) -> Iterator[list]:
@@ -342,7 +367,7 @@ def _stored(
 ) -> Iterator[av.Packet]:
     """Yield the packets that a plan copies."""
     zero = stream.start_time or 0
-    container.seek(zero + int(Fraction(max(0, plan.copy_start - 16), FPS) / stream.time_base), stream=stream)
+    container.seek(zero + int(Fraction(max(0, plan.copy_start - _MOST_DELAY), FPS) / stream.time_base), stream=stream)
     missing = plan.last - plan.first
     for packet in container.demux(stream):
         is_begun = missing < plan.last - plan.first
@@ -353,7 +378,10 @@ def _stored(
                 return
 
 
-def _decoded(path: str | Path, start: int, end: int | None, fast: bool = False) -> Iterator[av.VideoFrame]:
+def _decoded(
+    path: str | Path, start: int, end: int | None, fast: bool = False, only: frozenset[int] | None = None
+) -> Iterator[av.VideoFrame]:
+    """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
     if Path(path).stat().st_size == 0:
         return
     with av.open(str(path)) as container:
@@ -365,11 +393,10 @@ def _decoded(path: str | Path, start: int, end: int | None, fast: bool = False) 
         if fast:
             stream.codec_context.options = {"skip_loop_filter": "all"}
         zero = stream.start_time or 0
-        # Key frames are found by decoding time, which runs ahead of showing time by up to 16 frames.
-        if start > 16:
-            container.seek(zero + int(Fraction(start - 16, FPS) / stream.time_base), stream=stream)
+        if start > _MOST_DELAY:
+            container.seek(zero + int(Fraction(start - _MOST_DELAY, FPS) / stream.time_base), stream=stream)
         number, shown = start, None
-        for frame in _undamaged(container, stream):
+        for frame in _undamaged(container, stream, zero, only):
             index = round((frame.pts - zero) * stream.time_base * FPS)
             while shown is not None and number < min(index, end):
                 yield shown
@@ -382,8 +409,13 @@ def _decoded(path: str | Path, start: int, end: int | None, fast: bool = False) 
             number += 1
 
 
-def _undamaged(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _undamaged(
+    container: av.container.InputContainer, stream: av.VideoStream, zero: int, only: frozenset[int] | None
+) -> Iterator[av.VideoFrame]:
     for packet in container.demux(stream):
+        if only is not None and packet.pts is not None:
+            is_wanted = round((packet.pts - zero) * stream.time_base * FPS) in only
+            stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         try:
             yield from packet.decode()
         except av.error.InvalidDataError:

@@ -231,11 +231,11 @@ class _Finder:
 
     def _parts(self, stretch: int) -> np.ndarray | None:
         """Return how much of the last picture is in each of the last `stretch` + 1, if they are mixtures, else None."""
-        pictures = np.stack(list(self._thumbs)[-stretch - 1 :])
-        change = pictures[-1] - pictures[0]
+        change = self._thumbs[-1] - self._thumbs[-stretch - 1]
         energy = float(change @ change)
         if energy < self._settings.min_mixture**2 * change.size:
             return None
+        pictures = np.stack(list(itertools.islice(self._thumbs, len(self._thumbs) - stretch - 1, None)))
         parts = (pictures - pictures[0]) @ change / energy
         steps = np.diff(parts)
         # Clear pictures at both ends, or it is a piece of a mixture, or of anything.

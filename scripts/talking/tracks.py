@@ -123,9 +123,8 @@ def looks_in(video: str | Path) -> Looks:
         from talking.landmarks import MESH_TO_IBUG, FaceMesh
 
         embedder, mesh = MODELS[EmbedSettings.model](), FaceMesh()
-        first, last = min(f for f, _ in places), max(f for f, _ in places)
         out: list[np.ndarray | None] = [None] * len(places)
-        for frame, picture in enumerate(media.frames(video, first, last + 1), start=first):
+        for frame, picture in media.frames_at(video, (frame for frame, _ in places)):
             for i, (wanted, box) in enumerate(places):
                 if wanted == frame:
                     points, _ = mesh(picture, _centre(box), 1.4 * (box[2:] - box[:2]).max(), 0.0)

@@ -53,6 +53,22 @@ def test_every_frame_comes_once_and_in_order(film):
     assert [number_of(picture) for picture in media.frames(film[0])] == list(range(LENGTH))
 
 
+@pytest.mark.parametrize(
+    "numbers", [[0], [229], [7, 8, 9], [49, 50, 51], [3, 120, 226], [16, 17, 66, 199], range(230), []]
+)
+def test_chosen_frames_are_those_of_a_whole_decode(film, numbers):
+    whole = list(media.frames(film[0]))
+    found = list(media.frames_at(film[0], reversed(numbers)))
+    assert [number for number, _ in found] == list(numbers)
+    assert all(np.array_equal(picture, whole[number]) for number, picture in found)
+
+
+def test_chosen_frames_outside_the_video_are_left_out(film, tmp_path):
+    assert [number for number, _ in media.frames_at(film[0], [-1, 5, 5, 230])] == [5]
+    (tmp_path / "none.mp4").touch()
+    assert list(media.frames_at(tmp_path / "none.mp4", [0])) == []
+
+
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (49, 52), (50, 51), (51, 130), (99, 100), (229, 230), (17, None), (200, 999), (30, 30), (230, 240), (40, 20)])  # fmt: skip
 def test_any_span_is_exact(film, start, end):
     found = [number_of(picture) for picture in media.frames(film[0], start, end)]
