@@ -73,8 +73,11 @@ def settings_schema(settings: type) -> dict[str, Any]:
         made = field.default is dataclasses.MISSING
         entry = {**_type(field.type), "default": field.default_factory() if made else field.default}
         entry |= {k: v for k, v in field.metadata.items() if k in ("minimum", "maximum")}
+        one = entry.get("items", entry)
         if "choices" in field.metadata:
-            entry["enum"] = list(field.metadata["choices"])
+            one["enum"] = list(field.metadata["choices"])
+        if "pattern" in field.metadata:
+            one["pattern"] = field.metadata["pattern"]
         properties[field.name] = {**entry, "description": field.metadata["help"]}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

@@ -13,20 +13,25 @@ _TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or
 
 
 def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
-    """Return the config with the schema's defaults filled in.
+    """Return the config with the schema's defaults filled in; text is read as YAML where the schema wants something else.
 
-    Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
+    (Snakemake hands on what lies in a group of --config, such as gates={min_face_px: 48}, as text.) Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
     """
     schema = yaml.safe_load(schema_file.read_text())
     filled = _filled(config, schema)
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(map(str, e.path)))
     if errors:
         raise InputError(" ".join(_sentence(e) for e in errors))
+    _check_order(filled)
     return filled
 
 
 def _filled(value: Any, schema: dict[str, Any]) -> Any:
     """Return `value` with the defaults of the schema's properties set where keys are absent, at every depth."""
+    if isinstance(value, str) and "type" in schema and "string" not in schema["type"]:
+        return _read(value)
+    if isinstance(value, list):
+        return [_filled(v, schema.get("items", {})) for v in value]
     if not isinstance(value, dict):
         return value
     properties = schema.get("properties", {})
@@ -36,6 +41,27 @@ def _filled(value: Any, schema: dict[str, Any]) -> Any:
         if key not in out and "default" in of:
             out[key] = _filled(of["default"], of)
     return out
+
+
+def _read(text: str) -> Any:
+    """Return what a text says to YAML; the text itself if that is nothing or cannot be read."""
+    try:
+        said = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return text if said is None else said
+
+
+def _check_order(section: dict[str, Any], name: str = "") -> None:
+    """Raise InputError if a key min_X of a group lies above its max_X."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            _check_order(value, f"{name}{key}.")
+        most = f"max_{key.removeprefix('min_')}"
+        if key.startswith("min_") and most in section and value > section[most]:
+            raise InputError(
+                f"config: {name}{key} is {value}, above {name}{most}, {section[most]}; change one of them."
+            )
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:
@@ -52,6 +78,8 @@ def _sentence(error: jsonschema.ValidationError) -> str:
             return f"config: {key} must be {' or '.join(_TYPES.get(w, w) for w in wanted)}, not {error.instance!r}."
         case "enum":
             return f"config: {key} must be one of {', '.join(map(str, error.validator_value))}, not {error.instance!r}."
+        case "pattern":
+            return f"config: {key} is {error.instance!r}, which is not written as config/README.md says."
         case _:
             return f"config: {key}: {error.message}."
 

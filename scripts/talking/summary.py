@@ -35,7 +35,8 @@ def closing_words(results: Path, videos: Iterable[str]) -> str:
     for video, status, reason in faults[:20]:
         lines.append(f"Video {video}: {status}: {reason}")
     if len(faults) > 20:
-        lines.append(f"... and {len(faults) - 20} more; see {results / 'videos.parquet'}.")
+        rest = ", ".join(video for video, *_ in faults[20:])
+        lines.append(f"... and {len(faults) - 20} more, with their reasons in {results / 'videos.parquet'}: {rest}.")
     if clips.exists():
         lines.append(
             "Next: add your own videos to config/videos.tsv and run the same command again; only they are worked on."

@@ -29,6 +29,15 @@ def test_the_schema_and_the_manual_say_what_the_code_says():
         ({"strict": "perhaps"}, "strict must be true or false, not 'perhaps'"),
         ({"faces": {"model": "magic"}}, "faces.model must be one of"),
         ({"films": {"demo": {"seconds": "long"}}}, "films.demo.seconds must be a number"),
+        ({"films": {"demo": {"people": 5}}}, "films.demo.people: 5 is greater than the maximum of 4"),
+        ({"films": {"demo": {"hard": ["juggle"]}}}, "films.demo.hard.0 must be one of mimic"),
+        ({"films": {"demo": {"shots": ["1,2:long"]}}}, "films.demo.shots.0 is '1,2:long'"),
+        ({"films": {"demo": {"shots": ["1,2:3:medium:cross,juggle"]}}}, "films.demo.shots.0 is"),
+        ({"gates": "big"}, "gates must be a group of keys, not 'big'"),
+        ({"gates": {"min_face_px": "big"}}, "gates.min_face_px must be a number, not 'big'"),
+        ({"gates": {"min_face_px": "["}}, "gates.min_face_px must be a number, not '['"),
+        ({"gates": {"min_face_px": None}}, "gates.min_face_px must be a number, not None"),
+        ({"clips": {"min_people": "3", "max_people": "2"}}, "clips.min_people is 3, above clips.max_people, 2"),
         ({"gpu": -1}, "gpu:"),
     ],
 )
@@ -36,6 +45,13 @@ def test_a_fault_of_the_config_is_one_plain_sentence(config, said):
     with pytest.raises(InputError) as error:
         checked_config(config, SCHEMA)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_text_from_the_command_line_is_read_as_what_the_key_wants():
+    films = {"demo": {"people": "2", "fps": "30", "shots": ["1,2:5"]}}
+    config = checked_config({"strict": "true", "gates": {"min_face_px": "200"}, "films": films}, SCHEMA)
+    assert config["strict"] is True and config["gates"]["min_face_px"] == 200
+    assert config["films"]["demo"]["people"] == 2 and config["films"]["demo"]["fps"] == "30"
 
 
 def test_every_key_of_the_config_is_a_flag_of_the_command_that_reads_it():

@@ -21,8 +21,11 @@ def resolved_sheet(path):
     """Return the sheet's absolute path: below the working directory, else where the command was typed, else the project."""
     typed_in = os.environ.setdefault("TALKING_TYPED_IN", os.environ.get("PWD", "."))
     for folder in (".", typed_in, Path(workflow.basedir).parent):
-        if (Path(folder) / path).is_file():
-            return (Path(folder) / path).resolve()
+        if os.path.exists(Path(folder) / path):
+            found = (Path(folder) / path).resolve()
+            if is_misread(str(found)):
+                raise InputError(f"the sheet {found} has a brace or a line break in its name or folder; rename that.")
+            return found
     raise InputError(f"the sheet {path} (config key videos) does not exist; make it or name another with --config.")
 
 
@@ -62,20 +65,25 @@ def film_flags(wildcards):
 def source_file(wildcards):
     """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
     row = VIDEOS.loc[wildcards.video]
-    file = sheet.file_of(SHEET, wildcards.video, row.path)
+    file = str(sheet.file_of(SHEET, wildcards.video, row.path))
     is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
-    return str(file) if is_made or (file.is_file() and "{" not in str(file)) else []
+    return file if is_made or (os.path.isfile(file) and not is_misread(file)) else []
+
+
+def is_misread(file):
+    """Tell whether Snakemake takes an input's name apart: braces are wildcards to it, and a line break ends the name."""
+    return any(mark in file for mark in "{}\n\r")
 
 
 def source_row(wildcards):
     """What a row says about its file: a change of another row, or of another column, reruns nothing.
 
-    Snakemake takes braces in an input's name for a wildcard, so such a file is followed by its time and size here.
+    A file whose name Snakemake misreads is no input, so it is followed by its time and size here.
     """
     row = VIDEOS.loc[wildcards.video]
-    file = sheet.file_of(SHEET, wildcards.video, row.path)
-    is_followed_here = "{" in str(file) and not sheet.is_url(row.path) and file.is_file()
-    return [row.path, row.sha256, [file.stat().st_mtime_ns, file.stat().st_size] if is_followed_here else ""]
+    file = str(sheet.file_of(SHEET, wildcards.video, row.path))
+    is_followed_here = is_misread(file) and not sheet.is_url(row.path) and os.path.isfile(file)
+    return [row.path, row.sha256, [os.stat(file).st_mtime_ns, os.stat(file).st_size] if is_followed_here else ""]
 
 
 def from_sheet(column):

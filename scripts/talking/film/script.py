@@ -27,6 +27,8 @@ HARD = {
     "cross": "two people cross",
     "small": "small faces",
 }
+_CASES = "|".join(HARD)
+SHOT_PATTERN = rf"^[0-9,]*:[0-9]+(\.[0-9]+)?(:({'|'.join(FRAMINGS)})?(:(({_CASES})(,({_CASES}))*)?)?)?$"
 OFFSCREEN = "offscreen"
 
 # Small talk in words that a small recogniser knows; lines of one exchange follow each other, speakers alternate.
