@@ -170,10 +170,39 @@ def test_a_bad_sheet_stops_before_the_first_job(sheet, said, tmp_path):
     assert "Traceback" not in done.stdout + done.stderr and not (tmp_path / "results").exists()
 
 
-def test_a_misspelt_key_stops_before_the_first_job(films, tmp_path):
-    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
-    done = snakemake(tmp_path, config=("gaits={min_face_px: 3}",))
-    assert done.returncode != 0 and "did you mean 'gates'" in done.stdout + done.stderr
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("gaits={min_face_px: 3}", "did you mean 'gates'"),
+        ("gates={min_face_px: big}", "gates.min_face_px must be a number, not 'big'"),
+        ("gates=big", "gates must be a group of keys"),
+        ("films={f: {shots: ['1:long']}}", "films.f.shots.0 is '1:long'"),
+    ],
+)
+def test_a_bad_config_stops_before_the_first_job(config, said, tmp_path):
+    write_sheet(tmp_path, {"talk": "talk.mp4"})
+    done = snakemake(tmp_path, config=(config,))
+    assert done.returncode != 0 and said in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr and not (tmp_path / "results").exists()
+
+
+def test_results_that_are_no_folder_stop_before_the_first_job(tmp_path):
+    write_sheet(tmp_path, {"talk": "talk.mp4"})
+    (tmp_path / "results").write_text("")
+    done = snakemake(tmp_path)
+    assert done.returncode != 0 and "results is no folder that can be written" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_names_of_files_may_be_anything(films, tmp_path):
+    names = ["x" * 300, "two\nlines", "{missing}", "~", "-dash", 'it\'s "$(odd)"']
+    shutil.copy(films / "talk.mp4", tmp_path / "two\nlines")
+    write_sheet(tmp_path, {f"v{n}": '"' + name.replace('"', '""') + '"' for n, name in enumerate(names)})
+    done = snakemake(tmp_path, "--until", "ingest_video")
+    assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
+    probes = [json.loads((tmp_path / f"results/media/v{n}.json").read_text()) for n in range(len(names))]
+    assert [probe["status"] for probe in probes] == ["failed", "ok", *["failed"] * 4]
+    assert all(name in probe["reason"] for name, probe in zip(names, probes, strict=True) if probe["reason"])
 
 
 def test_outputs_are_the_same_when_run_again(run, films, tmp_path):

@@ -29,6 +29,15 @@ def resolved_sheet(path):
     raise InputError(f"the sheet {path} (config key videos) does not exist; make it or name another with --config.")
 
 
+def check_results():
+    """Raise InputError if nothing can be written below results/."""
+    results = Path("results").resolve()
+    if results.exists() and not (results.is_dir() and os.access(results, os.W_OK | os.X_OK)):
+        raise InputError(
+            f"{results} is no folder that can be written; see to its permissions or choose another --directory."
+        )
+
+
 def check_films(paths):
     """Raise InputError if a row's film:NAME is no film of the config."""
     for name in map(sheet.film_of, paths):
@@ -131,6 +140,7 @@ GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whispe
 
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))
+    check_results()
     SHEET = resolved_sheet(config["videos"])
     VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])
