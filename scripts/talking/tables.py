@@ -118,7 +118,12 @@ SCHEMAS: dict[str, list[Column]] = {
             "",
             "right number of people for long enough: only these have poses, sound and the qualities below",
         ),
-        Column("rejected_by", _TEXT, "", "config keys that reject the clip, or dissolve, joined by commas; empty if none does"),
+        Column(
+            "rejected_by",
+            _TEXT,
+            "",
+            "config keys that reject the clip, or dissolve, joined by commas; empty if none does",
+        ),
         Column(
             "tiny_faces",
             _INT,
