@@ -70,3 +70,8 @@ def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what
     arguments.settings = json.dumps({"stage1": {"step": 7}})
     with pytest.raises(InputError, match="unknown key 'step'"):
         command_line.configure(arguments)
+
+
+def test_every_preset_that_the_workflow_offers_is_there():
+    offered = config.WorkflowSettings.__dataclass_fields__["preset"].metadata["choices"]
+    assert sorted(f"covog_{name}" for name in offered) == [p.stem for p in PRESETS]

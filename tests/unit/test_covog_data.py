@@ -1,6 +1,7 @@
 """Samples: one time for everything, drawn by number, padded, cached, and what happens to broken ones."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,13 +22,13 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stretches(dataset):
-    return data.stretches(dataset, SETTINGS)
+def both(dataset):
+    return [data.Stretch(clip, 0, 32) for clip in store.split(dataset, "train")]
 
 
-def test_picture_pose_mask_score_and_sound_of_a_sample_are_of_the_same_frame(stretches):
+def test_picture_pose_mask_score_and_sound_of_a_sample_are_of_the_same_frame(both):
     # The clips do not start at frame 0 of their videos.
-    samples = data.Samples(stretches[0], 5, SETTINGS, seed=3)
+    samples = data.Samples(both, 5, SETTINGS, seed=3)
     for number in range(6):
         window, sample = samples.window(number), samples[number]
         people = len(sample["scores"])
@@ -47,19 +48,31 @@ def test_picture_pose_mask_score_and_sound_of_a_sample_are_of_the_same_frame(str
         assert abs(reference - brightness_at(window.reference)) < 3
 
 
-def test_numbers_alone_decide_what_a_sample_is(stretches):
-    one, other = (data.Samples(stretches[0], 5, SETTINGS, seed=3) for _ in range(2))
+def test_numbers_alone_decide_what_a_sample_is(both):
+    one, other = (data.Samples(both, 5, SETTINGS, seed=3) for _ in range(2))
     backwards = [other.window(n) for n in reversed(range(20))][::-1]
     assert [one.window(n) for n in range(20)] == backwards
-    assert backwards != [data.Samples(stretches[0], 5, SETTINGS, seed=4).window(n) for n in range(20)]
+    assert backwards != [data.Samples(both, 5, SETTINGS, seed=4).window(n) for n in range(20)]
     for start in range(0, 20, 2):
         assert len({w.clip for w in backwards[start : start + 2]}) == 2
 
 
-def test_without_test_clips_validation_has_the_ends_that_training_never_sees(stretches):
-    train, validation = stretches
-    assert [(s.start, s.end) for s in train] == [(0, 32), (0, 32)]
-    assert [(s.start, s.end) for s in validation] == [(32, 40), (32, 40)]
+def test_without_test_clips_validation_has_whole_clips_that_training_never_sees(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2,) * 6, frames=8)
+    train, validation = data.stretches(root, SETTINGS)
+    assert [len(train), len(validation)] == [5, 1]
+    assert {s.clip for s in train}.isdisjoint(s.clip for s in validation)
+    assert all((s.start, s.end) == (0, 8) for s in [*train, *validation])
+    half = data.stretches(root, replace(SETTINGS, held_out=0.5))
+    assert [len(part) for part in half] == [3, 3]
+    assert data.stretches(root, replace(SETTINGS, held_out=1.0))[0] != []
+    assert data.stretches(root, SETTINGS) == (train, validation)
+
+
+def test_of_a_single_clip_validation_has_the_end_that_training_never_sees(tmp_path):
+    train, validation = data.stretches(make_dataset(tmp_path / "d", people=(2,)), SETTINGS)
+    assert [(s.start, s.end) for s in train] == [(0, 32)]
+    assert [(s.start, s.end) for s in validation] == [(32, 40)]
     samples = data.Samples(train, 5, SETTINGS, seed=3)
     assert max(max(*samples.window(n).frames, samples.window(n).reference) for n in range(200)) == 31
     fixed = data.FixedSamples(validation, 5, 6, SETTINGS)
@@ -86,8 +99,8 @@ def test_a_stills_reference_is_far_away_where_the_clip_allows():
         assert set(np.diff(window.frames)) <= {1, 2}
 
 
-def test_batches_pad_persons(stretches):
-    samples = data.Samples(stretches[0], 5, SETTINGS, seed=3)
+def test_batches_pad_persons(both):
+    samples = data.Samples(both, 5, SETTINGS, seed=3)
     batch = data.collate([samples[0], samples[1]])
     assert batch["present"].sum(1).sort().values.tolist() == [2, 3]
     assert batch["scores"].shape == (2, 3, 5)
@@ -100,17 +113,17 @@ def test_batches_pad_persons(stretches):
     assert batch["person_masks"][missing].sum() == 0
 
 
-def test_clips_shorter_than_the_window_are_left_out_by_name(stretches, caplog):
+def test_clips_shorter_than_the_window_are_left_out_by_name(both, caplog):
     with pytest.raises(InputError, match="no clip has the 50 frames of a window"):
-        data.Samples(stretches[0], 50, SETTINGS, seed=0)
-    short = data.Stretch(stretches[0][0].clip, 0, 4)
-    assert data.long_enough([short, stretches[0][1]], 5) == [stretches[0][1]]
+        data.Samples(both, 50, SETTINGS, seed=0)
+    short = data.Stretch(both[0].clip, 0, 4)
+    assert data.long_enough([short, both[1]], 5) == [both[1]]
     assert short.clip.name in caplog.text
 
 
 def test_broken_samples_are_replaced_a_bounded_number_of_times_and_an_error_in_validation(tmp_path, caplog):
     root = make_dataset(tmp_path / "d", people=(2, 2), frames=12)
-    train, validation = data.stretches(root, SETTINGS)
+    train = [data.Stretch(clip, 0, 10) for clip in store.split(root, "train")]
     broken = train[0].clip / "poses.npz"
     broken.write_bytes(broken.read_bytes()[:200])
     settings = config.Data(width=96, height=64, frames=2, max_broken=3)
@@ -124,11 +137,11 @@ def test_broken_samples_are_replaced_a_bounded_number_of_times_and_an_error_in_v
     assert errors
     assert "max_broken" in str(errors[0])
     assert data.collate([loaded[0], errors[0]]) is errors[0]
-    fixed = data.FixedSamples(validation, 2, 2, settings)
+    fixed = data.FixedSamples(train, 2, 2, settings)
     assert any(isinstance(fixed[n], InputError) and train[0].clip.name in str(fixed[n]) for n in range(2))
 
 
-def test_cached_latents_are_those_of_the_pictures(dataset, stretches, tmp_path):
+def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
     settings = config.Config(
         data=SETTINGS,
         towers=config.Towers(vae="patches", image_encoder="random"),
@@ -137,8 +150,8 @@ def test_cached_latents_are_those_of_the_pictures(dataset, stretches, tmp_path):
     cache = tmp_path / "latents"
     clips = store.split(dataset, "train")
     latents.cache_all(clips, cache, settings, torch.device("cpu"))
-    plain = data.Samples(stretches[0], 5, SETTINGS, seed=3)[0]
-    cached = data.Samples(stretches[0], 5, SETTINGS, seed=3, cache=cache)[0]
+    plain = data.Samples(both, 5, SETTINGS, seed=3)[0]
+    cached = data.Samples(both, 5, SETTINGS, seed=3, cache=cache)[0]
     assert "pictures" not in cached
     towers = latents.Towers(settings.towers, 16)
     mean, _ = towers.encode(torch.from_numpy(plain["pictures"]).permute(0, 3, 1, 2))
@@ -147,8 +160,8 @@ def test_cached_latents_are_those_of_the_pictures(dataset, stretches, tmp_path):
     np.testing.assert_allclose(cached["token"], token[0], atol=2e-3)
 
 
-def test_corrupt_and_foreign_caches_are_named(dataset, stretches, tmp_path):
-    window = data.Samples(stretches[0], 5, SETTINGS, seed=3).window(0)
+def test_corrupt_and_foreign_caches_are_named(dataset, both, tmp_path):
+    window = data.Samples(both, 5, SETTINGS, seed=3).window(0)
     file = latents.path_of(tmp_path, window.clip)
     with pytest.raises(InputError, match=f"{file.name} is missing or damaged"):
         data.load(window, SETTINGS, tmp_path)

@@ -67,13 +67,14 @@ def test_a_video_has_as_many_frames_as_the_script(generator, script, frames):
     assert all(p.shape == (40, 64, 3) and p.dtype == np.uint8 for p in pictures)
 
 
+@pytest.mark.slow
 def test_lengths_1_to_200(clip, tmp_path):
     toy = model(audio=False, motion=False, block_out_channels=[32] * 4).float()
     quick = config.Generation(steps=1, window=12, overlap=3, guidance=1)
     towers = Towers(SETTINGS.towers, 16)
     generator = generate.Generator(toy, towers, SETTINGS.noise, quick, torch.device("cpu"))
     long = generate.script_of(store.Clip(make(tmp_path / "toy_v1_000000to000200", frames=200)))
-    for frames in (1, 11, 12, 13, 21, 22, 100, 200):
+    for frames in (1, 12, 13, 22, 200):
         assert sum(1 for _ in generator.video(cut(long, frames), (72, 16))) == frames
 
 

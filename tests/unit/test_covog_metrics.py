@@ -1,11 +1,12 @@
 """Metrics against known answers, and the whole evaluation of a toy model."""
 
+import json
 from argparse import Namespace
 
 import numpy as np
 import pytest
 
-from covog import command_line, config, convert, metrics
+from covog import command_line, config, convert, evaluate, metrics
 from covog.conditions import Placement
 from covog_clips import CHANNELS, LAYERS, make_dataset, pose
 from covog_toys import TOY, model
@@ -122,6 +123,7 @@ def test_table_means_parts_and_names_what_was_skipped():
     }
 
 
+@pytest.mark.slow
 def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     dataset = make_dataset(tmp_path / "dataset", people=(2, 2), frames=14, test=1)
     settings = config.Config(
@@ -151,8 +153,12 @@ def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     clip = next(dataset.glob("toy_v1*")).name
     assert media.size_and_length(tmp_path / f"videos/covog/{clip}.mp4") == (96, 64, 7)
     assert media.size_and_length(tmp_path / f"videos/untrained/compared/{clip}.mp4") == (288, 64, 7)
-    (dataset / "splits/train.json").write_text("[]")
     (dataset / "splits/test_easy.json").write_text("[]")
+    train = json.loads((dataset / "splits/train.json").read_text())
+    assert list(evaluate.parts(dataset, settings)) == ["held_out_ends"]
+    (dataset / "splits/train.json").write_text(json.dumps([*train, {"clip": clip}]))
+    assert [s.clip.name for s in evaluate.parts(dataset, settings)["held_out_clips"]] == [clip]
+    (dataset / "splits/train.json").write_text("[]")
     with pytest.raises(InputError, match="has no clips to evaluate"):
         command_line.evaluate(arguments)
 

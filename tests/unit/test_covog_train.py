@@ -27,7 +27,7 @@ def toy_settings(**training) -> config.Config:
     return config.Config(
         model=config.Model(**{**TOY, "audio_layers": 0, "audio_channels": 0}),
         towers=config.Towers(vae="patches", image_encoder="random"),
-        data=config.Data(width=96, height=64, frames=3, workers=0),
+        data=config.Data(width=64, height=40, frames=3, workers=0),
         stage1=stage,
         stage2=stage,
     )
@@ -71,6 +71,7 @@ def whole_run(dataset, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(stage, dataset, whole_run, tmp_path, monkeypatch):
     start = [whole_run / "stage1/weights.safetensors"] if stage == 2 else []
@@ -123,6 +124,7 @@ def test_averaged_weights_are_what_is_written(whole_run):
     assert not torch.equal(written[name], raw[name])
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_path, monkeypatch):
     whole = train.diffusion.loss
     taken = []
@@ -197,7 +199,7 @@ def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
 
 @pytest.mark.parametrize("options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor"}])
 def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_path):
-    settings = toy_settings(steps=1, **options)
+    settings = toy_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
     train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[1][0] == 1
 
