@@ -97,7 +97,7 @@ WHOLE_POSES = pose_encoder.PoseEncoder.forward
 
 @pytest.mark.slow
 @pytest.mark.xfail(
-    reason="0.67 of the time on a CPU core for 0.58 of the arithmetic: the VAE left out runs nearer to peak",
+    reason="0.67 of the time on a CPU core for 0.60 of the arithmetic: the VAE left out runs nearer to peak",
     strict=False,
 )
 def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeypatch, capsys):
