@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests
