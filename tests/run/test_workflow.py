@@ -14,7 +14,7 @@ from talking import media, tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_run")]
 
-SHORT = {"seed": 5, "people": 2, "width": 640, "height": 360, "shots": ["1,2:7:medium", "1:3:close", "2,1:6:wide"]}
+SHORT = {"seed": 5, "people": 2, "width": 640, "height": 360, "shots": ["1,2:7:medium", "1:3:close", "2,1:6:medium"]}
 
 
 @pytest.fixture(scope="module")
