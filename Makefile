@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast lint clean-demo
+.PHONY: demo test test-fast lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all

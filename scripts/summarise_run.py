@@ -17,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = read_sheet(arguments.sheet)["video"]
     if arguments.strict is None:
-        print(summary.closing_words(arguments.results, videos))
+        print(summary.closing_words(arguments.results, videos, arguments.sheet))
         return
     failed = [f"{v}: {reason}" for v, status, reason in summary.unread(arguments.results, videos) if status == "failed"]
     if failed:

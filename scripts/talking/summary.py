@@ -19,8 +19,8 @@ def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
     return out
 
 
-def closing_words(results: Path, videos: Iterable[str]) -> str:
-    """Return the lines that end a run."""
+def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
+    """Return the lines that end a run on the videos of a sheet."""
     videos = list(videos)
     lines = []
     clips = results / "dataset/clips.parquet"
@@ -39,7 +39,7 @@ def closing_words(results: Path, videos: Iterable[str]) -> str:
         lines.append(f"... and {len(faults) - 20} more, with their reasons in {results / 'videos.parquet'}: {rest}.")
     if clips.exists():
         lines.append(
-            "Next: add your own videos to config/videos.tsv and run the same command again; only they are worked on."
-            " `snakemake --cores all preview` makes a video of each clip with its labels burned in."
+            f"Next: add your own videos to {sheet} and run the same command again; only they are worked on."
+            " With the target preview it makes a video of each clip with its labels burned in."
         )
     return "\n".join(lines)

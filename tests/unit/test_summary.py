@@ -7,6 +7,8 @@ import pytest
 
 from talking import summary
 
+SHEET = Path("videos.tsv")
+
 
 @pytest.fixture
 def results(tmp_path) -> Path:
@@ -20,10 +22,10 @@ def results(tmp_path) -> Path:
 
 
 def test_every_bad_video_is_named_and_the_first_twenty_with_their_sentence(results):
-    words = summary.closing_words(results, [f"v{n}" for n in range(26)]).splitlines()
+    words = summary.closing_words(results, [f"v{n}" for n in range(26)], SHEET).splitlines()
     assert words[0] == "Video v1: failed: 1.mp4 is empty; fetch it again."
     assert len(words) == 21 and words[-1].endswith("videos.parquet: v21, v22, v23, v24, v25.")
 
 
 def test_videos_without_a_probe_are_not_accused(results):
-    assert summary.closing_words(results, ["v0", "not_ingested"]) == ""
+    assert summary.closing_words(results, ["v0", "not_ingested"], SHEET) == ""

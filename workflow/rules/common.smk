@@ -19,6 +19,7 @@ from talking.settings import checked_config
 
 def resolved_sheet(path):
     """Return the sheet's absolute path: below the working directory, else where the command was typed, else the project."""
+    path = os.path.expanduser(path)
     typed_in = os.environ.setdefault("TALKING_TYPED_IN", os.environ.get("PWD", "."))
     for folder in (".", typed_in, Path(workflow.basedir).parent):
         if os.path.exists(Path(folder) / path):
@@ -136,7 +137,7 @@ def close_run():
     subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", "--results", "results", "--sheet", SHEET], check=True)
 
 
-GPU_MODELS = {"light_asd", "talknet", "sapiens", "sapiens2", "wav2vec2", "whisper"}
+GPU_MODELS = {"light_asd", "talknet", "sapiens", "wav2vec2", "whisper"}
 
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))

@@ -39,7 +39,6 @@ rule diarize:
     resources:
         mem_mb=4000,
         runtime=240,
-        gpu=gpu_if("diarization"),
     params:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
