@@ -89,6 +89,7 @@ class Faces:
     ) -> None:
         """Index the rows of `tracks`; raises InputError if the landmarks are of other rows."""
         order = np.lexsort((tracks["frame"], tracks["track"]))
+        is_in_order = bool((np.diff(order) == 1).all())
         self._key = _key(tracks["track"].to_numpy()[order], tracks["frame"].to_numpy()[order])
         self.box = tracks[BOX].to_numpy(dtype=np.float32)[order]
         self.detected = tracks["detected"].to_numpy()[order]
@@ -102,7 +103,8 @@ class Faces:
                 raise InputError(
                     f"The landmarks ({len(values)} faces) are not of these tracks ({len(order)} faces); run again."
                 )
-            setattr(self, name, values[order])
+            # A long video's landmarks are large: they are not copied where they lie in order already.
+            setattr(self, name, values if is_in_order else values[order])
 
     def rows(self, tracks: list[int], start: int, end: int) -> np.ndarray:
         """Return the row numbers (frames, people) of `tracks` in frames [start, end); raises KeyError where a face is absent."""

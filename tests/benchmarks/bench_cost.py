@@ -80,16 +80,26 @@ class Cost:
     megabytes: float
 
 
+# A new process counts the memory of the one that started it as its own: this starts the program from one that has hardly any.
+_METER = """
+import os, sys
+out_is_err = [(os.POSIX_SPAWN_DUP2, 2, 1)]
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=out_is_err)
+_, status, usage = os.wait4(pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+
+
 def cost_of(command: list[str], log: Path | None = None) -> Cost:
     """Run a program and return its cost; raises CalledProcessError if it fails."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPTS)}
-    with open(log or os.devnull, "w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+    meter = [sys.executable, "-S", "-c", _METER, *command]
+    with open(log or os.devnull, "w") as err:
+        run = subprocess.run(meter, stdout=subprocess.PIPE, stderr=err, env=environment, text=True, check=True)
+    code, seconds, kilobytes = run.stdout.split()
+    if int(code):
+        raise subprocess.CalledProcessError(int(code), command)
+    return Cost(float(seconds), float(kilobytes) / 1000)
 
 
 def plain_decode(video: Path) -> Cost:
