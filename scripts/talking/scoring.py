@@ -58,11 +58,12 @@ class Labels:
 
 @dataclass(frozen=True)
 class ClipRule:
-    """What makes a right clip: how long, how many people on screen, how many of them talk for how long."""
+    """What makes a right clip: how long, how many people on screen, of how alike a size, how many of them talk for how long."""
 
     min_s: float = 5.0
     min_people: int = 2
     max_people: int = 4
+    min_area_ratio: float = 0.4
     min_talkers: int = 1
     min_talker_s: float = 1.0
 
@@ -295,6 +296,10 @@ def right_clips(
             continue
         for start, end in intervals.intersect(intervals.from_mask(of_frame == index), sorted(shots)):
             if end - start < rule.min_s * media.FPS:
+                continue
+            faces = truth.boxes[truth.boxes["frame"].between(start, end - 1)]
+            areas = faces.assign(area=boxes.area(faces[_BOX])).groupby("person")["area"].median()
+            if areas.min() < rule.min_area_ratio * areas.max():
                 continue
             talking = [spoken[p][start:end].sum() if p in spoken else 0 for p in people]
             talkers = sum(n >= rule.min_talker_s * media.FPS for n in talking)

@@ -151,6 +151,14 @@ def test_a_stretch_where_nobody_talks_or_that_is_short_is_no_right_clip():
     assert scoring.right_clips(truth(), [(0, 124)], FRAMES, spoken, rule) == []
 
 
+def test_people_of_very_different_sizes_make_no_right_clip():
+    far = truth()
+    anna = far.boxes["person"] == "anna"
+    far.boxes.loc[anna, "x2"] = far.boxes["x1"] + (far.boxes["x2"] - far.boxes["x1"]) / 4
+    spoken = turns.spoken_frames(TURNS, FRAMES)
+    assert scoring.right_clips(far, [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, scoring.ClipRule()) == []
+
+
 def test_diarization_error_and_its_collars():
     wrong = labels()
     # Every edge is 0.2 s late: free within a collar of 0.25 s on each side, not within 0.25 s in all.
