@@ -10,7 +10,8 @@ demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/run tests
+	$(BIN)/python -m pytest tests/run
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests

@@ -12,7 +12,7 @@ from conftest import REPO
 from run.workflow import COSTLY, copy_run, planned, snakemake, write_sheet
 from talking import media, tables
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_run")]
+pytestmark = pytest.mark.slow
 
 SHORT = {"seed": 5, "people": 2, "width": 640, "height": 360, "shots": ["1,2:7:medium", "1:3:close", "2,1:6:medium"]}
 
