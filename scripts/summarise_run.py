@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from talking import cli, summary
+from talking.aside import written_aside
 from talking.errors import InputError
 from talking.sheet import read_sheet
-from talking.tables import written_aside
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from covog import generate as making
 from covog.model import CovOG
 from covog.towers import Towers
 from talking import media, store, tables
+from talking.aside import written_aside
 from talking.errors import InputError
 
 
@@ -98,7 +99,7 @@ def configure(arguments: Namespace) -> None:
         # The paper's ablation: no audio driver, the pose of all people as one picture.
         merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
     settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
-    with tables.written_aside(arguments.out) as aside:
+    with written_aside(arguments.out) as aside:
         config.save(settings, aside)
 
 

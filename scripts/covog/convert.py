@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 
 from covog.config import Model, from_dict, to_dict
 from covog.model import CovOG
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 Tensors = dict[str, torch.Tensor]
 

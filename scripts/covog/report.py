@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from talking import tables
+from talking.aside import written_aside
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -42,7 +43,7 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
             axes.set(title=f"{file.parent.parent.name}, {file.parent.name}", xlabel="step", ylabel="loss")
             axes.set_yscale("log")
             axes.legend(frameon=False)
-        with tables.written_aside(path) as aside:
+        with written_aside(path) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None})
         plt.close(figure)
 
@@ -76,7 +77,7 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     skipped = {f"{metric}: {note}" for metric, note in notes.itertuples(index=False) if note.startswith("skipped")}
     others = {note for note in notes["note"] if not note.startswith("skipped")}
     body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
-    with tables.written_aside(path) as aside:
+    with written_aside(path) as aside:
         aside.write_text(
             f"<!doctype html><meta charset=utf-8><title>CovOG</title>{_STYLE}{''.join(body)}", encoding="utf-8"
         )

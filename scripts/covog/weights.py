@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from talking import fetch
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 LIST = "resources/weights.yaml"
 # Hubs ask for this to hand out gated files; it is read from the environment and written nowhere.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talking.tables import written_aside
+from talking.aside import written_aside
 
 
 def write(path: str | Path, named: Iterable[tuple[str, np.ndarray]]) -> None:

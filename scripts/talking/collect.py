@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from talking import card, splits, tables
+from talking.aside import written_aside
 from talking.errors import InputError
 
 SPLITS = ("train", "test_easy", "test_hard")
@@ -108,7 +109,7 @@ def collect(
     measured = pd.concat(figures, ignore_index=True)
     inputs = _inputs(sheet, results.media, cast)
     tables.write("videos", inputs, videos_table)
-    with tables.written_aside(dataset / "README.md") as aside:
+    with written_aside(dataset / "README.md") as aside:
         groups = len(np.unique(component[cast.seconds > 0]))
         people = tables.read("people", dataset / "people.parquet")
         aside.write_text(card.text(measured, inputs, people, groups, settings, split_settings), encoding="utf-8")
@@ -213,7 +214,7 @@ def _inputs(sheet: pd.DataFrame, media: Path, cast: _Cast) -> pd.DataFrame:
 @contextmanager
 def _json_list(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a function that appends clips' records to a JSON list written aside, a record a line."""
-    with tables.written_aside(path) as aside, aside.open("w", encoding="utf-8") as file:
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as file:
         before, encode = "[\n", json.JSONEncoder(ensure_ascii=False).encode
 
         def extend(clips: pa.Table) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from talking import boxes, cli, keypoints, media, store
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 WIDTH, HEIGHT = 1920, 1080
 _SHARD_FILES = {

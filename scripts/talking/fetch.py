@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-from tqdm import tqdm
-
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 _TRIES = 3
 _CONNECT_S, _SILENCE_S = 20, 60
@@ -60,6 +57,8 @@ def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, s
 
     `headers` are sent along, for servers that ask for a token.
     """
+    import requests
+
     failure = ""
     for attempt in range(_TRIES):
         if attempt:
@@ -75,6 +74,9 @@ def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, s
 
 def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool]:
     """Get what is missing of a download; return what went wrong ("" if nothing) and whether trying again is useless."""
+    import requests
+    from tqdm import tqdm
+
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **sent} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _SILENCE_S)) as answer:

@@ -27,9 +27,9 @@ import soundfile
 import soxr
 
 from talking import cli, media
+from talking.aside import written_aside
 from talking.errors import InputError
 from talking.media import Mp4
-from talking.tables import written_aside
 
 # Kinds of file that hold their own pictures and sound; play lists, scripts and devices are not among them.
 _FORMATS = (

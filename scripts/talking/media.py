@@ -5,17 +5,18 @@ Films as people bring them are opened in `ingest`; everything behind it reads th
 
 import itertools
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from talking import splice
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 FPS = 25
 SOUND_HZ = 16_000
@@ -56,11 +57,11 @@ def frames(
     if height is not None:
         width, full_height, _ = size_and_length(path)
         size = {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
+    changed = _changer(pixel_format, **size)
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
     for frame in _decoded(path, start, end, fast):
         if shown is None or shown[0] is not frame:
-            # Widths that are no multiple of 32 come as a view with gaps between the lines, which C libraries refuse.
-            shown = frame, np.ascontiguousarray(frame.to_ndarray(format=pixel_format, **size))
+            shown = frame, changed(frame)
         yield shown[1]
 
 
@@ -79,13 +80,14 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, n
         stream = container.streams.video[0]
         zero, entries = stream.start_time or 0, stream.index_entries
         stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
+    changed = _changer("rgb24")
     # Frames between the same two key frames, and between the next two, come from one run of the decoder.
     stretch = np.searchsorted(stored, np.array(wanted) - _MOST_DELAY, side="right")
     for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
         asked = frozenset(run.tolist())
         for number, frame in enumerate(_decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
             if number in asked:
-                yield number, np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+                yield number, changed(frame)
 
 
 def batches(items: Iterable, size: int) -> Iterator[list]:
@@ -420,6 +422,19 @@ def _undamaged(
             yield from packet.decode()
         except av.error.InvalidDataError:
             continue
+
+
+def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.ndarray]:
+    """Return a function that gives a decoded picture as an array of another format and size."""
+    # A scaler for all pictures: a new one each, with its threads, costs as much as the scaling.
+    scaler = VideoReformatter()
+
+    def changed(frame: av.VideoFrame) -> np.ndarray:
+        picture = scaler.reformat(frame, format=pixel_format, threads=1, **size)
+        # Widths that are no multiple of 32 come as a view with gaps between the lines, which C libraries refuse.
+        return np.ascontiguousarray(picture.to_ndarray())
+
+    return changed
 
 
 def _even(value: float) -> int:

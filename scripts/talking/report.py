@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from talking import cli, media, tables
+from talking import cli, media
+from talking.aside import written_aside
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -198,11 +199,11 @@ def _write_page(title: str, body: str, path: Path) -> None:
         ".bad{background:#fbe9e5}"
     )
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{style}</style><h1>{title}</h1>{body}</html>\n'
-    with tables.written_aside(path) as aside:
+    with written_aside(path) as aside:
         aside.write_text(page, encoding="utf-8")
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
-    with tables.written_aside(path) as aside:
+    with written_aside(path) as aside:
         figure.savefig(aside, metadata={"Date": None})
     plt.close(figure)

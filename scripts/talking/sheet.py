@@ -4,11 +4,13 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import pandas as pd
-
 from talking.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUIRED = ["video", "path", "source", "licence"]
 OPTIONAL = ["sha256", "url", "split"]
@@ -19,37 +21,23 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?=/)|(file|ftp|data|pipe|conca
 _FILM = "film:"
 
 
-def read_sheet(path: str | Path) -> pd.DataFrame:
+def read_sheet(path: str | Path) -> "pd.DataFrame":
     """Return the rows of a sheet as text, one column each of `REQUIRED` and `OPTIONAL` ("" where absent), in its order.
 
     Lines that are blank or begin with `#` are skipped. Raises InputError with one sentence that names the sheet, the line
     and what to change.
     """
-    path = Path(path)
-    numbered = [(n, row) for n, row in _rows(path) if any(row) and not row[0].startswith("#")]
-    if not numbered:
-        raise InputError(f"{path} is empty; its first line must be {' '.join(REQUIRED)}, separated by tabs.")
-    (_, header), *rows = numbered
-    while header and not header[-1]:
-        header.pop()
-    _check_header(path, header)
-    if not rows:
-        raise InputError(f"{path} names no video; add a row for each.")
-    frame = pd.DataFrame(
-        [_fields(path, number, header, row) for number, row in rows], columns=REQUIRED + OPTIONAL, dtype="str"
-    )
-    for (number, _), row in zip(rows, frame.to_dict("records"), strict=True):
-        _check_row(path, number, row)
-    _check_ids(path, [number for number, _ in rows], frame["video"].tolist())
-    return frame
+    import pandas as pd
+
+    return pd.DataFrame(_checked_rows(Path(path)), columns=REQUIRED + OPTIONAL, dtype="str")
 
 
 def row_of(sheet: str | Path, video: str) -> dict[str, str]:
     """Return one video's row of a sheet; raises InputError if it has none."""
-    rows = read_sheet(sheet).query("video == @video").to_dict("records")
-    if not rows:
-        raise InputError(f"{sheet} has no video {video}; add a row for it or ask for another.")
-    return rows[0]
+    for row in _checked_rows(Path(sheet)):
+        if row["video"] == video:
+            return row
+    raise InputError(f"{sheet} has no video {video}; add a row for it or ask for another.")
 
 
 def is_url(path: str) -> bool:
@@ -69,6 +57,24 @@ def file_of(sheet: str | Path, video: str, path: str) -> Path:
     if film := film_of(path):
         return Path("results/films") / f"{film}.mp4"
     return Path(sheet).parent / path
+
+
+def _checked_rows(path: Path) -> list[dict[str, str]]:
+    numbered = [(n, row) for n, row in _rows(path) if any(row) and not row[0].startswith("#")]
+    if not numbered:
+        raise InputError(f"{path} is empty; its first line must be {' '.join(REQUIRED)}, separated by tabs.")
+    (_, header), *rows = numbered
+    while header and not header[-1]:
+        header.pop()
+    _check_header(path, header)
+    if not rows:
+        raise InputError(f"{path} names no video; add a row for each.")
+    numbers = [number for number, _ in rows]
+    fields = [_fields(path, number, header, row) for number, row in rows]
+    for number, row in zip(numbers, fields, strict=True):
+        _check_row(path, number, row)
+    _check_ids(path, numbers, [row["video"] for row in fields])
+    return fields
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

@@ -1,7 +1,5 @@
 """Every table's schema in one place, and the only two functions that read and write tables."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from talking.aside import written_aside
 from talking.errors import InputError
 
 
@@ -338,27 +337,6 @@ def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
 def empty(name: str) -> pd.DataFrame:
     """Return the table with its columns and no rows, which is how a video without anything flows through."""
     return schema(name).empty_table().to_pandas()
-
-
-@contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the folder of `path` (made if needed), renamed to it if the block succeeds, else removed.
-
-    The temporary name keeps the suffix, as encoders choose the format by it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
-    try:
-        yield aside
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _checked(name: str, table: pa.Table, path: str | Path) -> pa.Table:

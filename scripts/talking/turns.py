@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from talking import media
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 
 class Turn(NamedTuple):

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from talking import tables
+from talking.aside import written_aside
 from talking.errors import InputError
 
 
@@ -63,7 +64,7 @@ def test_another_table_is_not_taken_for_this_one(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), tables.written_aside(path) as aside:
+    with pytest.raises(ZeroDivisionError), written_aside(path) as aside:
         aside.write_text("new")
         1 / 0  # noqa: B018
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

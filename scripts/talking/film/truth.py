@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from talking.aside import written_aside
 from talking.film.script import Utterance
 from talking.media import FPS
-from talking.tables import written_aside
 
 SUFFIXES = (".rttm", ".frames.csv", ".boxes.csv", ".shots.csv", ".words.json", ".json")
 
