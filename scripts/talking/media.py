@@ -178,14 +178,17 @@ class Mp4:
         fps: int | Fraction = FPS,
         crf: int = 20,
         preset: str = "veryfast",
-        max_bit_rate: int = 0,
+        parameters: str = "",
         colours: av.VideoStream | None = None,
         threads: int = 0,
     ) -> None:
-        """Declare the pictures: their even size, x264's settings, and the stream whose colour space they have, if known."""
+        """Declare the pictures: their even size, x264's settings, and the stream whose colour space they have, if known.
+
+        `parameters` changes the preset in x264's own words (name=value:name=value).
+        """
         options = {"crf": str(crf), "preset": preset, "g": str(round(2 * fps)), "threads": str(threads)}
-        if max_bit_rate:
-            options |= {"maxrate": str(max_bit_rate), "bufsize": str(2 * max_bit_rate)}
+        if parameters:
+            options["x264-params"] = parameters
         self._video = self._container.add_stream("libx264", rate=fps, options=options)
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
         self._time_base = 1 / Fraction(fps)

@@ -15,7 +15,7 @@ import pytest
 
 from talking import ingest, media
 
-SETTINGS = ingest.Settings(preset="ultrafast")
+SETTINGS = ingest.Settings()
 SIZE = (96, 64)
 # Pictures of so many bytes that a hole in the file is a hole in the pictures.
 FINE = {"libx264": {"crf": "5"}, "mpeg4": {"b": "3M", "qmax": "3"}}
@@ -165,6 +165,15 @@ def test_a_still_held_for_seconds_is_not_shown_early(tmp_path):
     times = [Fraction(n, 30) for n in range(30)] + [Fraction(6), Fraction(6) + Fraction(1, 30)]
     made = ingested(film(tmp_path / "a.mkv", times, [6.0], sound=(0, 6.06)), tmp_path)
     assert_in_step(made, [6.0])
+
+
+def test_a_cut_encoded_anew_begins_with_a_key_frame(tmp_path):
+    """Clips are copied from a key frame on; their spacing alone would put them at 0, 50, 100, ..."""
+    made = ingested(film(tmp_path / "a.mp4", at_rate(30), EVENTS), tmp_path)
+    with av.open(str(made.mp4)) as container:
+        keys = [packet.pts * packet.time_base for packet in container.demux(video=0) if packet.is_keyframe]
+    for event in EVENTS:
+        assert min(abs(float(key) - event) for key in keys) <= 0.0401
 
 
 def test_what_is_right_already_is_copied(tmp_path):

@@ -185,9 +185,7 @@ def test_real_clips(shared, tmp_path, name, edges):
     from talking import ingest
 
     source = shared / "data/clips" / name
-    ingest.ingest(
-        source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings(preset="ultrafast")
-    )
+    ingest.ingest(source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings())
     table = shots.detect(tmp_path / "v.mp4", SETTINGS)
     assert np.allclose(table["start_frame"], edges, atol=1)
     assert len(table) == len(edges)
