@@ -212,7 +212,7 @@ SCHEMAS: dict[str, list[Column]] = {
     "videos": [
         _VIDEO,
         Column("status", _TEXT, "", "ok, no_sound or failed"),
-        Column("reason", _TEXT, "", "one sentence when the status is not ok"),
+        Column("reason", _TEXT, "", "one sentence when the status is not ok, or sound is missing for a part of it"),
         Column("seconds_in", _DOUBLE, "s", "length of the video"),
         Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
         Column("num_clips", _INT, "", "its kept clips"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import card, collect, splits, tables
+from talking import card, collect, report, splits, summary, tables
 from talking.errors import InputError
 
 
@@ -88,6 +88,7 @@ def test_every_kept_clip_is_in_the_tables_once(tmp_path):
         6,
     ]
     assert made["videos"]["seconds_kept"].tolist() == [24, 8, 0]
+    assert made["videos"]["reason"].tolist() == ["", "", ""]
     # b is all there can be for testing, and hard for its three people.
     assert [r["clip"] for r in made["splits"]["test_hard"]] == ["s_b_000000to000200"]
     assert len(made["splits"]["train"]) == 3
@@ -156,3 +157,16 @@ def test_a_split_that_cannot_be_is_refused(tmp_path):
     sheet = sheet_of("a", "b").assign(split=["train", "test"])
     with pytest.raises(InputError, match="p1 is in a and b"):
         run(tmp_path, sheet, [("a", 1, "p1"), ("b", 1, "p1")])
+
+
+def test_a_note_on_a_usable_video_is_told_and_no_failure(tmp_path):
+    write_video(tmp_path, "a", clips=1)
+    probe = tmp_path / "media/a.json"
+    note = "a.mp4 has sound for 5.0 of its 100.0 seconds only."
+    probe.write_text(json.dumps(json.loads(probe.read_text()) | {"reason": note}))
+    videos = run(tmp_path, sheet_of("a"), [("a", 1, "p1"), ("a", 2, "p2")])["videos"]
+    assert videos[["status", "reason"]].to_numpy().tolist() == [["ok", note]]
+    report.write_inputs(videos, tmp_path / "inputs.html")
+    page = (tmp_path / "inputs.html").read_text()
+    assert note in page and 'class="bad"' not in page
+    assert summary.unread(tmp_path, ["a"]) == []

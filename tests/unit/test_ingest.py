@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from talking import ingest, media
+from talking import ingest, media, probing
 
 SETTINGS = ingest.Settings()
 SIZE = (96, 64)
@@ -209,11 +209,17 @@ def test_a_file_that_claims_25_fps_but_is_not_is_found_out(tmp_path):
         assert_in_step(made, EVENTS)
 
 
-@pytest.mark.parametrize(("start", "end"), [(0.7, 10.0), (0.0, 5.0), (0.0, 14.0), (0.31, 13.0)])
+@pytest.mark.parametrize(("start", "end"), [(0.7, 10.0), (0.0, 5.0), (5.0, 10.0), (0.0, 14.0), (0.31, 13.0)])
 def test_sound_that_is_late_shorter_or_longer(tmp_path, start, end):
     made = ingested(film(tmp_path / "a.mp4", at_rate(25), EVENTS, sound=(start, end)), tmp_path)
-    assert made.probe.frames == 250
+    assert made.probe.frames == 250 and made.probe.status == "ok"
     assert made.probe.sound_offset_s == pytest.approx(start, abs=0.03)
+    heard = min(end, 10.0) - start
+    assert made.probe.sound_s == pytest.approx(heard, abs=0.06)
+    if heard < 9:
+        assert "a.mp4 has sound for 5.0 of its 10.0 seconds only" in made.probe.reason
+    else:
+        assert made.probe.reason == ""
     assert_in_step(made, EVENTS, [e for e in EVENTS if start <= e < end])
 
 
@@ -464,11 +470,11 @@ def test_a_film_that_could_not_be_fetched_says_why(tmp_path):
 def test_a_conversion_that_hangs_or_crashes_fails_one_video_only(tmp_path, monkeypatch):
     source = film(tmp_path / "a.mp4", at_rate(25, 1), [], sound=(0, 1))
     monkeypatch.setattr(ingest, "_OPEN_LIMIT_S", 1)
-    monkeypatch.setattr(ingest, "_scan", lambda source: time.sleep(60))
+    monkeypatch.setattr(probing, "scan", lambda source: time.sleep(60))
     assert "time allowed" in ingested(source, tmp_path).probe.reason
-    monkeypatch.setattr(ingest, "_scan", lambda source: os.kill(os.getpid(), 9))
+    monkeypatch.setattr(probing, "scan", lambda source: os.kill(os.getpid(), 9))
     assert "crash" in ingested(source, tmp_path).probe.reason
-    monkeypatch.setattr(ingest, "_scan", lambda source: 1 / 0)
+    monkeypatch.setattr(probing, "scan", lambda source: 1 / 0)
     with pytest.raises(RuntimeError, match="trace above"):
         ingested(source, tmp_path)
 

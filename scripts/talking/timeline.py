@@ -1,0 +1,234 @@
+"""Put a film's pictures and sound on one time line, frame n at n / 25 s and sample k at k / 16000 s, by its own time stamps.
+
+Pictures are decoded, changed and encoded (`Pictures`) or copied (`PictureCopy`); sound is laid by `SoundTrack`.
+"""
+
+import math
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.filter
+import numpy as np
+import soundfile
+import soxr
+
+from talking import media, probing
+from talking.media import Mp4
+
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+_TICKS_PER_S = 12_800
+# With these, x264's fastest preset begins shots with key frames and at CRF 22 comes as near to the source (PSNR), in as many
+# bytes, as `veryfast` at CRF 20 in twice the time; docs/benchmarks.md has the figures.
+_PARAMETERS = {"ultrafast": "subme=1:bframes=3:scenecut=40"}
+
+
+class Pictures:
+    """Pictures that are decoded, put at 25 a second by their time stamps, changed as planned and encoded."""
+
+    def __init__(
+        self, out: Mp4, video: av.VideoStream, first: probing.First, total: int, crf: int, preset: str, threads: int
+    ) -> None:
+        video.thread_type = "AUTO"
+        out.add_pictures(
+            first.width,
+            first.height,
+            crf=crf,
+            preset=preset,
+            parameters=_PARAMETERS.get(preset, ""),
+            colours=video,
+            threads=threads,
+        )
+        self.decoded = self.damaged = 0
+        self.damaged_at: float | None = None
+        self.last = first.time
+        self._out, self._first, self._total = out, first, total
+        self._step = 1 / float(video.average_rate or media.FPS)
+        self._shown: av.VideoFrame | None = None
+        self._is_changed = False
+        self._change = _Change(first)
+
+    @property
+    def done(self) -> int:
+        """How many frames are written."""
+        return self._out.frames
+
+    def take(self, packet: av.Packet) -> None:
+        """Decode a packet and write the frames that it completes."""
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            frames = []
+            self._mark(packet.pts, packet.time_base)
+        for frame in frames:
+            time = float(frame.time) if frame.pts is not None else self.last + self._step
+            self.decoded += 1
+            if frame.is_corrupt:
+                self._mark(frame.pts, frame.time_base)
+            self.last = max(self.last, time)
+            # A time stamp a little before the middle of a frame counts as the middle: stamps are rounded.
+            self._write_until(math.floor((time - self._first.time + probing.ROUNDING_S) * media.FPS + 0.5))
+            self._shown, self._is_changed = frame, False
+
+    def close(self) -> None:
+        """Write the frames to the end."""
+        self._write_until(self._total)
+
+    def _write_until(self, slot: int) -> None:
+        while self._shown is not None and self._out.frames < min(slot, self._total):
+            if not self._is_changed:
+                self._shown, self._is_changed = self._change(self._shown), True
+            self._out.picture(self._shown)
+
+    def _mark(self, pts: int | None, time_base: Fraction) -> None:
+        if self.decoded:
+            self.damaged += 1
+            if self.damaged_at is None:
+                self.damaged_at = self.last if pts is None else float(pts * time_base)
+
+
+class _Change:
+    """The planned filters, built anew whenever the pictures change size or format midway."""
+
+    def __init__(self, first: probing.First) -> None:
+        self._first, self._graph, self._input = first, None, None
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        kind = (frame.width, frame.height, frame.format.name)
+        planned = (self._first.frame.width, self._first.frame.height, self._first.frame.format.name)
+        if not self._first.filters and kind == planned:
+            return frame
+        if kind != self._input:
+            self._graph, self._input = self._built(frame), kind
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+    def _built(self, frame: av.VideoFrame) -> av.filter.Graph:
+        size = ("scale", f"w={self._first.width}:h={self._first.height}:flags=bicubic:out_range=tv")
+        filters = [f for f in self._first.filters if f[0] not in ("scale", "format")] + [size, ("format", "yuv420p")]
+        graph = av.filter.Graph()
+        nodes = [
+            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+        ]
+        nodes += [graph.add(name, arguments or None) for name, arguments in filters]
+        graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        return graph
+
+
+class PictureCopy:
+    """Pictures copied as they are, with time stamps made exact."""
+
+    def __init__(self, out: Mp4, video: av.VideoStream, scan: probing.Scan, zero: float) -> None:
+        self.damaged, self.damaged_at, self.last = 0, None, scan.end
+        self.decoded = len(scan.times)
+        self.done = 0
+        self._out, self._stream, self._zero = out, out.add_copy(video), zero
+        self._delay = scan.delay
+
+    def take(self, packet: av.Packet) -> None:
+        """Write a packet's picture."""
+        if not packet.size:
+            return
+        stamp = packet.dts if packet.pts is None else packet.pts
+        number = round((float(stamp * packet.time_base) - self._zero) * media.FPS)
+        packet.time_base = Fraction(1, _TICKS_PER_S)
+        step = _TICKS_PER_S // media.FPS
+        packet.pts, packet.dts, packet.duration = number * step, (self.done - self._delay) * step, step
+        packet.stream = self._stream
+        self._out.packet(packet)
+        self.done += 1
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def copy_sound(out: Mp4, packet: av.Packet, stream: av.AudioStream, zero: float, end: float) -> None:
+    """Write a packet of sound, if any of it lies between the seconds `zero` and `end` of the film's own clock."""
+    time, duration = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.duration))
+    if time + duration <= zero or time >= end:
+        return
+    shift = round(zero / packet.time_base)
+    packet.pts, packet.dts = packet.pts - shift, packet.pts - shift
+    packet.stream = stream
+    out.packet(packet)
+
+
+class SoundTrack:
+    """Sound laid on the pictures' time line by its time stamps: written as 16 kHz mono wav and, if `out` is given, into the mp4.
+
+    Gaps become silence and what overlaps is left out once sound is half a frame off its place; the end is padded or cut.
+    """
+
+    def __init__(self, wav: Path, audio: av.AudioStream | None, zero: float, total: int, out: Mp4 | None) -> None:
+        self.rate = media.SOUND_HZ
+        if audio is not None:
+            self.rate = audio.rate if audio.rate in _AAC_RATES else 48_000
+        self.start: float | None = None
+        self.heard = 0
+        self._zero, self._wav_left = zero, total * media.SAMPLES_PER_FRAME
+        self._laid, self._total = 0, math.ceil(total / media.FPS * self.rate)
+        self._channels = 1 if audio is None or audio.channels == 1 else 2
+        self._to_16k = soxr.ResampleStream(self.rate, media.SOUND_HZ, 1, dtype="float32")
+        self._file = soundfile.SoundFile(wav, "w", media.SOUND_HZ, 1, "PCM_16")
+        self._resampler: av.AudioResampler | None = None
+        self._kind: tuple | None = None
+        self._next: int | None = None
+        self._out = out
+        if out is not None:
+            out.add_sound(self.rate, self._channels)
+
+    def __enter__(self) -> "SoundTrack":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._lay_silence_to(self._total)
+            self._write(self._to_16k.resample_chunk(np.zeros(0, np.float32), last=True))
+            self._write(np.zeros(self._wav_left, np.float32))
+        self._file.close()
+
+    def take(self, packet: av.Packet) -> None:
+        """Decode a packet and lay its sound where its time stamps say."""
+        for frame in probing.decoded(packet):
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if kind != self._kind:
+                self._resampler = av.AudioResampler("fltp", "mono" if self._channels == 1 else "stereo", self.rate)
+                self._kind = kind
+            if frame.pts is not None:
+                time = float(frame.time)
+                self.start = time if self.start is None else min(self.start, time)
+                wanted = round((time - self._zero) * self.rate)
+                if self._next is None or abs(wanted - self._next) > probing.HALF_FRAME_S * self.rate:
+                    self._next = wanted
+            if self._next is None:
+                self._next = self._laid
+            for piece in self._resampler.resample(frame):
+                self._lay_silence_to(self._next)
+                samples = piece.to_ndarray()
+                fresh = samples[:, max(0, self._laid - self._next) :]
+                self.heard += self._lay(fresh)
+                self._next += samples.shape[1]
+
+    def lay_silence(self, frames: int) -> None:
+        """Lay silence up to a frame, for a film without sound."""
+        self._lay_silence_to(round(frames / media.FPS * self.rate))
+
+    def _lay_silence_to(self, place: int) -> None:
+        while self._laid < min(place, self._total):
+            count = min(place - self._laid, self.rate)
+            self._lay(np.zeros((self._channels, count), np.float32))
+
+    def _lay(self, samples: np.ndarray) -> int:
+        """Write samples (channels, n) at the end of what is laid, up to the pictures' end; return how many were."""
+        samples = samples[:, : self._total - self._laid]
+        if samples.shape[1]:
+            self._laid += samples.shape[1]
+            self._write(self._to_16k.resample_chunk(samples.mean(axis=0)))
+            if self._out is not None:
+                self._out.sound(samples)
+        return samples.shape[1]
+
+    def _write(self, samples: np.ndarray) -> None:
+        samples = samples[: self._wav_left]
+        self._file.write(np.clip(samples, -1, 1))
+        self._wav_left -= len(samples)
