@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from talking import arrays, cli, intervals, media, tables
+from talking import arrays, cli, cutting, intervals, media, tables
 from talking.clips import Faces
 from talking.errors import InputError
 
@@ -176,7 +176,7 @@ def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings
                 os.link(file, aside / file.name)
         else:
             cuts.append((start, end, aside / "video.mp4", aside / "audio.wav"))
-    media.cut_all(sources.media, sources.wav, cuts, crf=settings.crf)
+    cutting.cut_all(sources.media, sources.wav, cuts, crf=settings.crf)
     return fingerprints
 
 

@@ -1,12 +1,10 @@
-"""The files of `results/media/`: their frames in one decode, their sound, cutting and encoding.
+"""The files of `results/media/`: their frames in one decode, their sound, and writing such files.
 
 Films as people bring them are opened in `ingest`; everything behind it reads through this module.
 """
 
 import itertools
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from talking import splice
 from talking.aside import written_aside
 from talking.errors import InputError
 
@@ -25,17 +22,7 @@ SAMPLES_PER_FRAME = SOUND_HZ // FPS
 _SOUND_BITS_PER_S = 64_000
 _TV_RANGE = 1
 _TICKS_PER_S = 12_800
-_MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
-
-
-def ffmpeg_exe() -> str:
-    """Return the ffmpeg program: the one on the PATH (conda), else the one that imageio-ffmpeg carries."""
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
-    import imageio_ffmpeg
-
-    return imageio_ffmpeg.get_ffmpeg_exe()
+MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
 
 
 def frames(
@@ -59,7 +46,7 @@ def frames(
         size = {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
     changed = _changer(pixel_format, **size)
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
-    for frame in _decoded(path, start, end, fast):
+    for frame in decoded(path, start, end, fast):
         if shown is None or shown[0] is not frame:
             shown = frame, changed(frame)
         yield shown[1]
@@ -82,10 +69,10 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, n
         stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
     changed = _changer("rgb24")
     # Frames between the same two key frames, and between the next two, come from one run of the decoder.
-    stretch = np.searchsorted(stored, np.array(wanted) - _MOST_DELAY, side="right")
+    stretch = np.searchsorted(stored, np.array(wanted) - MOST_DELAY, side="right")
     for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
         asked = frozenset(run.tolist())
-        for number, frame in enumerate(_decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
+        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
             if number in asked:
                 yield number, changed(frame)
 
@@ -109,15 +96,6 @@ def size_and_length(path: str | Path) -> tuple[int, int, int]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         return stream.width, stream.height, stream.frames
-
-
-def count_frames(path: str | Path) -> int:
-    """Return how many pictures a video really decodes to; slow, `size_and_length` believes the container."""
-    if Path(path).stat().st_size == 0:
-        return 0
-    with av.open(str(path)) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        return sum(1 for _ in container.decode(video=0))
 
 
 def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarray:
@@ -276,114 +254,7 @@ def encode(
             return out.frames
 
 
-def cut(media: str | Path, wav: str | Path, start: int, end: int, out_mp4: str | Path, out_wav: str | Path) -> None:
-    """Write frames [start, end) of a `media/` video and their sound as a clip; see `cut_all`."""
-    cut_all(media, wav, [(start, end, out_mp4, out_wav)])
-
-
-def cut_all(
-    media: str | Path, wav: str | Path, cuts: Sequence[tuple[int, int, str | Path, str | Path]], crf: int = 20
-) -> None:
-    """Write several spans (start, end, mp4, wav) of a `media/` video as clips of exactly end - start frames.
-
-    Pictures are copied as they are from the span's first key frame on; only those before it, and those after the last
-    that stands for itself, are decoded and encoded, so a clip takes hardly more time than copying and hardly more bytes
-    than its piece of the video (`splice`). The sound of frame n is samples [640 n, 640 (n + 1)) of `wav`, in the clip's
-    wav unchanged and in its mp4 as AAC. Raises InputError if a span does not lie inside the video.
-    """
-    length = size_and_length(media)[2]
-    for start, end, *_ in cuts:
-        if not 0 <= start < end <= length:
-            raise InputError(
-                f"{media} has {length} frames, so [{start}, {end}) cannot be cut; delete the clip's tables."
-            )
-    index = _index(media) if cuts else None
-    for start, end, out_mp4, out_wav in cuts:
-        samples = sound(wav, start, end)
-        write_sound(out_wav, samples)
-        with written_aside(out_mp4) as aside:
-            _cut(media, index, start, end, samples, aside, crf)
-
-
-@dataclass(frozen=True)
-class _Index:
-    """The packets of a video in the order stored: frame number, and whether it is a key frame at which copying may begin."""
-
-    numbers: np.ndarray
-    keys: np.ndarray
-    parameters: splice.Parameters | None
-
-
-def _index(path: str | Path) -> _Index:
-    numbers, keys = [], []
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        parameters = splice.parameters_of(stream.codec_context.extradata)
-        if stream.codec_context.name != "h264" or (parameters and parameters.profile is None):
-            parameters = None
-        zero = stream.start_time or 0
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            numbers.append(round((packet.pts - zero) * stream.time_base * FPS))
-            keys.append(bool(parameters and packet.is_keyframe and splice.is_key(memoryview(packet))))
-            if keys[-1] and splice.brings_new_sets(memoryview(packet), parameters):
-                parameters = None
-    return _Index(np.array(numbers), np.array(keys) & (parameters is not None), parameters)
-
-
-def _cut(path: str | Path, index: _Index, start: int, end: int, samples: np.ndarray, out_path: Path, crf: int) -> None:
-    plan = splice.plan(index.numbers, index.keys, start, end)
-    with av.open(str(path)) as container, Mp4(out_path) as out:
-        stream = container.streams.video[0]
-        if plan.first == plan.last:
-            out.add_pictures(stream.width, stream.height, crf=crf, colours=stream)
-            out.add_sound()
-            for number, frame in enumerate(_decoded(path, start, end)):
-                out.picture(frame)
-                out.sound(samples[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME])
-            return
-        parameters = index.parameters
-        pieces = []
-        for first, last in ((plan.start, plan.copy_start), (plan.copy_end, plan.end)):
-            data: list[bytes] = []
-            if first < last:
-                number = parameters.free_number()
-                data, own = splice.encoded(_decoded(path, first, last), stream, parameters, number, crf)
-                parameters = parameters.joined(own)
-            pieces.append(data)
-        copied = [bytes(packet) for packet in _stored(container, stream, index, plan)]
-        data = [*pieces[0], *copied, *pieces[1]]
-        numbers = np.arange(end - start)
-        numbers[len(pieces[0]) : len(pieces[0]) + len(copied)] = index.numbers[plan.first : plan.last] - start
-        keys = np.zeros(len(data), dtype=bool)
-        keys[len(pieces[0]) : len(pieces[0]) + len(copied)] = index.keys[plan.first : plan.last]
-        keys[[0, (plan.copy_end - start) % len(data)]] = True
-        out.add_pieces(stream, parameters.head())
-        out.add_sound()
-        delay = int(np.max(np.arange(len(data)) - numbers))
-        for place, (number, is_key, piece) in enumerate(zip(numbers.tolist(), keys.tolist(), data, strict=True)):
-            out.piece(piece, number, place - delay, is_key)
-            out.sound(samples[place * SAMPLES_PER_FRAME : (place + 1) * SAMPLES_PER_FRAME])
-
-
-def _stored(
-    container: av.container.InputContainer, stream: av.VideoStream, index: _Index, plan: splice.Plan
-) -> Iterator[av.Packet]:
-    """Yield the packets that a plan copies."""
-    zero = stream.start_time or 0
-    container.seek(zero + int(Fraction(max(0, plan.copy_start - _MOST_DELAY), FPS) / stream.time_base), stream=stream)
-    missing = plan.last - plan.first
-    for packet in container.demux(stream):
-        is_begun = missing < plan.last - plan.first
-        if is_begun or round((packet.pts - zero) * stream.time_base * FPS) == plan.copy_start:
-            yield packet
-            missing -= 1
-            if not missing:
-                return
-
-
-def _decoded(
+def decoded(
     path: str | Path, start: int, end: int | None, fast: bool = False, only: frozenset[int] | None = None
 ) -> Iterator[av.VideoFrame]:
     """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
@@ -398,8 +269,8 @@ def _decoded(
         if fast:
             stream.codec_context.options = {"skip_loop_filter": "all"}
         zero = stream.start_time or 0
-        if start > _MOST_DELAY:
-            container.seek(zero + int(Fraction(start - _MOST_DELAY, FPS) / stream.time_base), stream=stream)
+        if start > MOST_DELAY:
+            container.seek(zero + int(Fraction(start - MOST_DELAY, FPS) / stream.time_base), stream=stream)
         number, shown = start, None
         for frame in _undamaged(container, stream, zero, only):
             index = round((frame.pts - zero) * stream.time_base * FPS)

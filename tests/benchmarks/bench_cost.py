@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+sys.path[:0] = [str(SCRIPTS), str(Path(__file__).resolve().parents[1])]
 
+from media_tools import ffmpeg_exe  # noqa: E402
 from talking import media, tables  # noqa: E402
 
 VIDEO = "v"
@@ -104,7 +105,7 @@ def cost_of(command: list[str], log: Path | None = None) -> Cost:
 
 def plain_decode(video: Path) -> Cost:
     """Return the cost of decoding a video's pictures with the ffmpeg program, and nothing else."""
-    return cost_of([media.ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(video), "-an", "-f", "null", "-"])
+    return cost_of([ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(video), "-an", "-f", "null", "-"])
 
 
 def step(name: str, results: Path) -> Cost:
@@ -151,7 +152,7 @@ def feed(name: str, results: Path) -> None:
 
 def looped(video: Path, times: int, out: Path) -> Path:
     """Write a video so many times in a row without encoding it."""
-    command = [media.ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1), "-i", str(video)]
+    command = [ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1), "-i", str(video)]
     subprocess.run([*command, "-c", "copy", str(out)], check=True)
     return out
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import REPO
+from media_tools import ffmpeg_exe
 from run.workflow import COSTLY, copy_run, planned, snakemake, write_sheet
 from talking import media, tables
 
@@ -28,7 +29,7 @@ def films(tmp_path_factory):
         check=True,
     )
     subprocess.run(
-        [media.ffmpeg_exe(), "-loglevel", "error", "-i", folder / "talk.mp4", "-an", "-c", "copy", folder / "mute.mp4"],
+        [ffmpeg_exe(), "-loglevel", "error", "-i", folder / "talk.mp4", "-an", "-c", "copy", folder / "mute.mp4"],
         check=True,
     )
     (folder / "text.mp4").write_text("no video at all\n")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from made_video import clips_of, make_sources
-from talking import annotate, arrays, media, tables
+from talking import annotate, arrays, cutting, media, tables
 from talking.errors import InputError
 
 
@@ -106,8 +106,8 @@ def test_what_has_not_changed_is_not_encoded_again(sources, tmp_path, monkeypatc
     before = digests(tmp_path)
     (tmp_path / "s_v_000060to000110/audio.wav").write_bytes(b"damaged")
     asked = []
-    cut_all = media.cut_all
-    monkeypatch.setattr(media, "cut_all", lambda *a, **k: (asked.extend(a[2]), cut_all(*a, **k)))
+    cut_all = cutting.cut_all
+    monkeypatch.setattr(cutting, "cut_all", lambda *a, **k: (asked.extend(a[2]), cut_all(*a, **k)))
     annotate.annotate(clips_of((10, 60), (60, 110)), "v", sources, tmp_path)
     assert [(start, end) for start, end, *_ in asked] == [(60, 110)]
     assert digests(tmp_path) == before

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 
+from media_tools import count_frames, ffmpeg_exe
 from talking import ingest, media, probing
 
 SETTINGS = ingest.Settings()
@@ -113,7 +114,7 @@ def ingested(source: Path, folder: Path, **arguments) -> Made:
     else:
         width, height, count = media.size_and_length(mp4)
         assert (width, height, count) == (result.width, result.height, result.frames)
-        assert media.count_frames(mp4) == count == sum(1 for _ in media.frames(mp4, height=8))
+        assert count_frames(mp4) == count == sum(1 for _ in media.frames(mp4, height=8))
         assert len(media.sound(wav)) == count * 640
         assert width % 2 == height % 2 == 0 and min(width, height) <= 1080
         with av.open(str(mp4)) as container:
@@ -236,7 +237,7 @@ def test_a_picture_that_starts_late(tmp_path, suffix):
 
 
 def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([media.ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True)
+    subprocess.run([ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
 def test_an_edit_list_hides_what_it_says(tmp_path):

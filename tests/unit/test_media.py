@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from talking import media
+from media_tools import count_frames, ffmpeg_exe
+from talking import cutting, media
 from talking.errors import InputError
 
 WIDTH, HEIGHT, LENGTH = 128, 96, 230
@@ -49,7 +50,7 @@ def film(tmp_path_factory) -> tuple[Path, Path]:
 
 def test_every_frame_comes_once_and_in_order(film):
     assert media.size_and_length(film[0]) == (WIDTH, HEIGHT, LENGTH)
-    assert media.count_frames(film[0]) == LENGTH
+    assert count_frames(film[0]) == LENGTH
     assert [number_of(picture) for picture in media.frames(film[0])] == list(range(LENGTH))
 
 
@@ -130,11 +131,11 @@ def test_a_file_of_no_bytes_has_nothing(tmp_path):
     (tmp_path / "none.wav").touch()
     assert list(media.frames(tmp_path / "none.mp4")) == []
     assert media.size_and_length(tmp_path / "none.mp4") == (0, 0, 0)
-    assert media.count_frames(tmp_path / "none.mp4") == 0
+    assert count_frames(tmp_path / "none.mp4") == 0
     assert len(media.sound(tmp_path / "none.wav")) == 0
     assert media.encode(tmp_path / "still_none.mp4", []) == 0
     assert (tmp_path / "still_none.mp4").stat().st_size == 0
-    media.cut_all(tmp_path / "none.mp4", tmp_path / "none.wav", [])
+    cutting.cut_all(tmp_path / "none.mp4", tmp_path / "none.wav", [])
 
 
 def test_sound_is_counted_in_frames(film, tmp_path):
@@ -157,17 +158,17 @@ def clip_sound(path: Path) -> np.ndarray:
 def test_cuts_are_exact(film, tmp_path, monkeypatch):
     spans = [(51, 130), (0, 25), (100, 230), (129, 130), (10, 40), (90, 223)]
     frames = []
-    decoded = media._decoded
-    monkeypatch.setattr(media, "_decoded", lambda *a, **k: (frames.append(f.pts) or f for f in decoded(*a, **k)))
+    decoded = media.decoded
+    monkeypatch.setattr(media, "decoded", lambda *a, **k: (frames.append(f.pts) or f for f in decoded(*a, **k)))
     cuts = [(a, b, tmp_path / f"{a}_{b}/video.mp4", tmp_path / f"{a}_{b}/audio.wav") for a, b in spans]
-    media.cut_all(*film, cuts)
+    cutting.cut_all(*film, cuts)
     monkeypatch.undo()
     # A key frame comes every 50 frames; from there on nothing is decoded, up to the last few frames.
     assert 49 + 0 + 0 + 1 + 30 + 10 <= len(frames) <= 49 + 1 + 30 + 10 + 6 * 4
     whole, samples = list(media.frames(film[0])), media.sound(film[1])
     for start, end, mp4, wav in cuts:
         pictures = list(media.frames(mp4))
-        assert media.count_frames(mp4) == media.size_and_length(mp4)[2] == len(pictures) == end - start
+        assert count_frames(mp4) == media.size_and_length(mp4)[2] == len(pictures) == end - start
         assert [number_of(p) for p in pictures] == list(range(start, end))
         for ours, theirs in zip(pictures, whole[start:end], strict=True):
             assert np.abs(ours.astype(int) - theirs).mean() < 4
@@ -182,15 +183,15 @@ def test_cuts_are_exact(film, tmp_path, monkeypatch):
             assert abs(lag) <= 16
 
 
-def test_one_cut_is_the_same_as_many(film, tmp_path):
-    media.cut(*film, 51, 60, tmp_path / "v.mp4", tmp_path / "a.wav")
+def test_a_cut_too_short_to_copy_anything(film, tmp_path):
+    cutting.cut_all(*film, [(51, 60, tmp_path / "v.mp4", tmp_path / "a.wav")])
     assert [number_of(p) for p in media.frames(tmp_path / "v.mp4")] == list(range(51, 60))
 
 
 def test_a_cut_outside_the_video_is_refused(film, tmp_path):
     for start, end in [(-1, 5), (5, 5), (200, 231)]:
         with pytest.raises(InputError, match="has 230 frames"):
-            media.cut(*film, start, end, tmp_path / "v.mp4", tmp_path / "a.wav")
+            cutting.cut_all(*film, [(start, end, tmp_path / "v.mp4", tmp_path / "a.wav")])
 
 
 def test_a_cut_that_fails_leaves_no_piece(film, tmp_path, monkeypatch):
@@ -200,10 +201,10 @@ def test_a_cut_that_fails_leaves_no_piece(film, tmp_path, monkeypatch):
                 raise OSError("disk is gone")
             yield frame
 
-    decoded = media._decoded
-    monkeypatch.setattr(media, "_decoded", failing)
+    decoded = media.decoded
+    monkeypatch.setattr(media, "decoded", failing)
     with pytest.raises(OSError, match="disk is gone"):
-        media.cut(*film, 10, 40, tmp_path / "v.mp4", tmp_path / "a.wav")
+        cutting.cut_all(*film, [(10, 40, tmp_path / "v.mp4", tmp_path / "a.wav")])
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == []
 
 
@@ -228,7 +229,7 @@ def test_cuts_of_films_encoded_elsewhere_are_exact_for_every_reader(tmp_path, op
     media.write_sound(wav, clicking())
     whole = list(media.frames(path))
     for start, end in [(0, 57), (13, 118), (80, 161), (201, 230)]:
-        media.cut(path, wav, start, end, tmp_path / "v.mp4", tmp_path / "v.wav")
+        cutting.cut_all(path, wav, [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
         pictures = list(media.frames(tmp_path / "v.mp4"))
         assert [number_of(p) for p in pictures] == list(range(start, end))
         assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(pictures, whole[start:end], strict=True)) < 4
@@ -237,12 +238,12 @@ def test_cuts_of_films_encoded_elsewhere_are_exact_for_every_reader(tmp_path, op
         while (got := reader.read())[0]:
             shown.append(number_of(got[1]))
         assert shown == list(range(start, end))
-        ffmpeg = [media.ffmpeg_exe(), "-v", "warning", "-xerror", "-i", tmp_path / "v.mp4", "-f", "null", "-"]
+        ffmpeg = [ffmpeg_exe(), "-v", "warning", "-xerror", "-i", tmp_path / "v.mp4", "-f", "null", "-"]
         assert subprocess.run(ffmpeg, capture_output=True, check=True).stderr == b""
 
 
 def test_a_clip_is_not_larger_than_its_piece_of_the_video(film, tmp_path):
-    media.cut(*film, 0, LENGTH, tmp_path / "v.mp4", tmp_path / "a.wav")
+    cutting.cut_all(*film, [(0, LENGTH, tmp_path / "v.mp4", tmp_path / "a.wav")])
     assert (tmp_path / "v.mp4").stat().st_size < 1.2 * film[0].stat().st_size
 
 
