@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from talking import cli, scoring
+from talking.truth import read_labels, read_truth
 
 
 def main() -> None:
@@ -21,8 +22,8 @@ def main() -> None:
     parser.add_argument("--words", type=Path, help="JSON of true words: start_s, end_s, speaker, word")
     parser.add_argument("--shots", type=Path, help="CSV of true shots: start_frame,end_frame at 25 fps")
     arguments = parser.parse_args()
-    truth = scoring.read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
-    labels = scoring.read_labels(arguments.results, arguments.video)
+    truth = read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
+    labels = read_labels(arguments.results, arguments.video)
     print(json.dumps(scoring.score(truth, labels), indent=1))
 
 

@@ -4,10 +4,8 @@ Faces are matched with the truth frame by frame at IoU ≥ 0.5 (CLEAR MOT; Berna
 is scored by pyannote.metrics. A figure that cannot be had (no such table, nothing to score) is None.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import motmetrics
@@ -18,9 +16,9 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from talking import boxes, intervals, media, tables, turns
-from talking.errors import InputError
+from talking import boxes, intervals, media, turns
 from talking.intervals import Interval
+from talking.truth import Labels, Truth
 from talking.turns import Turn
 
 _BOX = ["x1", "y1", "x2", "y2"]
@@ -28,32 +26,6 @@ MATCH_IOU = 0.5
 CUT_TOLERANCE_FRAMES = 1
 # How far an edge of a turn may be off on either side without counting, as is usual since NIST's RT evaluations.
 COLLAR_S = 0.25
-
-
-@dataclass
-class Truth:
-    """What is true of a video: boxes (frame, person, x1, y1, x2, y2 at 25 fps), turns, and words and shots if known.
-
-    A person of the turns without a box is a voice from off screen; a person with a box and no turn never speaks.
-    """
-
-    boxes: pd.DataFrame
-    turns: list[Turn]
-    words: pd.DataFrame | None = None
-    shots: list[Interval] | None = None
-
-
-@dataclass
-class Labels:
-    """What the workflow says of a video: its tables, None where one was not made."""
-
-    tracks: pd.DataFrame
-    shots: pd.DataFrame | None = None
-    speaking: pd.DataFrame | None = None
-    clips: pd.DataFrame | None = None
-    identities: pd.DataFrame | None = None
-    turns: list[Turn] | None = None
-    words: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -66,57 +38,6 @@ class ClipRule:
     min_area_ratio: float = 0.4
     min_talkers: int = 1
     min_talker_s: float = 1.0
-
-
-def read_truth(
-    turns_file: Path, boxes_file: Path, words_file: Path | None = None, shots_file: Path | None = None, video: str = ""
-) -> Truth:
-    """Read a truth from an RTTM file, CSV files and a JSON file; raises InputError that names what is wrong.
-
-    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame. Words: a list of objects, or an object
-    whose key "words" (else "sentences") holds it, with start_s and end_s (or start and end), speaker, and word or text.
-    """
-    found = _csv(boxes_file, ["frame", "person", *_BOX])
-    found = found.astype({"frame": int, "person": str} | dict.fromkeys(_BOX, float))
-    shots = None
-    if shots_file is not None:
-        rows = _csv(shots_file, ["start_frame", "end_frame"]).astype({"start_frame": int, "end_frame": int})
-        shots = [(int(a), int(b)) for a, b in zip(rows["start_frame"], rows["end_frame"], strict=True)]
-    words = None
-    if words_file is not None:
-        content = json.loads(Path(words_file).read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            content = content.get("words") or content.get("sentences") or []
-        words = pd.DataFrame(content).rename(columns={"start": "start_s", "end": "end_s", "text": "word"})
-        words = words.reindex(columns=["word", "start_s", "end_s", "speaker"]).dropna(subset=["start_s", "end_s"])
-    return Truth(found, turns.read(turns_file, video), words, shots)
-
-
-def read_labels(results: Path, video: str) -> Labels:
-    """Read what the folder `results` holds of a video; raises InputError if it holds no tracks of it."""
-
-    def table(name: str, path: str) -> pd.DataFrame | None:
-        file = results / path
-        return tables.read(name, file) if file.exists() else None
-
-    found = table("tracks", f"tracks/{video}.parquet")
-    if found is None:
-        raise InputError(
-            f"{results} has no tracks/{video}.parquet; give the folder `results` of a run and an id of its videos."
-        )
-    identities = table("identities", "identities.parquet")
-    if identities is not None:
-        identities = identities[identities["video"] == video]
-    rttm = results / f"speech/{video}.rttm"
-    return Labels(
-        tracks=found,
-        shots=table("shots", f"shots/{video}.parquet"),
-        speaking=table("speaking", f"speaking/{video}.parquet"),
-        clips=table("clips", f"clips/{video}.parquet"),
-        identities=identities,
-        turns=turns.read(rttm, video) if rttm.exists() else None,
-        words=table("words", f"speech/{video}.words.parquet"),
-    )
 
 
 def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
@@ -450,14 +371,6 @@ def _annotation(spoken: list[Turn]) -> Annotation:
 
 def _ratio(part: float, whole: float) -> float | None:
     return float(part) / float(whole) if whole else None
-
-
-def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    rows = pd.read_csv(path, skipinitialspace=True)
-    missing = [c for c in columns if c not in rows.columns]
-    if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(columns)}.")
-    return rows[columns].dropna()
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 from conftest import REPO
 from talking import scoring, tables, turns
 from talking.errors import InputError
+from talking.truth import Labels, Truth, read_labels, read_truth
 from talking.turns import Turn
 
 FRAMES = 400
@@ -21,13 +22,13 @@ TURNS = [Turn(0.0, 4.0, "anna"), Turn(5.0, 7.0, "zoe"), Turn(9.0, 15.0, "ben")]
 TRACKS = {("anna", 0): 0, ("ben", 0): 1, ("anna", 1): 2, ("ben", 1): 3}
 
 
-def truth(**more) -> scoring.Truth:
+def truth(**more) -> Truth:
     rows = [(f, person, *box) for f in range(FRAMES) for person, box in BOXES.items()]
     frame = pd.DataFrame(rows, columns=["frame", "person", "x1", "y1", "x2", "y2"])
-    return scoring.Truth(frame, TURNS, shots=[(0, CUT), (CUT, FRAMES)], **more)
+    return Truth(frame, TURNS, shots=[(0, CUT), (CUT, FRAMES)], **more)
 
 
-def labels() -> scoring.Labels:
+def labels() -> Labels:
     """Labels without a fault."""
     spoken = turns.spoken_frames(TURNS, FRAMES)
     rows = [
@@ -52,7 +53,7 @@ def labels() -> scoring.Labels:
     identities = pd.DataFrame({"video": "v", "track": [0, 1, 2, 3], "person": ["p1", "p2", "p1", "p2"]})
     shots = pd.DataFrame({"start_frame": [0, CUT], "end_frame": [CUT, FRAMES]})
     tracks = full.drop(columns=["score", "who"])
-    return scoring.Labels(tracks, shots, speaking, clips, identities, list(TURNS), words)
+    return Labels(tracks, shots, speaking, clips, identities, list(TURNS), words)
 
 
 def test_true_labels_score_full_marks():
@@ -198,20 +199,20 @@ def test_overlapping_true_words_are_told_apart_by_their_text():
 
 
 def test_tables_that_are_not_there_give_null():
-    found = scoring.score(truth(), scoring.Labels(labels().tracks))
+    found = scoring.score(truth(), Labels(labels().tracks))
     assert found["faces"]["recall"] == 1
     absent = ("identities", "speaking", "cuts", "clips", "diarization", "words")
     assert [found[name] for name in absent] == [None] * len(absent)
 
 
 def test_nothing_found_and_nothing_true_flow_through():
-    nothing = scoring.Labels(
+    nothing = Labels(
         *(tables.empty(n) for n in ("tracks", "shots", "speaking", "clips", "identities")), [], tables.empty("words")
     )
     found = scoring.score(truth(), nothing)
     assert (found["faces"]["recall"], found["faces"]["precision"]) == (0, None)
     assert found["diarization"]["no_collar"]["error"] == 1
-    empty = scoring.Truth(truth().boxes.iloc[:0], [])
+    empty = Truth(truth().boxes.iloc[:0], [])
     json.dumps(scoring.score(empty, labels()), allow_nan=False)
     json.dumps(scoring.score(empty, nothing), allow_nan=False)
 
@@ -243,7 +244,7 @@ def test_the_command_line_prints_the_figures(on_disk):
 
 
 def test_truth_files_are_read_with_their_extra_columns(on_disk):
-    true = scoring.read_truth(*(on_disk / n for n in ("truth.rttm", "boxes.csv", "words.json", "shots.csv")), "v")
+    true = read_truth(*(on_disk / n for n in ("truth.rttm", "boxes.csv", "words.json", "shots.csv")), "v")
     assert true.shots == [(0, 200), (200, 400)]
     assert true.words["start_s"].tolist() == [0.5]
     assert list(true.boxes.columns) == ["frame", "person", "x1", "y1", "x2", "y2"]
@@ -251,10 +252,10 @@ def test_truth_files_are_read_with_their_extra_columns(on_disk):
 
 def test_faulty_input_is_named(on_disk):
     with pytest.raises(InputError, match=r"tracks/other\.parquet"):
-        scoring.read_labels(on_disk / "results", "other")
+        read_labels(on_disk / "results", "other")
     (on_disk / "boxes.csv").write_text("frame,person,x1\n1,a,2\n")
     with pytest.raises(InputError, match=r"boxes\.csv has no column y1, x2, y2"):
-        scoring.read_truth(on_disk / "truth.rttm", on_disk / "boxes.csv")
+        read_truth(on_disk / "truth.rttm", on_disk / "boxes.csv")
     (on_disk / "truth.rttm").write_text("SPEAKER v 1 a b\n")
     with pytest.raises(InputError, match=r"truth\.rttm, line 1"):
         turns.read(on_disk / "truth.rttm")
@@ -274,12 +275,10 @@ def test_a_frame_speaks_when_its_centre_lies_in_a_turn():
 
 
 def test_the_prototype_film_scores_against_itself(shared):
-    true = scoring.read_truth(
-        *(shared / f"data/filmed/{n}" for n in ("sample.rttm", "sample_boxes.csv", "sample_words.json"))
-    )
+    true = read_truth(*(shared / f"data/filmed/{n}" for n in ("sample.rttm", "sample_boxes.csv", "sample_words.json")))
     tracks = true.boxes.assign(track=true.boxes["person"].astype("category").cat.codes)
     words = true.words.assign(track=pd.array([None] * len(true.words), dtype="Int32"))
-    found = scoring.score(true, scoring.Labels(tracks, turns=true.turns, words=words))
+    found = scoring.score(true, Labels(tracks, turns=true.turns, words=words))
     assert (found["faces"]["recall"], found["faces"]["id_swaps"]) == (1, 0)
     assert found["diarization"]["collar_0.25_each_side"]["error"] == 0
     # Only the two sentences of the voice from off screen are rightly nobody's.
