@@ -75,8 +75,7 @@ def _measured(
 ) -> metrics.Measures:
     frames, placement = slice(stretch.start, stretch.end), Placement.fit((clip.width, clip.height), size)
     faces = metrics.Faces.of(data.people_of(clip), clip.speaking, placement).part(frames)
-    loudness = metrics.loudness_db(clip.samples(stretch.start, stretch.end), stretch.end - stretch.start)
-    measures = metrics.Measures(faces, loudness, networks)
+    measures = metrics.Measures(faces, clip.samples(stretch.start, stretch.end), networks)
     for truth, ours in zip(_truth(clip, stretch, placement), media.frames(made), strict=True):
         measures.add(truth, ours)
     return measures

@@ -5,16 +5,18 @@ judgement, its name says so.
 """
 
 import importlib.util
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from covog import judges
 from covog.conditions import People, Placement, face_boxes
 from talking import boxes, identities, keypoints, media, tables
 
@@ -34,7 +36,10 @@ BETTER = {
 }
 # The paper's row (CovOG, all test), as cited by others; its own table was not at hand.
 PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
+I3D = "i3d_torchscript.pt"
 _MOUTH_GROWN = 1.6
+# SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
+_LIPS_GROWN, _LIPS_LOWER = 1.4, 0.2
 _FVD_WINDOW = 16
 _IDENTITY_EVERY = 5
 # Loudness is floored there: silence of different depths is the same silence.
@@ -43,16 +48,17 @@ _FLOOR_DB = -60.0
 
 @dataclass
 class Faces:
-    """Faces in the placed picture: boxes `mouths` (f, p, 4) px and the 68 `points` (f, p, 68, 2), NaN where unknown; who is
-    `speaking` (f, p)."""
+    """Faces in the placed picture: boxes `mouths` and `heads` (f, p, 4) px and the 68 `points` (f, p, 68, 2), NaN where
+    unknown; who is `speaking` (f, p)."""
 
     mouths: np.ndarray
     speaking: np.ndarray
     points: np.ndarray
+    heads: np.ndarray
 
     def part(self, frames: slice) -> "Faces":
         """Return those of a range of frames."""
-        return Faces(self.mouths[frames], self.speaking[frames], self.points[frames])
+        return Faces(self.mouths[frames], self.speaking[frames], self.points[frames], self.heads[frames])
 
     @classmethod
     def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Faces":
@@ -60,53 +66,55 @@ class Faces:
         lips = placement.points(people.keypoints[:, :, keypoints.OUTER_LIPS])
         known = (people.confidence[:, :, keypoints.OUTER_LIPS] > 0).all(-1, keepdims=True)
         found = boxes.scale(np.concatenate([lips.min(2), lips.max(2)], axis=-1), _MOUTH_GROWN, 2 * _MOUTH_GROWN)
-        lower = face_boxes(people, np.arange(len(lips)), placement).swapaxes(0, 1).copy()
+        heads = face_boxes(people, np.arange(len(lips)), placement).swapaxes(0, 1)
+        lower = heads.copy()
         lower[..., 1] = (lower[..., 1] + lower[..., 3]) / 2
         points = np.where(
             people.confidence[:, :, keypoints.FACE, None] > 0, people.keypoints[:, :, keypoints.FACE], np.nan
         )
-        return cls(boxes.clip(np.where(known, found, lower), *placement.size), speaking, placement.points(points))
+        return cls(
+            boxes.clip(np.where(known, found, lower), *placement.size), speaking, placement.points(points), heads
+        )
 
 
 @dataclass
 class Networks:
     """The fetched networks that are there; the reasons why others are not."""
 
-    lpips: torch.nn.Module | None = None
+    lpips: judges.Lpips | None = None
+    syncnet: judges.SyncNet | None = None
     i3d: torch.nn.Module | None = None
     face_embedder: identities.Embedder | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def found(cls, weights: Path | None) -> "Networks":
-        """Load what can be had: LPIPS by torchvision, I3D from `i3d_torchscript.pt` in a folder of weights."""
+        """Load what can be had: dlib's faces from its package, the others from a folder of fetched weights."""
         networks = cls()
-        networks.missing = {
-            "lse_c": "SyncNet's weights are not there",
-            "lse_d": "SyncNet's weights are not there",
-        }
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
             networks.face_embedder = identities.MODELS["dlib"]()
         else:
             networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
-        if importlib.util.find_spec("torchvision"):
-            from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-            networks.lpips = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
-        else:
-            networks.missing["lpips"] = "torchvision is not installed"
-        if weights and (weights / "i3d_torchscript.pt").exists():
-            networks.i3d = torch.jit.load(weights / "i3d_torchscript.pt").eval()
-        else:
-            networks.missing["fvd"] = "i3d_torchscript.pt is not in the folder of weights"
+        lpips, syncnet, i3d = ((weights or Path()) / name for name in (judges.ALEXNET, judges.SYNCNET, I3D))
+        for file, of in ((lpips, ["lpips"]), (syncnet, ["lse_c", "lse_d"]), (i3d, ["fvd"])):
+            if not weights or not file.exists():
+                networks.missing |= dict.fromkeys(of, f"{file.name} is not in the folder of weights")
+        networks.lpips = None if "lpips" in networks.missing else judges.Lpips.of(lpips)
+        networks.syncnet = None if "lse_c" in networks.missing else judges.SyncNet.of(syncnet)
+        networks.i3d = None if "fvd" in networks.missing else torch.jit.load(i3d, map_location="cpu").eval()
         return networks
 
 
 class Measures:
     """The measures of one clip, fed with its frames in order."""
 
-    def __init__(self, faces: Faces, loudness_db: np.ndarray, networks: Networks) -> None:
-        self.faces, self.loudness, self.networks = faces, loudness_db, networks
+    def __init__(self, faces: Faces, samples: np.ndarray, networks: Networks) -> None:
+        """Take the clip's faces, and its sound at 16 kHz."""
+        self.faces, self.samples, self.networks = faces, samples, networks
+        self.loudness = loudness_db(samples, len(faces.mouths))
+        people = faces.mouths.shape[1]
+        self.crops = [deque(maxlen=judges.LIPS_FRAMES) for _ in range(people)]
+        self.seen: list[list[np.ndarray]] = [[] for _ in range(people)]
         self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.motion: list[np.ndarray] = []
         self.recent: list[np.ndarray] = []
@@ -121,6 +129,8 @@ class Measures:
         self.sums["psnr_db", "everything"].append(peak_signal_noise_ratio(*pair, data_range=255.0).item())
         if self.networks.lpips is not None:
             self.sums["lpips", "everything"].append(self.networks.lpips(*(p / 255 for p in pair)).item())
+        if self.networks.syncnet is not None:
+            self._lips(frame, made)
         self.recent = [*self.recent[-2:], made.astype(np.float32)]
         if len(self.recent) == 3:
             before, now, after = self.recent
@@ -141,7 +151,31 @@ class Measures:
                 agreement = _correlation(motion[frames, person], self.loudness[: len(motion)][frames])
                 if np.isfinite(agreement):
                     found[LIP_SYNC, of] = float(np.mean([agreement, found.get((LIP_SYNC, of), agreement)]))
-        return found
+        return found | self._lip_sync_errors()
+
+    def _lip_sync_errors(self) -> dict[tuple[str, str], float]:
+        """Return LSE-C and LSE-D of those who speak and of those who listen, each the mean over people."""
+        found: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for person, seen in enumerate(self.seen):
+            if not seen:
+                continue
+            heard = self.networks.syncnet.hear(self.samples, len(seen))
+            speaks = self.faces.speaking[: len(seen), person]
+            for of, frames in (("speaking", speaks), ("listening", ~speaks)):
+                for metric, value in zip(
+                    ("lse_c", "lse_d"), judges.lip_sync_errors(np.stack(seen), heard, frames), strict=True
+                ):
+                    if np.isfinite(value):
+                        found[metric, of].append(value)
+        return {key: float(np.mean(values)) for key, values in found.items()}
+
+    def _lips(self, frame: int, made: np.ndarray) -> None:
+        for person, box in enumerate(self.faces.heads[frame]):
+            self.crops[person].append(None if np.isnan(box).any() else face_crop(made, box))
+            if len(self.crops[person]) == judges.LIPS_FRAMES:
+                whole = all(crop is not None for crop in self.crops[person])
+                nothing = np.full(1024, np.nan)
+                self.seen[person].append(self.networks.syncnet.see(np.stack(self.crops[person])) if whole else nothing)
 
     def _mouths(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         moved = np.full(self.faces.mouths.shape[1], np.nan)
@@ -179,6 +213,17 @@ class Measures:
                 ]
             self.features.append(tuple(features))
             self.window = []
+
+
+def face_crop(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return SyncNet's crop (224, 224, 3) of a face box (4,) px; grey where the picture ends."""
+    half = _LIPS_GROWN * max(box[2] - box[0], box[3] - box[1]) / 2
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + _LIPS_LOWER * half
+    scale = judges.LIPS_SIDE / (2 * max(half, 1))
+    # Pixels are numbered by their middles, boxes by their edges.
+    move = np.array([[scale, 0, scale * (half - x + 0.5) - 0.5], [0, scale, scale * (half - y + 0.5) - 0.5]])
+    side = (judges.LIPS_SIDE, judges.LIPS_SIDE)
+    return cv2.warpAffine(picture, move, side, borderMode=cv2.BORDER_CONSTANT, borderValue=(110, 110, 110))
 
 
 def loudness_db(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -225,6 +270,13 @@ def table(
             rows.append(_row(model, part, "fvd", "everything", frechet_distance(truth, made), len(windows[part])))
         for metric, why in networks.missing.items():
             rows.append(_row(model, part, metric, "everything", float("nan"), 0, f"skipped: {why}"))
+    return pd.DataFrame(rows, columns=tables.schema("covog_metrics").names)
+
+
+def untrained_rows(model: str) -> pd.DataFrame:
+    """Return the row of a model that could not be trained: nothing measured, and why."""
+    note = "skipped: the data set has too few clips to train on"
+    rows = [_row(model, "all", "psnr_db", "everything", float("nan"), 0, note)]
     return pd.DataFrame(rows, columns=tables.schema("covog_metrics").names)
 
 

@@ -21,22 +21,22 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     `entry` is what the list says of them: url, revision (filled into the url), sha256 and bytes (None if not known),
     licence, gated.
     A file of that name in `folder` is taken before anything is downloaded. An unfinished download stays beside `out` as
-    .NAME.part and is gone on with next time. Raises InputError that says what to do if the file cannot be had or is not
+    .NAME.part and is gone on with next time. Where the list knows no sha256, that of the first file is noted beside `out`
+    as NAME.sha256 and later ones are held to it. Raises InputError that says what to do if the file cannot be had or is not
     the one that the list describes.
     """
     url = entry["url"].format(revision=entry["revision"])
     out.parent.mkdir(parents=True, exist_ok=True)
+    noted = out.with_name(f"{out.name}.sha256")
+    held_to = LIST
+    if not entry["sha256"] and noted.exists():
+        entry, held_to = entry | {"sha256": noted.read_text().strip()}, f"{noted}, noted at the first download"
     if folder is not None and (folder / name).is_file():
-        _check(folder / name, entry, f"{folder / name} is not the file of {LIST}; delete it or correct the list")
+        found = _check(folder / name, entry, f"{folder / name} is not the file of {held_to}; delete it or correct that")
         with written_aside(out) as aside:
             shutil.copyfile(folder / name, aside)
-        return f"taken from {folder}"
+        return f"taken from {folder}{_note(noted, found, entry)}"
     where = f"{folder / name}" if folder else f"a folder, as {name}, and name the folder in covog.weights_dir"
-    if not entry["sha256"]:
-        raise InputError(
-            f"{name} has no sha256 in {LIST}, so that a download could not be checked: get {url} by hand, look "
-            f"at it, and put it in {where}; or write its sha256 into the list."
-        )
     if entry["gated"] and not os.environ.get(TOKEN):
         page = url.partition("/resolve/")[0]
         raise InputError(
@@ -51,19 +51,29 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
             f"broke off; or put the file in {where}."
         )
     try:
-        _check(part, entry, f"{url} is not the file of {LIST}, which must be corrected")
+        found = _check(part, entry, f"{url} is not the file of {held_to}, which must be corrected")
     except InputError:
         part.unlink()
         raise
     part.replace(out)
-    return f"downloaded, licence {entry['licence']}"
+    return f"downloaded, licence {entry['licence']}{_note(noted, found, entry)}"
 
 
-def _check(file: Path, entry: dict[str, Any], otherwise: str) -> None:
+def _note(noted: Path, found: str, entry: dict[str, Any]) -> str:
+    """Note the checksum of a file that the list has none for; return what to say of it."""
+    if entry["sha256"]:
+        return ""
+    with written_aside(noted) as aside:
+        aside.write_text(f"{found}\n")
+    return f"; nobody's checksum was at hand to check it, its SHA-256 {found} is noted in {noted}"
+
+
+def _check(file: Path, entry: dict[str, Any], otherwise: str) -> str:
+    """Return the file's SHA-256; raises InputError that begins with `otherwise` if it is not the entry's file."""
     if entry["bytes"] is not None and file.stat().st_size != entry["bytes"]:
         raise InputError(f"{otherwise}: it has {file.stat().st_size} bytes, not {entry['bytes']}.")
-    if entry["sha256"]:
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-        if found != entry["sha256"]:
-            raise InputError(f"{otherwise}: its SHA-256 is {found}.")
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if entry["sha256"] and found != entry["sha256"]:
+        raise InputError(f"{otherwise}: its SHA-256 is {found}.")
+    return found

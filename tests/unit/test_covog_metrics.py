@@ -18,11 +18,9 @@ def measured(truth, made, boxes=None, speaking=None, loudness=None):
     frames = len(truth)
     boxes = np.full((frames, 1, 4), np.nan) if boxes is None else boxes
     speaking = np.zeros(boxes.shape[:2], dtype=bool) if speaking is None else speaking
-    measures = metrics.Measures(
-        metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan)),
-        np.zeros(frames) if loudness is None else loudness,
-        metrics.Networks(),
-    )
+    faces = metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan), np.full(boxes.shape, np.nan))
+    level = np.full(frames, -60.0) if loudness is None else loudness
+    measures = metrics.Measures(faces, np.repeat(10 ** (level / 20), media.SAMPLES_PER_FRAME), metrics.Networks())
     for pair in zip(truth, made, strict=True):
         measures.add(*pair)
     return measures.finish()
@@ -172,8 +170,9 @@ def test_identity_is_that_of_the_same_points_in_both_pictures():
         seen.append(at)
         return np.array([1.0, 0]) if picture[0, 0, 0] < 100 else np.array([0.6, 0.8])
 
-    faces = metrics.Faces(np.full((6, 2, 4), np.nan), np.zeros((6, 2), dtype=bool), points)
-    measures = metrics.Measures(faces, np.zeros(6), metrics.Networks(face_embedder=embedder))
+    unknown = np.full((6, 2, 4), np.nan)
+    faces = metrics.Faces(unknown, np.zeros((6, 2), dtype=bool), points, unknown)
+    measures = metrics.Measures(faces, np.zeros(6 * 640), metrics.Networks(face_embedder=embedder))
     for _ in range(6):
         measures.add(np.zeros((32, 48, 3), dtype=np.uint8), np.full((32, 48, 3), 200, dtype=np.uint8))
     assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(0.6)

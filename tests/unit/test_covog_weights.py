@@ -45,8 +45,9 @@ def hub(monkeypatch):
 def test_every_entry_is_whole(name):
     of = LISTED[name]
     assert set(of) == {"url", "revision", "sha256", "bytes", "licence", "gated", "used_for", "purpose"}
-    assert re.fullmatch("[0-9a-f]{40}", of["revision"])
-    assert "{revision}" in of["url"]
+    assert ("{revision}" in of["url"]) == (of["revision"] is not None)
+    # Without a revision only the checksum says which file is meant.
+    assert re.fullmatch("[0-9a-f]{40}", of["revision"]) if of["revision"] else of["sha256"]
     assert of["sha256"] is None or re.fullmatch("[0-9a-f]{64}", of["sha256"])
     assert of["used_for"] in {"start", "towers", "sound", "metrics", "other"}
 
@@ -76,10 +77,16 @@ def test_the_users_folder_comes_first_and_is_checked_too(hub, tmp_path):
         weights.obtain("model.bin", entry(bytes=5), tmp_path / "out.bin", tmp_path / "mine")
 
 
-def test_what_cannot_be_checked_is_not_downloaded(hub, tmp_path):
-    with pytest.raises(InputError, match=r"model\.bin has no sha256 .* put it in .*model\.bin"):
-        weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin", tmp_path)
-    assert hub == []
+def test_a_file_nobody_has_a_checksum_of_is_held_to_its_first_download(hub, tmp_path, monkeypatch):
+    said = weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin")
+    assert "nobody's checksum was at hand" in said
+    assert (tmp_path / "out.bin.sha256").read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
+    (tmp_path / "out.bin").unlink()
+    assert "nobody" not in weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin")
+    monkeypatch.setattr(weights.fetch, "download", lambda url, part, *_: part.write_bytes(b"x" * 7000) and "")
+    with pytest.raises(InputError, match=r"is not the file of .*out\.bin\.sha256, noted at the first download"):
+        weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin")
+    assert (tmp_path / "out.bin").read_bytes() == CONTENT
 
 
 def test_gated_files_name_the_page_and_take_a_token_from_the_environment(hub, tmp_path, monkeypatch):
