@@ -3,25 +3,26 @@
     python tests/benchmarks/bench_cost.py --video FILM.mp4 --work FOLDER
     python tests/benchmarks/bench_cost.py --video SHORT.mp4 --times 10 --work FOLDER
 
-Every command line of the workflow runs on the video, one after the other. With `--times` the video also runs as so many of
+Every command that the workflow would run to collect the video runs, one after the other. With `--times` the video also runs as so many of
 it in a row, and peak memory is compared. docs/benchmarks.md keeps what was found.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path[:0] = [str(SCRIPTS), str(Path(__file__).resolve().parents[1])]
+REPO = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
 
 from media_tools import ffmpeg_exe  # noqa: E402
 from talking import media, tables  # noqa: E402
 
-VIDEO = "v"
-# {r} is the folder of results. Stages that run a network are told from those that do not.
+VIDEO, SHEET = "v", "videos.tsv"
+# Rules that run a network are told from those that do not.
 NETWORKS = {
     "detect_faces",
     "track_faces",
@@ -33,41 +34,6 @@ NETWORKS = {
     "transcribe",
     "estimate_poses",
     "embed_sound",
-}
-STEPS = {
-    "ingest_video": "--sheet {r}/sheet.tsv --video v --media {r}/media/v.mp4 --wav {r}/media/v.wav --probe {r}/media/v.json",
-    "detect_shots": "--media {r}/media/v.mp4 --shots {r}/shots/v.parquet",
-    "detect_faces": "--media {r}/media/v.mp4 --faces {r}/faces/v.parquet",
-    "track_faces": "--media {r}/media/v.mp4 --faces {r}/faces/v.parquet --shots {r}/shots/v.parquet"
-    " --tracks {r}/tracks/v.parquet",
-    "mark_landmarks": "--media {r}/media/v.mp4 --tracks {r}/tracks/v.parquet --landmarks {r}/landmarks/v.npz",
-    "embed_faces": "--media {r}/media/v.mp4 --tracks {r}/tracks/v.parquet --landmarks {r}/landmarks/v.npz"
-    " --embeddings {r}/embeddings/v.npz",
-    "detect_voice": "--sound {r}/media/v.wav --voice {r}/voice/v.parquet",
-    "score_speaking": "--media {r}/media/v.mp4 --sound {r}/media/v.wav --tracks {r}/tracks/v.parquet"
-    " --landmarks {r}/landmarks/v.npz --voice {r}/voice/v.parquet --asd {r}/asd/v.parquet",
-    "diarize": "--sound {r}/media/v.wav --asd {r}/asd/v.parquet --tracks {r}/tracks/v.parquet"
-    " --embeddings {r}/embeddings/v.npz --same-person 0.07 --turns {r}/speech/v.rttm",
-    "fuse_speaking": "--asd {r}/asd/v.parquet --voice {r}/voice/v.parquet --turns {r}/speech/v.rttm"
-    " --embeddings {r}/embeddings/v.npz --model lip_sync --same-person 0.07 --speaking {r}/speaking/v.parquet",
-    "transcribe": "--sound {r}/media/v.wav --voice {r}/voice/v.parquet --transcript {r}/speech/v.transcript.parquet",
-    "attribute_words": "--transcript {r}/speech/v.transcript.parquet --turns {r}/speech/v.rttm"
-    " --speaking {r}/speaking/v.parquet --words {r}/speech/v.words.parquet",
-    "find_clips": "--video=v --source=bench --shots {r}/shots/v.parquet --tracks {r}/tracks/v.parquet"
-    " --landmarks {r}/landmarks/v.npz --speaking {r}/speaking/v.parquet --voice {r}/voice/v.parquet"
-    " --rttm {r}/speech/v.rttm --candidates {r}/candidates/v.parquet",
-    "select_clips": "--candidates {r}/candidates/v.parquet --clips {r}/clips/v.parquet",
-    "estimate_poses": "--media {r}/media/v.mp4 --candidates {r}/candidates/v.parquet --tracks {r}/tracks/v.parquet"
-    " --landmarks {r}/landmarks/v.npz --poses {r}/poses/v.npz --threads 1",
-    "embed_sound": "--sound {r}/media/v.wav --candidates {r}/candidates/v.parquet --embedded {r}/sound/v.npz",
-    "annotate_clips": "--video=v --source=bench --licence=CC0-1.0 --url= --clips {r}/clips/v.parquet"
-    " --media {r}/media/v.mp4 --wav {r}/media/v.wav --tracks {r}/tracks/v.parquet --speaking {r}/speaking/v.parquet"
-    " --words {r}/speech/v.words.parquet --poses {r}/poses/v.npz --sound {r}/sound/v.npz --dataset {r}/dataset"
-    " --annotations {r}/annotations/v.parquet",
-    "cluster_identities": "--sheet {r}/sheet.tsv --embeddings {r}/embeddings --tracks {r}/tracks"
-    " --identities {r}/identities.parquet",
-    "collect_dataset": "--sheet {r}/sheet.tsv --clips {r}/clips --annotations {r}/annotations --media {r}/media"
-    " --identities {r}/identities.parquet --dataset {r}/dataset --videos {r}/videos.parquet",
 }
 # The pictures that the networks look at: frames of `media.frames`, or chosen ones of `media.frames_at`.
 FEEDS = ("detect_faces", "mark_landmarks", "embed_faces", "estimate_poses")
@@ -91,12 +57,16 @@ print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.
 """
 
 
-def cost_of(command: list[str], log: Path | None = None) -> Cost:
-    """Run a program and return its cost; raises CalledProcessError if it fails."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPTS)}
+def cost_of(command: list[str], folder: Path | None = None) -> Cost:
+    """Run a program in a folder and return its cost; raises CalledProcessError if it fails."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(REPO / "scripts"),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SHEET": SHEET,
+    }
     meter = [sys.executable, "-S", "-c", _METER, *command]
-    with open(log or os.devnull, "w") as err:
-        run = subprocess.run(meter, stdout=subprocess.PIPE, stderr=err, env=environment, text=True, check=True)
+    run = subprocess.run(meter, stdout=subprocess.PIPE, env=environment, cwd=folder, text=True, check=True)
     code, seconds, kilobytes = run.stdout.split()
     if int(code):
         raise subprocess.CalledProcessError(int(code), command)
@@ -108,19 +78,30 @@ def plain_decode(video: Path) -> Cost:
     return cost_of([ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(video), "-an", "-f", "null", "-"])
 
 
-def step(name: str, results: Path) -> Cost:
-    """Run one command line of the workflow in a folder of results and return its cost."""
-    words = [word.format(r=results) for word in STEPS[name].split(" ")]
-    (results / "logs").mkdir(exist_ok=True)
-    return cost_of([sys.executable, str(SCRIPTS / f"{name}.py"), *words], results / "logs" / f"{name}.log")
+def commands(video: Path, folder: Path) -> dict[str, str]:
+    """Return the shell command of each rule that the workflow would run in a folder to collect a video, in order.
+
+    Makes the sheet and the folders that the commands take for granted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SHEET).write_text(f"video\tpath\tsource\tlicence\n{VIDEO}\t{video.resolve()}\tbench\tCC0-1.0\n")
+    words = ["--cores", "2", "--directory", str(folder), "--config", f"videos={SHEET}"]
+    plan = ["--dry-run", "--forceall", "--printshellcmds", "results/videos.parquet"]
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", *words, *plan], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    found = {}
+    for job in re.split(r"^rule ", run.stdout + run.stderr, flags=re.MULTILINE)[1:]:
+        for made in re.search(r"^    output: (.*)$", job, re.MULTILINE)[1].split(", "):
+            (folder / made).parent.mkdir(parents=True, exist_ok=True)
+        (folder / re.search(r"^    log: (.*)$", job, re.MULTILINE)[1]).parent.mkdir(parents=True, exist_ok=True)
+        found[job.split(":")[0]] = re.search(r"^Shell command: (.*)$", job, re.MULTILINE)[1]
+    return found
 
 
-def prepare(video: Path, results: Path) -> None:
-    """Make the folders of a run and its sheet of one video."""
-    for name in ("media", "shots", "faces", "tracks", "landmarks", "embeddings", "voice", "asd", "speech", "speaking",
-                 "candidates", "clips", "poses", "sound", "annotations", "dataset"):  # fmt: skip
-        (results / name).mkdir(parents=True, exist_ok=True)
-    (results / "sheet.tsv").write_text(f"video\tpath\tsource\tlicence\n{VIDEO}\t{video.resolve()}\tbench\tCC0-1.0\n")
+def run_rule(command: str, folder: Path) -> Cost:
+    """Run a rule's shell command and return its cost."""
+    return cost_of(["bash", "-c", command], folder)
 
 
 def feed(name: str, results: Path) -> None:
@@ -147,7 +128,8 @@ def feed(name: str, results: Path) -> None:
         clips = clips[clips["candidate"]]
         spans = intervals.union(zip(clips["start_frame"], clips["end_frame"], strict=True))
         pictures = (picture for span in spans for picture in media.frames(mp4, *span))
-    print(sum(1 for _ in pictures), "pictures")
+    for _ in pictures:
+        pass
 
 
 def looped(video: Path, times: int, out: Path) -> Path:
@@ -166,7 +148,7 @@ def report_costs(video: Path, results: Path, costs: dict[str, Cost]) -> None:
     """Print processor time over a plain decode, and bytes over the source's."""
     decode = plain_decode(video).seconds
     print(f"\nplain decode of {video.name} by ffmpeg: {decode:.2f} s of processor time\n")
-    print(f"{'command line':20s} {'s':>7s} {'decodes':>8s} {'peak MB':>8s}")
+    print(f"{'rule':20s} {'s':>7s} {'decodes':>8s} {'peak MB':>8s}")
     for name, cost in costs.items():
         network = "  (network)" if name in NETWORKS else ""
         print(f"{name:20s} {cost.seconds:7.2f} {cost.seconds / decode:8.2f} {cost.megabytes:8.0f}{network}")
@@ -191,12 +173,12 @@ def report_costs(video: Path, results: Path, costs: dict[str, Cost]) -> None:
 
 
 def main() -> None:
-    """Read the arguments, run every command line, print the tables."""
+    """Read the arguments, run every rule's command, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, help="video to run on")
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--times", type=int, default=1, help="compare memory with a video of so many in a row")
-    parser.add_argument("--without", nargs="*", default=[], help="command lines to leave out where results exist")
+    parser.add_argument("--without", nargs="*", default=[], help="rules to leave out where results exist")
     parser.add_argument("--feed", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.feed:
@@ -209,14 +191,12 @@ def main() -> None:
         runs["many"] = looped(arguments.video, arguments.times, arguments.work / f"times_{arguments.times}.mp4")
     costs: dict[str, dict[str, Cost]] = {}
     for run, video in runs.items():
-        results = arguments.work / run
-        prepare(video, results)
         costs[run] = {}
-        for name in STEPS:
+        for name, command in commands(video, arguments.work / run).items():
             if name not in arguments.without:
-                costs[run][name] = step(name, results)
+                costs[run][name] = run_rule(command, arguments.work / run)
                 print(f"{run} {name}: {costs[run][name]}", flush=True)
-    report_costs(arguments.video, arguments.work / "one", costs["one"])
+    report_costs(arguments.video, arguments.work / "one/results", costs["one"])
     if "many" in costs:
         print(f"\npeak memory of {arguments.times} in a row over that of one")
         for name, cost in costs["one"].items():

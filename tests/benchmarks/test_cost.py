@@ -76,9 +76,9 @@ def test_few_pictures_cost_less_than_all(film):
 def test_memory_of_reading_pictures_does_not_grow(film, tmp_path):
     peaks = []
     for times in (1, 5):
-        results = tmp_path / str(times)
-        bench_cost.prepare(film, results)
-        bench_cost.looped(film, times, results / "media" / "v.mp4")
-        peaks.append(bench_cost.step("detect_shots", results).megabytes)
+        folder = tmp_path / str(times)
+        command = bench_cost.commands(film, folder)["detect_shots"]
+        bench_cost.looped(film, times, folder / "results/media/v.mp4")
+        peaks.append(bench_cost.run_rule(command, folder).megabytes)
     print(f"shots of 8 s: {peaks[0]:.0f} MB, of 40 s: {peaks[1]:.0f} MB")
     assert peaks[1] < 1.2 * peaks[0]
