@@ -14,13 +14,22 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="folder for weights, losses and checkpoints")
     parser.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, else random ones")
     parser.add_argument("--latents", type=Path, help="folder that cache_latents.py has filled")
+    parser.add_argument(
+        "--allow-empty", action="store_true", help="with too few clips, write empty files instead of failing"
+    )
     arguments = parser.parse_args()
 
     from covog import config, train
 
     settings = config.load(arguments.config)
     train.train(
-        settings, arguments.stage, arguments.dataset, arguments.folder, start=arguments.start, cache=arguments.latents
+        settings,
+        arguments.stage,
+        arguments.dataset,
+        arguments.folder,
+        start=arguments.start,
+        cache=arguments.latents,
+        allow_empty=arguments.allow_empty,
     )
 
 

@@ -107,7 +107,7 @@ def make_dataset(root: Path, people: tuple[int, ...] = (2, 3), frames: int = 40,
         name = f"toy_v{number}_{start:06d}to{start + frames:06d}"
         make(root / name, frames=frames, people=count, start=start)
         names.append(name)
-    (root / "splits").mkdir()
+    (root / "splits").mkdir(parents=True)
     parts = {"train": names[: len(names) - test], "test_easy": names[len(names) - test :], "test_hard": []}
     for part, clips in parts.items():
         (root / "splits" / f"{part}.json").write_text(json.dumps([{"clip": name} for name in clips]))

@@ -1,7 +1,10 @@
 """Toy models and batches of CovOG for the tests."""
 
+from dataclasses import replace
+
 import torch
 
+from covog import config
 from covog.config import Model
 from covog.model import CovOG
 
@@ -23,6 +26,23 @@ TOY = {
     "audio_tokens": 3,
     "audio_dim": 16,
 }
+
+TRAINING = config.Training(
+    steps=6, batch_size=2, accumulate=2, learning_rate=1e-3, mixed_precision="no", checkpointing=False, ema=0.9,
+    save_every=2, keep=2, validate_every=3, validation_samples=2,
+)  # fmt: skip
+
+
+def training_settings(**training) -> config.Config:
+    """Return settings with which a toy is trained within seconds, both stages alike; sound sizes are the data set's."""
+    stage = replace(TRAINING, **training)
+    return config.Config(
+        model=Model(**{**TOY, "audio_layers": 0, "audio_channels": 0}),
+        towers=config.Towers(vae="patches", image_encoder="random"),
+        data=config.Data(width=64, height=40, frames=3, workers=0),
+        stage1=stage,
+        stage2=stage,
+    )
 
 
 def model(seed: int = 0, alive: bool = True, **changes) -> CovOG:

@@ -8,6 +8,8 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from covog import convert
+from covog import convert, origin
 from talking import tables
 from talking.errors import InputError
 
@@ -48,28 +50,29 @@ def write(
     aside = folder / f".{place.name}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        aside.mkdir(parents=True)
-        convert.write_tensors(aside / "weights.safetensors", weights)
-        if ema is not None:
-            convert.write_tensors(aside / "ema.safetensors", ema)
-        tensors, rest = _flat(optimizer)
-        convert.write_tensors(aside / "optimizer.safetensors", tensors)
-        tables.write("covog_losses", losses_table(progress.losses), aside / "losses.parquet")
-        state = {"step": progress.step, "settings": progress.settings, "scaler": progress.scaler, "optimizer": rest}
-        (aside / "state.json").write_text(json.dumps(state))
-    except (OSError, convert.SafetensorError) as error:
+        with full_disk_told(folder):
+            _fill(aside, progress, weights, optimizer, ema)
+    except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno != errno.ENOSPC and "No space" not in str(error):
-            raise
-        raise InputError(
-            f"{folder}: the disk is full at step {progress.step}; free some space and run again, training goes on from "
-            "the last whole checkpoint."
-        ) from error
+        raise
     if place.exists():
         shutil.rmtree(place)
     aside.rename(place)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old)
+
+
+@contextmanager
+def full_disk_told(place: Path) -> Iterator[None]:
+    """Turn a disk that is full while `place` is written into an InputError of one sentence."""
+    try:
+        yield
+    except (OSError, convert.SafetensorError) as error:
+        if getattr(error, "errno", None) != errno.ENOSPC and not re.search("No space left|StorageFull", str(error)):
+            raise
+        raise InputError(
+            f"{place}: the disk is full; free some space and run again, it goes on from what was written whole."
+        ) from error
 
 
 @dataclass
@@ -82,10 +85,10 @@ class Checkpoint:
     ema: convert.Tensors | None
 
 
-def latest(folder: Path, settings: dict[str, Any], free: set[str]) -> Checkpoint | None:
+def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
     """Read the last whole checkpoint below `folder`, None if there is none; a damaged one is named in the log and passed over.
 
-    Raises InputError that names the keys if the settings have changed since, other than those of `free`.
+    Raises InputError that names the keys if the settings have changed since, other than those of `origin.FREE`.
     """
     for place in reversed(_all(folder)):
         try:
@@ -93,9 +96,7 @@ def latest(folder: Path, settings: dict[str, Any], free: set[str]) -> Checkpoint
         except (InputError, OSError, ValueError, KeyError) as error:
             _log.warning("%s is damaged and passed over: %s", place, error)
             continue
-        before, now = (_leaves(s) for s in (found.progress.settings, settings))
-        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in free)
-        if changed:
+        if changed := _changed(found.progress.settings, settings):
             raise InputError(
                 f"{place} was trained with other settings ({', '.join(changed)}); set them back, or delete {folder} to "
                 "begin anew."
@@ -104,9 +105,47 @@ def latest(folder: Path, settings: dict[str, Any], free: set[str]) -> Checkpoint
     return None
 
 
+def make_way(folder: Path, settings: dict[str, Any]) -> None:
+    """Set the checkpoints of a finished training aside, as `{folder}-before`, if the data set or the first weights are others now.
+
+    An unfinished training is left where it is: `latest` refuses it, so that nobody loses it unasked.
+    """
+    for place in reversed(_all(folder)):
+        try:
+            state = json.loads((place / "state.json").read_text())
+            finished = state["step"] >= state["settings"]["training"]["steps"]
+            changed = _changed(state["settings"], settings)
+        except (OSError, ValueError, KeyError):
+            continue
+        if changed and finished and origin.INPUTS.issuperset(changed):
+            before = folder.with_name(f"{folder.name}-before")
+            shutil.rmtree(before, ignore_errors=True)
+            folder.rename(before)
+            _log.warning("%s changed since the last training, which is now %s: begin anew", ", ".join(changed), before)
+        return
+
+
 def losses_table(losses: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the losses as a table of its schema."""
     return pd.DataFrame(losses, columns=tables.schema("covog_losses").names)
+
+
+def _fill(
+    aside: Path,
+    progress: Progress,
+    weights: convert.Tensors,
+    optimizer: dict[str, Any],
+    ema: convert.Tensors | None,
+) -> None:
+    aside.mkdir(parents=True)
+    convert.write_tensors(aside / "weights.safetensors", weights)
+    if ema is not None:
+        convert.write_tensors(aside / "ema.safetensors", ema)
+    tensors, rest = _flat(optimizer)
+    convert.write_tensors(aside / "optimizer.safetensors", tensors)
+    tables.write("covog_losses", losses_table(progress.losses), aside / "losses.parquet")
+    state = {"step": progress.step, "settings": progress.settings, "scaler": progress.scaler, "optimizer": rest}
+    (aside / "state.json").write_text(json.dumps(state))
 
 
 def _read(place: Path) -> Checkpoint:
@@ -139,6 +178,11 @@ def _unflat(tensors: convert.Tensors, rest: dict[str, Any]) -> dict[str, Any]:
         parameter, name = key.split("/", 1)
         state.setdefault(int(parameter), {})[name] = value
     return {"state": state, "param_groups": rest["param_groups"]}
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    before, now = _leaves(before), _leaves(now)
+    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in origin.FREE)
 
 
 def _leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 import yaml
 
-from covog import config, convert, metrics
+from covog import checkpoints, config, convert, metrics
 from covog import evaluate as evaluation
 from covog import generate as making
 from covog.model import CovOG
@@ -64,27 +64,39 @@ def generate(arguments: Namespace) -> None:
             raise InputError(f"--frames is {arguments.frames}; there is material for 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
     size = (settings.data.width, settings.data.height)
-    made = making.write(arguments.out, generator_of(arguments.weights, settings), script, size, samples, arguments.seed)
+    generator = generator_of(arguments.weights, settings)
+    with checkpoints.full_disk_told(arguments.out):
+        made = making.write(arguments.out, generator, script, size, samples, arguments.seed)
     print(f"{arguments.out}: {made} frames.")
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights."""
+    """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights.
+
+    A weights file without bytes is a training that had nothing to train on: its row says so.
+    """
     settings = config.load(arguments.config)
     networks = metrics.Networks.found(arguments.weights_dir)
+    arguments.videos.mkdir(parents=True, exist_ok=True)
     rows, widths = [], settings.model
     for text in arguments.model:
         name, _, weights = text.partition("=")
         if weights == "random":
+            if widths is None:
+                continue
             torch.manual_seed(settings.seed)
             model = CovOG(widths)
+        elif Path(weights).exists() and Path(weights).stat().st_size == 0:
+            rows.append(metrics.untrained_rows(name))
+            widths = None
+            continue
         else:
             model = convert.read_model(Path(weights))
         widths = model.config
         generator = _generator(model, settings)
-        rows.append(
-            evaluation.evaluate(name, generator, arguments.dataset, settings, arguments.videos / name, networks)
-        )
+        videos = arguments.videos / name
+        with checkpoints.full_disk_told(videos):
+            rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
     tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)
 
 

@@ -148,6 +148,12 @@ class Config:
 class WorkflowSettings:
     """The section `covog` of the workflow's config: which run is made, and on what machine."""
 
+    train: str = setting(
+        "frozen",
+        "whether a run goes on to CovOG: frozen (trained and measured once, then left as it is when videos are added), "
+        "latest (anew whenever the data set has changed), never",
+        choices=["frozen", "latest", "never"],
+    )
     preset: str = setting(
         "tiny",
         "settings to begin with, a file of config/presets: tiny (small random networks, a laptop), paper (as published, "

@@ -66,6 +66,14 @@ def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretc
     )
 
 
+def lacking(dataset: Path, settings: Data) -> str:
+    """Return why a data set cannot be trained on, "" if it can: both sides need a clip that holds a window."""
+    for what, found in zip(("train on", "validate on"), stretches(dataset, settings), strict=True):
+        if not any(s.end - s.start >= settings.frames for s in found):
+            return f"{dataset} has no clip with the {settings.frames} frames of a window to {what}"
+    return ""
+
+
 def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
     """Return the stretches that hold a window, naming the others in the log.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from covog import config, convert
+from covog import checkpoints, config, convert
 from covog.conditions import Placement
 from covog.config import to_dict
 from covog.towers import Towers
@@ -76,7 +76,8 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
         try:
             read(cache, folder, size, np.array([0]), 0)
         except InputError:
-            write(cache, folder, size, towers, device)
+            with checkpoints.full_disk_told(cache):
+                write(cache, folder, size, towers, device)
 
 
 def check(cache: Path, settings: config.Config) -> None:

@@ -31,6 +31,10 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
         )
         for axes, file in zip(panels[0], losses, strict=True):
             table = tables.read("covog_losses", file)
+            axes.set(title=f"{file.parent.parent.name}, {file.parent.name}", xlabel="step", ylabel="loss")
+            if table.empty:
+                axes.text(0.5, 0.5, "too few clips to train on", ha="center", transform=axes.transAxes)
+                continue
             train, held = (table[table["kind"] == kind] for kind in ("train", "validation"))
             axes.plot(train["step"], train["loss"], color=_COLOURS[0], alpha=0.25, linewidth=0.8)
             axes.plot(
@@ -40,7 +44,6 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
                 label=f"training, mean of {_RUNNING} steps",
             )
             axes.plot(held["step"], held["loss"], "o-", color=_COLOURS[1], label="validation")
-            axes.set(title=f"{file.parent.parent.name}, {file.parent.name}", xlabel="step", ylabel="loss")
             axes.set_yscale("log")
             axes.legend(frameon=False)
         with written_aside(path) as aside:

@@ -1,19 +1,15 @@
 """Training: one loop for both stages."""
 
-import hashlib
-import json
 import logging
 import math
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
@@ -22,7 +18,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from covog import checkpoints, config, convert, data, diffusion, latents
+from covog import checkpoints, config, convert, data, diffusion, latents, origin
 from covog.config import Config, Training
 from covog.model import CovOG
 from covog.towers import Towers
@@ -31,11 +27,6 @@ from talking.errors import InputError
 
 _log = logging.getLogger(__name__)
 
-# Settings that may change between two runs of one training: they have no part in its losses.
-FREE = {
-    f"training.{name}" for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile")
-}
-FREE |= {"data.workers", "data.max_broken"}
 # What each kind of random draw is numbered with, besides the seed, the stage and the batch.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VALIDATION = range(6)
 
@@ -45,14 +36,20 @@ class Stopped(InputError):
 
 
 def train(
-    settings: Config, stage: int, dataset: Path, folder: Path, start: Sequence[Path] = (), cache: Path | None = None
+    settings: Config,
+    stage: int,
+    dataset: Path,
+    folder: Path,
+    start: Sequence[Path] = (),
+    cache: Path | None = None,
+    allow_empty: bool = False,
 ) -> None:
     """Train stage 1 (stills) or 2 (video) on a data set; `folder` gets weights, losses, checkpoints and TensorBoard files.
 
     `start` are weights files to begin with, a later one over an earlier one (converted ones, then those of stage 1),
-    random weights where they leave off; `cache` the folder of
-    cached latents. A rerun goes on at the last checkpoint. Raises InputError with one sentence for what a user can mend,
-    Stopped after a SIGTERM.
+    random weights where they leave off; `cache` the folder of cached latents. A rerun goes on at the last checkpoint.
+    With `allow_empty`, a data set with too few clips gives a weights file without bytes and a table without losses.
+    Raises InputError with one sentence for what a user can mend, Stopped after a SIGTERM.
     """
     training = settings.stage1 if stage == 1 else settings.stage2
     accelerator = Accelerator(
@@ -63,10 +60,16 @@ def train(
     )
     rank, ranks, device = accelerator.process_index, accelerator.num_processes, accelerator.device
     frames = 1 if stage == 1 else settings.data.frames
+    if too_little := data.lacking(dataset, settings.data):
+        if not allow_empty:
+            raise InputError(f"{too_little}; add videos, loosen the clips' gates or lower data.frames.")
+        if accelerator.is_main_process:
+            _leave_empty(folder, too_little)
+        return
     found, held_out = data.stretches(dataset, settings.data)
     settings = replace(settings, model=_model_settings(settings.model, stage, found))
     begin = [(str(path), convert.read_tensors(path)) for path in start]
-    identity = _identity(settings, training, stage, dataset, start)
+    identity = origin.identity(settings, training, stage, dataset, start)
 
     torch.manual_seed(settings.seed)
     model = CovOG(settings.model)
@@ -74,7 +77,10 @@ def train(
         convert.adopt(model, tensors, where, missing_parts=True)
     trained = _freeze(model, stage, training)
     model.gradient_checkpointing = training.checkpointing
-    resumed = checkpoints.latest(folder / "checkpoints", identity, FREE)
+    if accelerator.is_main_process:
+        checkpoints.make_way(folder / "checkpoints", identity)
+    accelerator.wait_for_everyone()
+    resumed = checkpoints.latest(folder / "checkpoints", identity)
     if resumed:
         model.load_state_dict({**model.state_dict(), **resumed.weights})
     progress = resumed.progress if resumed else checkpoints.Progress(identity)
@@ -150,7 +156,7 @@ def train(
 
     main = accelerator.is_main_process
     if main:
-        _describe(folder, settings, stage, dataset)
+        origin.describe(folder, settings, stage, dataset)
     board = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step) if main else None
     asked_to_stop = _listen_for_sigterm()
 
@@ -208,15 +214,21 @@ def train(
         board.close()
         if ema:
             ema.copy_to(trained.values())
-        tables.write("covog_losses", checkpoints.losses_table(progress.losses), folder / "losses.parquet")
-        convert.write_model(accelerator.unwrap_model(wrapped), folder / "weights.safetensors")
+        with checkpoints.full_disk_told(folder):
+            tables.write("covog_losses", checkpoints.losses_table(progress.losses), folder / "losses.parquet")
+            convert.write_model(accelerator.unwrap_model(wrapped), folder / "weights.safetensors")
     accelerator.end_training()
+
+
+def _leave_empty(folder: Path, why: str) -> None:
+    _log.warning("nothing is trained: %s", why)
+    tables.write("covog_losses", checkpoints.losses_table([]), folder / "losses.parquet")
+    with tables.written_aside(folder / "weights.safetensors") as aside:
+        aside.write_bytes(b"")
 
 
 def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch]) -> config.Model:
     """Return the model of a stage: stage 1 has neither motion nor audio; sound sizes left open are the data set's."""
-    if not found:
-        raise InputError("the data set has no training clips; add videos or loosen the clips' gates.")
     layers, channels = store.Clip(found[0].clip).sound.shape[1:]
     settings = replace(
         settings, audio_layers=settings.audio_layers or layers, audio_channels=settings.audio_channels or channels
@@ -319,37 +331,6 @@ def _inputs(
     return sampled(on["mean"], on["std"], draws[LATENTS]).transpose(1, 2), conditions
 
 
-def _identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
-    """Return what must be the same for a run to go on from a checkpoint."""
-    whole = config.to_dict(settings)
-    kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
-    clips = hashlib.sha256()
-    for clip in store.split(dataset, "train"):
-        clips.update((clip / "meta.json").read_bytes())
-    weights = []
-    for path in start:
-        with path.open("rb") as file:
-            weights.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return kept | {
-        "stage": stage,
-        "training": config.to_dict(training),
-        "data_set": clips.hexdigest(),
-        "start": weights,
-    }
-
-
-def _describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
-    """Save the whole config and where everything came from beside the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save(settings, folder / "config.yaml")
-    here = Path(__file__).resolve().parent
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    revision = git.stdout.strip() or "unknown"
-    versions = {"torch": torch.__version__, "diffusers": diffusers.__version__}
-    content = {"stage": stage, "data_set": str(dataset), "git_revision": revision, "versions": versions}
-    (folder / "provenance.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
 def _listen_for_sigterm():
     received = []
     signal.signal(signal.SIGTERM, lambda *_: received.append(True))
@@ -362,7 +343,7 @@ def _ignore_sigterm(_: int) -> None:
 
 
 class _out_of_memory_told:
-    """Turn running out of GPU memory into a sentence."""
+    """Turn running out of the GPU's or the machine's memory into a sentence."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -371,10 +352,11 @@ class _out_of_memory_told:
         pass
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, torch.cuda.OutOfMemoryError):
+        on_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
+        if on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise InputError(
-                f"the GPU's memory is full at step {self.step}; lower data.width, data.height, data.frames or batch_size, or "
-                "set checkpointing, and run again: training goes on from the last checkpoint."
+                f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; lower data.width, data.height, "
+                "data.frames or batch_size, or set checkpointing, and run again: training goes on from the last checkpoint."
             ) from error
 
 

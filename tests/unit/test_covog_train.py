@@ -3,34 +3,17 @@
 import os
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from covog import checkpoints, config, convert, train
+from covog import checkpoints, config, convert, latents, train
 from covog_clips import CHANNELS, LAYERS, make_dataset
-from covog_toys import TOY
-from talking import tables
+from covog_toys import training_settings
+from talking import store, tables
 from talking.errors import InputError
-
-TRAINING = config.Training(
-    steps=6, batch_size=2, accumulate=2, learning_rate=1e-3, mixed_precision="no", checkpointing=False, ema=0.9,
-    save_every=2, keep=2, validate_every=3, validation_samples=2,
-)  # fmt: skip
-
-
-def toy_settings(**training) -> config.Config:
-    stage = replace(TRAINING, **training)
-    return config.Config(
-        model=config.Model(**{**TOY, "audio_layers": 0, "audio_channels": 0}),
-        towers=config.Towers(vae="patches", image_encoder="random"),
-        data=config.Data(width=64, height=40, frames=3, workers=0),
-        stage1=stage,
-        stage2=stage,
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +49,8 @@ def interrupted(monkeypatch, at: int) -> None:
 @pytest.fixture(scope="module")
 def whole_run(dataset, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    train.train(toy_settings(), 1, dataset, folder / "stage1")
-    train.train(toy_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
+    train.train(training_settings(), 1, dataset, folder / "stage1")
+    train.train(training_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
     return folder
 
 
@@ -78,10 +61,10 @@ def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(stage, dat
     with monkeypatch.context() as patched:
         interrupted(patched, at=5)
         with pytest.raises(KeyboardInterrupt):
-            train.train(toy_settings(), stage, dataset, tmp_path, start=start)
+            train.train(training_settings(), stage, dataset, tmp_path, start=start)
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-0000002", "step-0000004"]
     assert not (tmp_path / "weights.safetensors").exists()
-    train.train(toy_settings(), stage, dataset, tmp_path, start=start)
+    train.train(training_settings(), stage, dataset, tmp_path, start=start)
     assert losses(tmp_path) == losses(whole_run / f"stage{stage}")
     one, other = (convert.read_tensors(f / "weights.safetensors") for f in (tmp_path, whole_run / f"stage{stage}"))
     assert all(torch.equal(one[name], other[name]) for name in other)
@@ -93,7 +76,9 @@ def test_what_a_run_leaves_behind(whole_run):
         assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-0000004", "step-0000006"]
         assert config.load(folder / "config.yaml").model.motion == (stage == 2)
         assert any((folder / "tensorboard").iterdir())
-        assert {"git_revision", "data_set", "versions"} <= set((folder / "provenance.json").read_text().split('"'))
+        assert {"git_revision", "data_set", "data_set_sha256", "versions"} <= set(
+            (folder / "provenance.json").read_text().split('"')
+        )
         kinds = [(step, kind) for step, kind, _ in losses(folder)]
         assert [s for s, kind in kinds if kind == "validation"] == [0, 3, 6]
         assert [s for s, kind in kinds if kind == "train"] == [1, 2, 3, 4, 5, 6]
@@ -138,9 +123,9 @@ def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_pa
     with monkeypatch.context() as patched:
         patched.setattr(train.diffusion, "loss", signalling)
         with pytest.raises(train.Stopped, match="stopped by SIGTERM at step 3 and saved"):
-            train.train(toy_settings(), 1, dataset, tmp_path)
+            train.train(training_settings(), 1, dataset, tmp_path)
     assert (tmp_path / "checkpoints/step-0000003").exists()
-    train.train(toy_settings(), 1, dataset, tmp_path)
+    train.train(training_settings(), 1, dataset, tmp_path)
     assert losses(tmp_path) == losses(whole_run / "stage1")
 
 
@@ -152,14 +137,33 @@ def copied(whole_run, tmp_path) -> Path:
 
 def test_changed_settings_are_refused_by_name_and_more_steps_are_not(dataset, copied):
     with pytest.raises(InputError, match=r"other settings \(training\.learning_rate\)"):
-        train.train(toy_settings(learning_rate=1e-2), 1, dataset, copied)
-    train.train(toy_settings(steps=7), 1, dataset, copied)
+        train.train(training_settings(learning_rate=1e-2), 1, dataset, copied)
+    train.train(training_settings(steps=7), 1, dataset, copied)
     assert losses(copied)[-1][0] == 7
+
+
+@pytest.fixture
+def other_dataset(tmp_path) -> Path:
+    return make_dataset(tmp_path / "other", people=(2, 2), frames=20)
+
+
+def test_a_finished_training_makes_way_for_one_on_another_data_set(other_dataset, copied, caplog):
+    train.train(training_settings(steps=6, keep=1), 1, other_dataset, copied)
+    assert "data_set changed since the last training" in caplog.text
+    assert sorted(p.name for p in (copied / "checkpoints-before").iterdir()) == ["step-0000004", "step-0000006"]
+    assert [step for step, kind, _ in losses(copied) if kind == "train"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_unfinished_training_is_not_lost_to_another_data_set(other_dataset, copied):
+    shutil.rmtree(copied / "checkpoints/step-0000006")
+    with pytest.raises(InputError, match=r"step-0000004 was trained with other settings \(data_set\)"):
+        train.train(training_settings(), 1, other_dataset, copied)
+    assert (copied / "checkpoints/step-0000004").exists()
 
 
 def test_a_damaged_checkpoint_is_passed_over(dataset, whole_run, copied, caplog):
     (copied / "checkpoints/step-0000006/optimizer.safetensors").write_bytes(b"rubbish")
-    train.train(toy_settings(), 1, dataset, copied)
+    train.train(training_settings(), 1, dataset, copied)
     assert "step-0000006 is damaged" in caplog.text
     assert losses(copied) == losses(whole_run / "stage1")
 
@@ -171,7 +175,7 @@ def test_a_full_disk_keeps_the_checkpoints_before(copied, monkeypatch):
     before = sorted((copied / "checkpoints").iterdir())
     monkeypatch.setattr(checkpoints.convert, "write_tensors", full)
     progress = checkpoints.Progress({}, step=8)
-    with pytest.raises(InputError, match="the disk is full at step 8"):
+    with pytest.raises(InputError, match="checkpoints: the disk is full; free some space"):
         checkpoints.write(copied / "checkpoints", progress, {}, {"state": {}, "param_groups": []}, None, keep=1)
     assert sorted((copied / "checkpoints").iterdir()) == before
 
@@ -180,32 +184,80 @@ def test_nan_loss_and_full_gpu_are_sentences_that_name_the_step(dataset, copied,
     with monkeypatch.context() as patched:
         patched.setattr(train.diffusion, "loss", lambda prediction, *_: prediction.mean() * float("nan"))
         with pytest.raises(InputError, match=r"the loss is nan at step 6; lower stage1\.learning_rate"):
-            train.train(toy_settings(steps=8), 1, dataset, copied)
+            train.train(training_settings(steps=8), 1, dataset, copied)
 
     def full(*_):
         raise torch.cuda.OutOfMemoryError
 
-    monkeypatch.setattr(train.diffusion, "loss", full)
-    with pytest.raises(InputError, match="the GPU's memory is full at step 6"):
-        train.train(toy_settings(steps=8), 1, dataset, copied)
+    with monkeypatch.context() as patched:
+        patched.setattr(train.diffusion, "loss", full)
+        with pytest.raises(InputError, match="the GPU's memory is full at step 6"):
+            train.train(training_settings(steps=8), 1, dataset, copied)
+
+    # What torch itself says of a machine that has too little.
+    monkeypatch.setattr(train.diffusion, "loss", lambda *_: torch.empty(1 << 60))
+    with pytest.raises(InputError, match="the machine's memory is full at step 6"):
+        train.train(training_settings(steps=8), 1, dataset, copied)
+
+
+def test_a_disk_that_fills_up_at_the_end_is_a_sentence_and_the_checkpoint_stays(
+    dataset, whole_run, copied, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.convert, "write_model", full)
+        with pytest.raises(InputError, match="the disk is full; free some space and run again"):
+            train.train(training_settings(), 1, dataset, copied)
+    train.train(training_settings(), 1, dataset, copied)
+    assert losses(copied) == losses(whole_run / "stage1")
+
+
+def test_a_corrupt_cache_ends_training_with_its_name(dataset, tmp_path):
+    settings = training_settings()
+    settings.data.max_broken = 1
+    cache = tmp_path / "latents"
+    latents.cache_all(store.split(dataset, "train"), cache, settings, torch.device("cpu"))
+    for file in cache.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"validation sample 0, .*\.safetensors is missing or damaged"):
+        train.train(settings, 1, dataset, tmp_path / "run", cache=cache)
+    settings.towers.vae = "elsewhere"
+    with pytest.raises(InputError, match="made by other frozen networks"):
+        train.train(settings, 1, dataset, tmp_path / "other", cache=cache)
+
+
+def test_a_data_set_with_too_few_clips_is_a_sentence_or_an_empty_file(tmp_path, caplog):
+    settings = training_settings()
+    settings.data.frames = 12
+    for frames, people, side in ((10, (2, 2), "train on"), (40, (2,), "validate on"), (20, (), "train on")):
+        dataset = make_dataset(tmp_path / f"{frames}", people=people, frames=frames)
+        with pytest.raises(InputError, match=f"no clip with the 12 frames of a window to {side}; add videos"):
+            train.train(settings, 1, dataset, tmp_path / "run")
+        for stage in (1, 2):
+            train.train(settings, stage, dataset, tmp_path / "run", allow_empty=True)
+            assert (tmp_path / "run/weights.safetensors").read_bytes() == b""
+            assert losses(tmp_path / "run") == []
+    assert "nothing is trained" in caplog.text
 
 
 def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
     with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
-        train.train(toy_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
+        train.train(training_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
     with pytest.raises(InputError, match="needs the package bitsandbytes"):
-        train.train(toy_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
+        train.train(training_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
 
 
 @pytest.mark.parametrize("options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor"}])
 def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_path):
-    settings = toy_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
+    settings = training_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
     train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[1][0] == 1
 
 
 def test_loading_processes_give_the_same_samples(dataset, whole_run, tmp_path):
-    settings = toy_settings(steps=2)
+    settings = training_settings(steps=2)
     settings.data.workers = 2
     train.train(settings, 1, dataset, tmp_path)
     assert losses(tmp_path)[:3] == losses(whole_run / "stage1")[:3]

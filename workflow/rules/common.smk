@@ -1,3 +1,4 @@
+import gc
 import os
 import shlex
 import subprocess
@@ -117,6 +118,8 @@ def products():
         "results/dataset/clips.parquet",
         "results/report/clips.html",
     ]
+    if config["covog"]["train"] != "never":
+        wanted += ["results/covog/metrics.parquet", "results/report/covog_metrics.html"]
     if config["strict"]:
         wanted.append("results/strict.ok")
     return wanted
@@ -136,6 +139,10 @@ def close_run():
     """Tell the user what there is, which videos could not be read and what to do next."""
     subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", "--results", "results", "--sheet", SHEET], check=True)
 
+
+# Tens of thousands of jobs live as long as the run does: searching them for garbage again and again took a third of the planning.
+gc.freeze()
+gc.set_threshold(200_000, 20, 100)
 
 GPU_MODELS = {"light_asd", "talknet", "sapiens", "wav2vec2", "whisper"}
 

@@ -10,6 +10,8 @@ rule configure_covog:
         config="results/covog/{covog_model}/config.yaml",
     log:
         "results/logs/covog/{covog_model}/configure.log",
+    benchmark:
+        "results/benchmarks/covog/{covog_model}/configure.tsv"
     conda:
         "../envs/covog.yaml"
     threads: 1
@@ -33,6 +35,8 @@ rule convert_checkpoints:
         weights="results/covog/{covog_model}/start.safetensors",
     log:
         "results/logs/covog/{covog_model}/convert.log",
+    benchmark:
+        "results/benchmarks/covog/{covog_model}/convert.tsv"
     conda:
         "../envs/covog.yaml"
     threads: 1
@@ -48,7 +52,7 @@ rule cache_latents:
     """Computing what the frozen networks make of the data set's frames."""
     input:
         config="results/covog/covog/config.yaml",
-        clips="results/dataset/clips.parquet",
+        clips=covog_clips,
         towers=COVOG_TOWERS,
     output:
         done=touch("results/covog/latents.done"),
@@ -75,7 +79,7 @@ rule train_stage1:
     """Training {wildcards.covog_model} on stills; checkpoints in results/covog/{wildcards.covog_model}/stage1/checkpoints."""
     input:
         config="results/covog/{covog_model}/config.yaml",
-        clips="results/dataset/clips.parquet",
+        clips=covog_clips,
         latents=covog_latents,
         start=covog_start,
         towers=COVOG_TOWERS,
@@ -100,14 +104,14 @@ rule train_stage1:
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
         "exec {params.launcher} train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}"
-        " --folder {params.folder:q} --start {input.start:q} {params.latents} >> {log:q} 2>&1"
+        " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty >> {log:q} 2>&1"
 
 
 rule train_stage2:
     """Training {wildcards.covog_model} on video and sound; checkpoints in results/covog/{wildcards.covog_model}/stage2/checkpoints."""
     input:
         config="results/covog/{covog_model}/config.yaml",
-        clips="results/dataset/clips.parquet",
+        clips=covog_clips,
         latents=covog_latents,
         start=covog_start,
         towers=COVOG_TOWERS,
@@ -133,4 +137,4 @@ rule train_stage2:
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
         "exec {params.launcher} train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}"
-        " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} >> {log:q} 2>&1"
+        " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty >> {log:q} 2>&1"

@@ -8,6 +8,24 @@ WEIGHTS_LIST = str(Path(workflow.basedir).parent / "resources/weights.yaml")
 WEIGHTS = yaml.safe_load(Path(WEIGHTS_LIST).read_text())
 
 
+def covog_is_trained(model):
+    """Tell whether a model's training has ended; one that had too few clips has left weights without bytes and does not count."""
+    weights = Path(f"results/covog/{model}/stage2/weights.safetensors")
+    return weights.exists() and weights.stat().st_size > 0
+
+
+def covog_is_frozen(wildcards):
+    """Tell whether what a job makes does not follow the data set: its model, or every one if it is for all, is trained."""
+    models = [wildcards.covog_model] if "covog_model" in wildcards.keys() else COVOG_MODELS
+    return COVOG["train"] == "frozen" and all(map(covog_is_trained, models))
+
+
+def covog_clips(wildcards):
+    """Return the data set's table of clips; a frozen model does not follow its changes."""
+    clips = "results/dataset/clips.parquet"
+    return ancient(clips) if covog_is_frozen(wildcards) else clips
+
+
 def weights_for(use):
     """Return the fetched weights of a use, if the preset starts from published weights."""
     if COVOG["preset"] != "paper":
@@ -35,7 +53,9 @@ def covog_start(wildcards):
 
 def covog_latents(wildcards):
     """Return the mark that says the cache is filled, if the config wants one."""
-    return f"{COVOG_LATENTS}.done" if COVOG["cache_latents"] else []
+    if not COVOG["cache_latents"]:
+        return []
+    return ancient(f"{COVOG_LATENTS}.done") if covog_is_frozen(wildcards) else f"{COVOG_LATENTS}.done"
 
 
 COVOG_START = COVOG["start"] or weights_for("start")

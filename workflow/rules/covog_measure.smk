@@ -2,7 +2,7 @@ rule evaluate_covog:
     """Generating the clips that training has not seen, and measuring them."""
     input:
         config="results/covog/covog/config.yaml",
-        clips="results/dataset/clips.parquet",
+        clips=covog_clips,
         weights=expand("results/covog/{covog_model}/stage2/weights.safetensors", covog_model=COVOG_MODELS),
         towers=COVOG_TOWERS,
         metrics=COVOG_METRICS,

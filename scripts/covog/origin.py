@@ -1,0 +1,63 @@
+"""What a training came from: told beside its weights, and compared before it goes on."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from covog import config
+from covog.config import Config, Training
+from talking import store
+
+# Settings that may change between two runs of one training: they have no part in its losses.
+FREE = {
+    f"training.{name}" for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile")
+}
+FREE |= {"data.workers", "data.max_broken"}
+# What comes from other rules rather than from the user's settings.
+INPUTS = {"data_set", "start"}
+
+
+def data_set_hash(dataset: Path) -> str:
+    """Return the SHA-256 over what `meta.json` says of every clip to train on."""
+    clips = hashlib.sha256()
+    for clip in store.split(dataset, "train"):
+        clips.update((clip / "meta.json").read_bytes())
+    return clips.hexdigest()
+
+
+def identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
+    """Return what must be the same for a run to go on from a checkpoint."""
+    whole = config.to_dict(settings)
+    kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
+    weights = []
+    for path in start:
+        with path.open("rb") as file:
+            weights.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return kept | {
+        "stage": stage,
+        "training": config.to_dict(training),
+        "data_set": data_set_hash(dataset),
+        "start": weights,
+    }
+
+
+def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
+    """Save the whole config, the git revision, the data set's hash and the versions of the libraries beside the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(settings, folder / "config.yaml")
+    here = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    content = {
+        "stage": stage,
+        "data_set": str(dataset),
+        "data_set_sha256": data_set_hash(dataset),
+        "git_revision": git.stdout.strip() or "unknown",
+        "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
+    }
+    (folder / "provenance.json").write_text(json.dumps(content, indent=2) + "\n")
