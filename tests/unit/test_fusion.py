@@ -85,6 +85,32 @@ def test_a_voice_from_off_screen_is_nobodys():
     assert found[0][310:].mean() < 0.02 and found[1][310:].mean() < 0.02
 
 
+def test_who_mimes_a_voice_from_off_screen_does_not_speak_if_their_own_voice_is_known():
+    # Both talk in the first shot; in the second, somebody not seen talks while the second person's lips move; then that
+    # person talks again.
+    asd = pd.concat(
+        [
+            rows(noisy(between(0, 100), 30)[:200], noisy(between(100, 200), 31)[:200]),
+            rows(np.full(200, -3.0), np.full(200, 3.0), start=200).assign(track=lambda t: t["track"] + 2),
+            rows(np.full(100, 3.0), start=400).assign(track=4),
+        ],
+        ignore_index=True,
+    )
+    person_of = {0: 0, 1: 1, 2: 0, 3: 1, 4: 1}
+    spoken = turns(x=[(0, 100)], y=[(100, 200), (400, 500)], z=[(205, 395)])
+    found = decided(asd, spoken=spoken, person_of=person_of)
+    assert found[0][:100].mean() > 0.9 and found[1][100:].mean() > 0.9 and found[4].mean() > 0.9
+    assert found[2].mean() < 0.02 and found[3][10:-10].mean() < 0.02
+
+
+def test_a_turn_given_to_a_still_mouth_does_not_silence_the_one_who_talks():
+    # The last turn is the second person's, but was taken for the first one's voice.
+    a, b = between(0, 200), between(200, 500)
+    asd = rows(noisy(a, 32, 0.5, 3, -4), noisy(b, 33, 0.5, 3, -4))
+    found = decided(asd, spoken=turns(x=[(0, 200), (400, 500)], y=[(200, 400)]))
+    assert found[1][400:].mean() > 0.9 and found[0][410:].mean() < 0.05
+
+
 def test_lips_without_a_voice_do_not_speak():
     moving = np.ones(FRAMES, dtype=bool)
     found = decided(rows(noisy(moving, 7, talk=1.5)), voiced(np.where(between(0, 250), 0.99, 0.01)))[0]
@@ -127,7 +153,7 @@ def test_voices_find_their_persons_whatever_the_labels():
     persons = np.repeat([4, 7, 9], FRAMES)
     score = np.concatenate([noisy(between(0, 100), 11), noisy(between(100, 200), 12), noisy(between(0, 0), 13)])
     heard = {"b": between(0, 100), "a": between(100, 200), "c": between(200, 300)}
-    belief, voices, people = fusion.match_voices(frame, persons, score, heard)
+    belief, voices, people = fusion.match_voices(frame, persons, persons, score, heard)
     assert voices == ["a", "b", "c"] and people.tolist() == [4, 7, 9]
     assert belief[0].argmax() == 1 and belief[1].argmax() == 0 and min(belief[0].max(), belief[1].max()) > 0.9
     # Nobody seen has the third voice.
@@ -137,13 +163,16 @@ def test_voices_find_their_persons_whatever_the_labels():
 def test_a_still_mouth_rules_a_voice_out_that_a_moving_one_once_suggested():
     # The voice is heard as long over moving lips as over still ones: it is from off screen all the same.
     asd = rows(noisy(between(0, 240), 20, 0.5, 3, -3))
-    belief = fusion.match_voices(asd["frame"].to_numpy(), asd["track"].to_numpy(), asd["score"].to_numpy(), {"x": between(0, 480)})[0]  # fmt: skip
+    track = asd["track"].to_numpy()
+    heard = {"x": between(0, 480)}
+    belief = fusion.match_voices(asd["frame"].to_numpy(), track, track, asd["score"].to_numpy(), heard)[0]
     assert belief[0, 0] < 0.2
 
 
 def test_lips_that_cannot_be_judged_neither_own_nor_disown_a_voice():
     score = np.full(FRAMES, -0.4)
-    belief = fusion.match_voices(np.arange(FRAMES), np.zeros(FRAMES, int), score, {"x": between(0, 500)})[0]
+    one = np.zeros(FRAMES, int)
+    belief = fusion.match_voices(np.arange(FRAMES), one, one, score, {"x": between(0, 500)})[0]
     assert belief[0, 0] == pytest.approx(0.5)
 
 
@@ -210,7 +239,10 @@ def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
 def test_a_fit_finds_the_sign_of_what_it_is_told_and_stays_near_the_prior_elsewhere():
     rng = np.random.default_rng(16)
     truth = rng.integers(0, 2, 2000)
-    table = pd.DataFrame({"asd": truth * 2 - 1 + rng.normal(size=2000), "voice": 0.0, "turn": 0.0, "rival": 0.0, "truth": truth})  # fmt: skip
+    table = pd.DataFrame(
+        {"asd": truth * 2 - 1 + rng.normal(size=2000), "truth": truth}
+        | dict.fromkeys(("voice", "turn", "foreign", "rival"), 0.0)
+    )
     entry = fitting._logistic([table] * 4, fitting.FUSION_PRIOR)
     assert entry["weights"]["asd"] > 0.8 and abs(entry["bias"]) < 0.1
     assert entry["weights"]["turn"] == fitting.FUSION_PRIOR["turn"]

@@ -25,7 +25,7 @@ LIP_PRIOR = {"level": 1.6, "against": 0.8, "match": 1.0, "match_against": 1.0, "
 # Films show turned heads only while they listen, which says nothing about real ones.
 _HELD = ("lost",)
 NETWORK_PRIOR = {"raw": 1.0}
-FUSION_PRIOR = {"asd": 0.8, "voice": 0.4, "turn": 0.5, "rival": -0.25}
+FUSION_PRIOR = {"asd": 0.8, "voice": 0.4, "turn": 0.5, "foreign": -1.5, "rival": -0.25}
 _ROUGH_COPIES = 2
 _SAME_FACE_IOU = 0.4
 _SECONDS_OF_EACH = 30

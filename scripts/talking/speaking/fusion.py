@@ -18,9 +18,14 @@ from talking.speaking.evidence import LIMIT, best_other, moving_mean, voice_logi
 
 # Scores of neighbouring frames say the same thing: this many count as one observation.
 _CORRELATED_FRAMES = 12
+# What the lips of one face in one shot say at most about a voice being its person's, for it and against it, in log odds:
+# lips can move through a whole shot while another's voice is heard.
+_MOST_FOR, _MOST_AGAINST = 3.0, 6.0
 # Log odds against a person having two voices, and the most that the turns say.
-_TWO_VOICES = 4.0
+_TWO_VOICES = 6.0
 _TURN_LIMIT = 2.5
+# Two who move their lips under the voice of one: how far the other is taken for a mimic, and not for talking too.
+_BOTH_MOVE = 0.4
 _ROUNDS = 20
 _UNDECIDED = 0.5
 _STEADY_FRAMES = 50
@@ -80,37 +85,44 @@ def features(
     """Return what the fused score is made of, each (n,) and finite; an ingredient that is off is 0.
 
     `asd`: the model's score; `voice`: logit of voice activity, short pauses closed; `turn`: log odds that a voice
-    heard now is this person's; `rival`: how strongly another face speaks.
+    heard now is this person's; `foreign`: how sure it is that none is, though the person's own voice is known (0-1);
+    `rival`: how strongly another face speaks.
     """
     frame = asd["frame"].to_numpy()
     score = np.clip(np.nan_to_num(asd["score"].to_numpy(dtype=float)), -6, 6)
-    out = {"asd": score, "voice": np.zeros(len(asd)), "turn": np.zeros(len(asd)), "rival": np.zeros(len(asd))}
+    out = {"asd": score} | {name: np.zeros(len(asd)) for name in ("voice", "turn", "foreign", "rival")}
     if settings.use_voice:
         out["voice"] = voice_logit(voice, int(frame.max()) + 1, settings.pause_s)[frame]
     if settings.use_turns:
-        persons = asd["track"].to_numpy()
-        if settings.use_identities:
-            persons = asd["track"].map(person_of).to_numpy()
-        out["turn"] = _turn_odds(frame, persons, score, spoken)
+        tracks = asd["track"].to_numpy()
+        persons = asd["track"].map(person_of).to_numpy() if settings.use_identities else tracks
+        out["turn"], out["foreign"] = _turn_odds(frame, tracks, persons, score, spoken)
     if settings.use_competition:
         out["rival"] = np.logaddexp(0, best_other(frame, score, -LIMIT)[0])
     return out
 
 
 def match_voices(
-    frame: np.ndarray, persons: np.ndarray, score: np.ndarray, heard: dict[str, np.ndarray]
+    frame: np.ndarray, tracks: np.ndarray, persons: np.ndarray, score: np.ndarray, heard: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Return P(voice is person) (voices, persons), the rest being off screen, with the voices and the persons.
 
-    `heard` has a mask over frames for each voice. Evidence is the score in frames where the voice is heard alone.
+    `heard` has a mask over frames for each voice. Evidence is the score of a person's tracks in frames where the voice
+    is heard alone, and for how much of that time the person is on screen, as whoever talks mostly is.
     """
     voices, people = sorted(heard), np.unique(persons)
     alone = np.sum([heard[v] for v in voices], axis=0) == 1
     evidence = np.zeros((len(voices), len(people) + 1))
     for i, voice in enumerate(voices):
-        rows = (heard[voice] & alone)[frame]
-        for j, person in enumerate(people):
-            evidence[i, j] = _owned(score[rows & (persons == person)]).sum() / _CORRELATED_FRAMES
+        solo = heard[voice] & alone
+        rows = np.flatnonzero(solo[frame])
+        seen = np.zeros(len(people))
+        for _, at in pd.Series(rows).groupby(tracks[rows]):
+            j = np.searchsorted(people, persons[at.iloc[0]])
+            said = _owned(score[at]).sum() / _CORRELATED_FRAMES
+            evidence[i, j] += np.clip(said, -_MOST_AGAINST, _MOST_FOR)
+            seen[j] += len(at)
+        evidence[i, :-1] += np.log((seen + _STEADY_FRAMES) / (solo.sum() + _STEADY_FRAMES))
     belief = softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
@@ -130,15 +142,23 @@ def _owned(score: np.ndarray) -> np.ndarray:
     return np.clip(beyond, -LIMIT, LIMIT / 2)
 
 
-def _turn_odds(frame: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken: Sequence[turns.Turn]) -> np.ndarray:
-    """Return for each row the log odds that one of the voices heard is the person's, over knowing nothing."""
+def _turn_odds(
+    frame: np.ndarray, tracks: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken: Sequence[turns.Turn]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the log odds that a voice heard is the person's, over knowing nothing, and `foreign` of `features`."""
     heard = turns.spoken_frames(spoken, int(frame.max()) + 1)
     if not heard:
-        return np.zeros(len(frame))
-    belief, voices, people = match_voices(frame, persons, score, heard)
+        return np.zeros(len(frame)), np.zeros(len(frame))
+    belief, voices, people = match_voices(frame, tracks, persons, score, heard)
     column = np.searchsorted(people, persons)
-    silent = np.ones(len(frame))
+    silent, foreign = np.ones(len(frame)), np.zeros(len(frame))
     for i, voice in enumerate(voices):
-        silent *= np.where(heard[voice][frame], 1 - belief[i, column], 1)
+        now = heard[voice][frame]
+        silent *= np.where(now, 1 - belief[i, column], 1)
+        # If the voice's owner is on screen, two may talk at once; if with a still mouth, the turn itself is doubtful.
+        doubt = np.ones(len(heard[voice]))
+        np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * expit(score)))
+        known = (belief.max(axis=0, where=np.arange(len(voices))[:, None] != i, initial=0))[column]
+        foreign = np.where(now, np.maximum(foreign, known * doubt[frame]), foreign)
     odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (1 + min(len(people), _LIKELY_PEOPLE)))
-    return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT)
+    return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT), foreign * silent
