@@ -3,10 +3,13 @@
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from talking.aside import written_aside
+
+_BYTES_AT_ONCE = 1 << 20
 
 
 def write(path: str | Path, named: Iterable[tuple[str, np.ndarray]]) -> None:
@@ -17,4 +20,14 @@ def write(path: str | Path, named: Iterable[tuple[str, np.ndarray]]) -> None:
             entry = zipfile.ZipInfo(f"{name}.npy")
             entry.compress_type = zipfile.ZIP_DEFLATED
             with file.open(entry, "w", force_zip64=True) as to:
-                np.lib.format.write_array(to, np.ascontiguousarray(array), allow_pickle=False)
+                _write_array(to, np.ascontiguousarray(array))
+
+
+def _write_array(to: IO[bytes], array: np.ndarray) -> None:
+    """Write an array as npy in small pieces: numpy's own function holds 16 MB of it twice, and zipfile what becomes of them."""
+    if array.dtype.hasobject:
+        raise ValueError("an array of Python objects cannot be written")
+    np.lib.format.write_array_header_1_0(to, np.lib.format.header_data_from_array_1_0(array))
+    data = array.reshape(-1).view(np.uint8)
+    for start in range(0, data.size, _BYTES_AT_ONCE):
+        to.write(data[start : start + _BYTES_AT_ONCE].data)

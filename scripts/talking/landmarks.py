@@ -132,7 +132,7 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
         return out
     boxes = tracks[_BOX].to_numpy(dtype=float)
     steady = _steadied(boxes, out["track"])
-    rows_of = {frame: rows for frame, rows in tracks.reset_index(drop=True).groupby("frame").groups.items()}
+    rows_of = {int(frame): rows for frame, rows in tracks.groupby("frame").indices.items()}
     rolls: dict[int, tuple[int, float]] = {}
     mesh = FaceMesh()
     pictures = media.frames_at(video, rows_of)
