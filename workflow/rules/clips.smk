@@ -17,8 +17,8 @@ rule find_clips:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory_mb("candidates"),
+        runtime=minutes("candidates"),
     params:
         source=from_sheet("source"),
         settings=flags("clips"),
@@ -42,8 +42,8 @@ rule select_clips:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_mb("clips"),
+        runtime=minutes("clips"),
     params:
         settings=flags("gates"),
     shell:

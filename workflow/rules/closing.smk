@@ -12,7 +12,7 @@ rule strict_check:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=each_attempt(500),
+        runtime=each_attempt(10),
     shell:
         'python -P -m summarise_run --results results --sheet "$SHEET" --strict {output.ok} > {log:q} 2>&1'

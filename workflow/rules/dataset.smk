@@ -19,8 +19,8 @@ rule annotate_clips:
         "../envs/dataset.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory_mb("annotations"),
+        runtime=minutes("annotations"),
     params:
         source=from_sheet("source"),
         licence=from_sheet("licence"),
@@ -56,8 +56,8 @@ rule collect_dataset:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(60),
     params:
         card=flags("card"),
         splits=flags("splits"),

@@ -21,8 +21,8 @@ rule film_conversation:
         "../envs/film.yaml"
     threads: 2
     resources:
-        mem_mb=2500,
-        runtime=30,
+        mem_mb=each_attempt(2500),
+        runtime=each_attempt(30),
     params:
         settings=film_flags,
     shell:

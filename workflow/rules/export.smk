@@ -13,8 +13,8 @@ rule export_mit:
         "../envs/poses.yaml"
     threads: 4
     resources:
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=each_attempt(8000),
+        runtime=each_attempt(480),
     params:
         settings=flags("export_mit"),
     shell:
@@ -36,8 +36,8 @@ rule export_webdataset:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=each_attempt(2000),
+        runtime=each_attempt(240),
     params:
         settings=flags("export_webdataset"),
     shell:

@@ -12,8 +12,8 @@ rule detect_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory_mb("faces"),
+        runtime=minutes("faces"),
     params:
         settings=flags("faces"),
     shell:
@@ -36,8 +36,8 @@ rule track_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=memory_mb("tracks"),
+        runtime=minutes("tracks"),
     params:
         settings=flags("tracks"),
     shell:
@@ -60,8 +60,8 @@ rule mark_landmarks:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=memory_mb("landmarks"),
+        runtime=minutes("landmarks"),
     params:
         settings=flags("landmarks"),
     shell:
@@ -84,8 +84,8 @@ rule embed_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=memory_mb("embeddings"),
+        runtime=minutes("embeddings"),
     params:
         settings=flags("embeddings"),
     shell:

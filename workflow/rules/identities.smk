@@ -13,8 +13,8 @@ rule cluster_identities:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(60),
     params:
         settings=flags("identities"),
     # Folders, not files: a command line has no room for the paths of thousands of videos.

@@ -11,8 +11,8 @@ rule fetch_video:
         "../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=300,
-        runtime=240,
+        mem_mb=each_attempt(300),
+        runtime=each_attempt(240),
     params:
         row=source_row,
     shell:
@@ -36,8 +36,8 @@ rule ingest_video:
         "../envs/media.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory_mb("ingest"),
+        runtime=minutes("ingest"),
     params:
         row=source_row,
         settings=flags("ingest"),

@@ -15,8 +15,8 @@ rule estimate_poses:
         "../envs/poses.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory_mb("poses"),
+        runtime=minutes("poses"),
         gpu=gpu_if("poses"),
     params:
         settings=flags("poses"),

@@ -12,8 +12,8 @@ rule preview_clips:
         "../envs/dataset.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=each_attempt(2000),
+        runtime=each_attempt(60),
     params:
         settings=flags("preview"),
     shell:

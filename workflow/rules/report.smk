@@ -17,8 +17,8 @@ rule draw_report:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(30),
     params:
         folder=subpath(output.funnel, parent=True),
         settings=flags("report"),

@@ -12,8 +12,8 @@ rule detect_shots:
         "../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=memory_mb("shots"),
+        runtime=minutes("shots"),
     params:
         settings=flags("shots"),
     shell:

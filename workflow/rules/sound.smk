@@ -14,8 +14,8 @@ rule embed_sound:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory_mb("sound"),
+        runtime=minutes("sound"),
         gpu=gpu_if("sound"),
     params:
         settings=flags("sound"),

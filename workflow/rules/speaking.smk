@@ -16,8 +16,8 @@ rule score_speaking:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory_mb("asd"),
+        runtime=minutes("asd"),
         gpu=gpu_if("speaking"),
     params:
         model=config["speaking"]["model"],
@@ -44,8 +44,8 @@ rule fuse_speaking:
         "../envs/speech.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=memory_mb("speaking"),
+        runtime=minutes("speaking"),
     params:
         settings=flags("fusion"),
         model=config["speaking"]["model"],

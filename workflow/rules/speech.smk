@@ -12,8 +12,8 @@ rule detect_voice:
         "../envs/speech.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=memory_mb("voice"),
+        runtime=minutes("voice"),
     params:
         settings=flags("voice"),
     shell:
@@ -37,8 +37,8 @@ rule diarize:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory_mb("diarize"),
+        runtime=minutes("diarize"),
     params:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
@@ -62,8 +62,8 @@ rule transcribe:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory_mb("transcribe"),
+        runtime=minutes("transcribe"),
         gpu=gpu_if("words"),
     params:
         settings=flags("words"),
@@ -78,6 +78,8 @@ rule attribute_words:
         transcript="results/speech/{video}.transcript.parquet",
         turns="results/speech/{video}.rttm",
         speaking="results/speaking/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        embeddings="results/embeddings/{video}.npz",
     output:
         words="results/speech/{video}.words.parquet",
     log:
@@ -88,10 +90,12 @@ rule attribute_words:
         "../envs/speech.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory_mb("attribute_words"),
+        runtime=minutes("attribute_words"),
     params:
+        same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("attribution"),
     shell:
         "python -P -m attribute_words --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
+        "--tracks {input.tracks:q} --embeddings {input.embeddings:q} --same-person {params.same_person} "
         "--words {output.words:q} {params.settings} > {log:q} 2>&1"

@@ -14,8 +14,8 @@ rule fetch_weight:
         "../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=each_attempt(1000),
+        runtime=each_attempt(240),
     params:
         # What the list says of this file alone: another entry's change fetches nothing anew.
         entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weight]),

@@ -1,0 +1,28 @@
+"""Fit what jobs are given (memory, time) to the benchmark files of past runs."""
+
+from pathlib import Path
+
+from talking import cli, costs
+from talking.errors import InputError
+
+
+def main() -> None:
+    """Read the benchmark files, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, nargs="+", required=True, help="folders of results of finished runs")
+    parser.add_argument("--table", type=Path, required=True, help="table to update, resources/jobs.tsv of the workflow")
+    parser.add_argument(
+        "--clock",
+        choices=["s", "cpu_time"],
+        default="s",
+        help="time by the wall, or of the processor where the machine was busy with other things",
+    )
+    arguments = parser.parse_args()
+    jobs = [job for results in arguments.results for job in costs.finished_jobs(results, arguments.clock)]
+    if not jobs:
+        raise InputError(f"{arguments.results[0]} has no benchmark files of videos; run the workflow first.")
+    costs.write_needs(arguments.table, costs.fit(jobs, costs.read_needs(arguments.table)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

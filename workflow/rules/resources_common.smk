@@ -1,0 +1,52 @@
+"""What jobs ask of the machine: memory and minutes by the table of past runs, the video's length and the attempt."""
+
+import math
+
+from talking import costs
+
+PROJECT = Path(workflow.basedir).parent
+NEEDS = costs.read_needs(PROJECT / "resources/jobs.tsv")
+# What a job may take over what was measured: other machines, other films.
+MEMORY_HEADROOM, TIME_HEADROOM = 1.4, 4
+LEAST_MB, LEAST_MIN = 500, 10
+# Before a video's length is known.
+UNKNOWN_S = 3600
+LENGTHS = {}
+
+# The one file that a site edits; a site may keep its own elsewhere.
+os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(PROJECT / "workflow/profiles/slurm/partitions.yaml"))
+
+
+def video_seconds(video):
+    """Return a video's length, an hour as long as nobody knows."""
+    if video not in LENGTHS:
+        try:
+            with open(f"results/media/{video}.json", encoding="utf-8") as file:
+                LENGTHS[video] = json.load(file)["duration_s"]
+        except (OSError, ValueError):
+            return UNKNOWN_S
+    return LENGTHS[video]
+
+
+def memory_mb(benchmark):
+    """Return a function that gives a job's memory by its benchmark's folder: half as much again at each further attempt."""
+    need = NEEDS[benchmark]
+
+    def megabytes(wildcards, attempt):
+        measured = need.mem_mb + need.mem_mb_per_video_s * video_seconds(wildcards.video)
+        return math.ceil(max(LEAST_MB, measured * MEMORY_HEADROOM) * (1 + attempt) / 200) * 100
+
+    return megabytes
+
+
+def minutes(benchmark):
+    """Return a function that gives a job's time by its benchmark's folder: twice, three times as much at further attempts."""
+    need = NEEDS[benchmark]
+    return lambda wildcards, attempt: attempt * math.ceil(
+        LEAST_MIN + need.s_per_video_s * video_seconds(wildcards.video) * TIME_HEADROOM / 60
+    )
+
+
+def each_attempt(amount):
+    """Return a function that gives an amount at the first attempt, and half as much again at each further one."""
+    return lambda wildcards, attempt: amount * (1 + attempt) // 2
