@@ -183,7 +183,7 @@ class _Finder:
 
     def _judge(self, cut: int) -> None:
         # A cut from far to near of the same scene shows the same details too, but not where motion could have taken them.
-        speed = max(self._speed(cut - 3, cut - 1), self._speed(cut, cut + 2))
+        speed = self._speed_about(cut - 1, cut)
         for first, second in itertools.product((cut - 1, cut - 3), (cut + ahead for ahead in _BRIDGE)):
             before, after = self._grey(first), self._grey(second)
             if before is None or after is None:
@@ -197,6 +197,10 @@ class _Finder:
             if is_same:
                 return
         self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+
+    def _speed_about(self, last: int, first: int) -> float:
+        """Return the faster of the motions up to one picture and from a later one on, in pixels a frame."""
+        return max(self._speed(last - 2, last), self._speed(first, first + 2))
 
     def _speed(self, first: int, second: int) -> float:
         """Return the median motion between two pictures in pixels a frame, 0 if one is not at hand."""
@@ -224,7 +228,8 @@ class _Finder:
                 continue
             ends = self._grey(mixed_from - 1), self._grey(clear_from)
             dark = [float(end.mean()) < 24 and float(end.std()) < 8 for end in ends]
-            if not any(dark) and share_found_again(*ends) > self._settings.max_same:
+            reach = _STILL_PX + 3 * self._speed_about(mixed_from - 1, clear_from) * (clear_from - mixed_from + 1)
+            if not any(dark) and share_found_again(*ends, reach) > self._settings.max_same:
                 continue
             self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
             return

@@ -136,6 +136,16 @@ def test_a_dissolve_is_one_boundary_and_its_mixed_frames_are_told(tmp_path, leng
     assert table["clear_start_frame"][1] == pytest.approx(60 + length, abs=tolerance)
 
 
+def test_a_dissolve_to_another_place_before_the_same_wall(tmp_path):
+    # Every detail is found again, but nothing could have taken it there.
+    of, length = wall(5), 20
+    still = view(of), view(of, x=30)
+    mixed = [cv2.addWeighted(still[0], 1 - (n + 1) / 21, still[1], (n + 1) / 21, 0) for n in range(length)]
+    table = found(tmp_path, [still[0]] * 60 + mixed + [still[1]] * 60)
+    assert table["transition"].tolist() == ["start", "fade"]
+    assert table["start_frame"][1] == pytest.approx(70, abs=2)
+
+
 @pytest.mark.parametrize("black", [0, 6])
 def test_a_fade_through_black_is_one_boundary(tmp_path, black):
     first, second = scene(7, 70), scene(8, 70)
