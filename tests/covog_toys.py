@@ -57,10 +57,16 @@ def model(seed: int = 0, alive: bool = True, **changes) -> CovOG:
 
 
 def batch(
-    clips: int = 1, people: int = 2, frames: int = 3, height: int = 64, width: int = 96, seed: int = 0, config=None
+    clips: int = 1,
+    people: int = 2,
+    frames: int = 3,
+    height: int = 64,
+    width: int = 96,
+    seed: int = 0,
+    dtype: torch.dtype = torch.double,
 ) -> tuple[torch.Tensor, torch.Tensor, dict]:
     """Return noisy latents, timesteps and conditions; person i's face lies in the i-th of equal vertical strips."""
-    config = config or Model(**TOY)
+    widths = Model(**TOY)
     noise = torch.Generator().manual_seed(seed)
     h, w = height // 8, width // 8
     person_masks = torch.zeros(clips, people, height, width)
@@ -77,15 +83,15 @@ def batch(
         "pose": torch.rand(clips, 3, frames, height, width, generator=noise),
         "person_masks": person_masks,
         "present": torch.ones(clips, people, dtype=torch.bool),
-        "token": torch.randn(clips, 1, config.cross_attention_dim, generator=noise),
+        "token": torch.randn(clips, 1, widths.cross_attention_dim, generator=noise),
         "reference_latents": torch.randn(clips, 4, h, w, generator=noise),
         "reference_pose": torch.rand(clips, 3, height, width, generator=noise),
-        "sound": torch.randn(clips, frames, config.audio_layers, config.audio_channels, generator=noise),
+        "sound": torch.randn(clips, frames, widths.audio_layers, widths.audio_channels, generator=noise),
         "scores": torch.randn(clips, people, frames, generator=noise),
         "face_masks": face_masks,
     }
     for name, value in conditions.items():
         if name != "present":
-            conditions[name] = [m.double() for m in value] if isinstance(value, list) else value.double()
-    latents = torch.randn(clips, 4, frames, h, w, generator=noise).double()
+            conditions[name] = [m.to(dtype) for m in value] if isinstance(value, list) else value.to(dtype)
+    latents = torch.randn(clips, 4, frames, h, w, generator=noise).to(dtype)
     return latents, torch.randint(0, 1000, (clips,), generator=noise), conditions

@@ -90,6 +90,7 @@ class Training:
     batch_size: int = setting(1, "clips a step, on each GPU")
     accumulate: int = setting(1, "batches whose gradients are added before a step")
     learning_rate: float = setting(1e-5, "learning rate")
+    audio_rate: float = setting(1.0, "times that the audio driver's learning rate is the others'")
     warmup_steps: int = setting(0, "steps over which the learning rate rises")
     adam_betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     adam_epsilon: float = setting(1e-8, "AdamW's epsilon")

@@ -92,7 +92,7 @@ def train(
         latents.check(cache, settings)
 
     schedule = diffusion.scheduler(settings.noise)
-    optimizer = _optimizer(trained.values(), training)
+    optimizer = _optimizer(trained, training)
     if training.compile:
         model.compile()
     wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -173,7 +173,7 @@ def train(
     while progress.step < training.steps:
         rate = training.learning_rate * min(1.0, (progress.step + 1) / max(training.warmup_steps, 1))
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         total = 0.0
         for part in range(training.accumulate):
             number = progress.step * training.accumulate + part
@@ -260,14 +260,19 @@ def _freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parame
     return trained
 
 
-def _optimizer(parameters: Any, training: Training) -> torch.optim.Optimizer:
-    parameters = list(parameters)
+def _optimizer(trained: dict[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    hears = {name: name.startswith("audio_driver.") for name in trained}
+    parameters = [
+        {"params": [p for name, p in trained.items() if hears[name] == is_audio], "times": times}
+        for is_audio, times in ((False, 1.0), (True, training.audio_rate))
+        if is_audio in hears.values()
+    ]
     shared = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
     adam = shared | {"betas": tuple(training.adam_betas), "eps": training.adam_epsilon}
     if training.optimizer == "adafactor":
         return torch.optim.Adafactor(parameters, **shared)
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, **adam)
+        return torch.optim.AdamW(parameters, fused=True, **adam)
     try:
         import bitsandbytes
     except ImportError as error:

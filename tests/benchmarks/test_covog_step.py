@@ -1,41 +1,51 @@
 """A training step of stage 2: ours over the same model with persons looped, everything recomputed and nothing cached.
 
-The other side, which computes the same loss, differs in four ways: the pose encoder and the audio blocks go through the
-persons one by one; the reference is repeated over the frames before it is projected and its token is attended to at every
-pixel; the reference UNet runs to its end; and the VAE, the CLIP tower and wav2vec2 encode pictures and sound in every step.
+A step is all that happens between two updates of the weights: the sample is read from a clip's folder, its conditions are
+drawn, the loss is computed and the optimiser takes its step. The other side, which computes the same loss, differs in five
+ways: it decodes the frames of the window and of the reference from the clip's video; the VAE, the CLIP tower and wav2vec2
+encode pictures and sound anew; the pose encoder and the audio blocks go through the persons one by one; the reference is
+repeated over the frames before it is projected and its token is attended to at every pixel; the reference UNet runs to
+its end.
 
 Nothing of the set-up is tuned: every network is a fifth as wide as the paper's (rounded to what its norms divide) and as
-deep, the picture a third as wide, windows have the paper's 15 frames, three people are the middle of what clips have, and
-the sound that is heard for a window is the shortest clip's, as wav2vec2's rows depend on all of it.
+deep, with as many attention heads as leave each about its own width; the picture is a third as wide, windows have the
+paper's 15 frames, three people are the middle of what clips have, the video has 720 lines, and the sound that is heard for
+a window is the shortest clip's, as wav2vec2's rows depend on all of it.
 """
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Wav2Vec2Config, Wav2Vec2Model
 
-from covog import audio_driver, model, pose_encoder, reference
-from covog.config import Model
-from covog_toys import batch
+import covog_clips
+from covog import audio_driver, config, data, diffusion, latents, model, pose_encoder, reference, train
+from covog.towers import Towers
 from covog_toys import model as toy_model
+from talking import store
 
 MOST = 0.6
+REPEATS = 3
 FRAMES, PEOPLE, HEIGHT, WIDTH = 15, 3, 128, 208
-CLIP_SECONDS = 5
+VIDEO, CLIP_FRAMES = (1280, 720), 125
+SOUND_LAYERS, SOUND_WIDTH, TOKEN_WIDTH = 12, 160, 160
 FIFTH = {
     "block_out_channels": [64, 128, 256, 256],
     "layers_per_block": 2,
-    "heads": 8,
-    "cross_attention_dim": 160,
+    "heads": 2,
+    "cross_attention_dim": TOKEN_WIDTH,
     "pose_guider_channels": [4, 8, 20, 52],
     "pose_adaptor_channels": [4, 8, 12, 26],
-    "motion_heads": 8,
-    "audio_layers": 12,
-    "audio_channels": 160,
+    "motion_heads": 2,
+    "audio_layers": SOUND_LAYERS,
+    "audio_channels": SOUND_WIDTH,
     "audio_hidden": 104,
     "audio_tokens": 32,
     "audio_dim": 208,
@@ -95,59 +105,104 @@ def whole_last_block(block, hidden, skips, time, token):
 WHOLE_POSES = pose_encoder.PoseEncoder.forward
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(
-    reason="0.67 of the time on a CPU core for 0.60 of the arithmetic: the VAE left out runs nearer to peak",
-    strict=False,
-)
-def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeypatch, capsys):
-    network = toy_model(**FIFTH).float()
-    network.requires_grad_(False)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_("motion_modules" in name or name.startswith("audio_driver."))
-    latents, times, given = batch(people=PEOPLE, frames=FRAMES, height=HEIGHT, width=WIDTH, config=Model(**FIFTH))
-    given = {
-        n: [m.float() for m in v] if isinstance(v, list) else v if v.dtype == torch.bool else v.float()
-        for n, v in given.items()
-    }
-    latents = latents.float()
-    vae = AutoencoderKL(
-        block_out_channels=(32, 64, 96, 96), layers_per_block=2,
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-    ).requires_grad_(False)  # fmt: skip
-    clip = CLIPVisionModelWithProjection(CLIPVisionConfig(
-        hidden_size=192, intermediate_size=768, num_hidden_layers=24, num_attention_heads=16, image_size=224,
-        patch_size=14, projection_dim=160,
-    )).eval().requires_grad_(False)  # fmt: skip
-    hearing = Wav2Vec2Model(Wav2Vec2Config(
-        hidden_size=160, num_hidden_layers=12, num_attention_heads=10, intermediate_size=640, conv_dim=[104] * 7,
-    )).eval().requires_grad_(False)  # fmt: skip
-    samples = torch.randn(1, CLIP_SECONDS * 16_000)
-    pictures = torch.rand(FRAMES + 1, 3, HEIGHT, WIDTH)
+@dataclass
+class Bench:
+    """A clip, frozen networks, a cache of what they make of it, a model and its optimiser."""
 
-    def step(encoding: bool) -> SimpleNamespace:
-        network.zero_grad()
+    window: data.Window
+    settings: config.Config
+    towers: Towers
+    hearing: Wav2Vec2Model
+    cache: Path
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+
+    @classmethod
+    def made(cls, folder: Path) -> "Bench":
+        """Make everything at random, as wide as the module says."""
+        clip = covog_clips.make(folder / "toy_v0_000000to000125", frames=CLIP_FRAMES, people=PEOPLE)
+        random = np.random.default_rng(0)
+        heard = random.normal(size=(CLIP_FRAMES, SOUND_LAYERS, SOUND_WIDTH)).astype(np.float16)
+        np.savez(clip / "sound.npz", sound=heard)
+        AutoencoderKL(
+            block_out_channels=(32, 64, 96, 96), layers_per_block=2,
+            down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        ).save_pretrained(folder / "vae")  # fmt: skip
+        CLIPVisionModelWithProjection(CLIPVisionConfig(
+            hidden_size=192, intermediate_size=768, num_hidden_layers=24, num_attention_heads=3, image_size=224,
+            patch_size=14, projection_dim=TOKEN_WIDTH,
+        )).save_pretrained(folder / "clip")  # fmt: skip
+        settings = config.Config(
+            towers=config.Towers(str(folder / "vae"), str(folder / "clip"), ""),
+            data=config.Data(width=WIDTH, height=HEIGHT, frames=FRAMES),
+        )
+        towers = Towers(settings.towers, TOKEN_WIDTH)
+        hearing = Wav2Vec2Model(Wav2Vec2Config(
+            hidden_size=SOUND_WIDTH, num_hidden_layers=12, num_attention_heads=2, intermediate_size=640,
+            conv_dim=[104] * 7,
+        )).eval().requires_grad_(False)  # fmt: skip
+        cache = folder / "latents"
+        latents.write(cache, clip, (WIDTH, HEIGHT), towers, torch.device("cpu"))
+        network = toy_model(**FIFTH).float().train()
+        trained = train._freeze(network, 2, config.Training(mixed_precision="no"))
+        window = data.draw(data.Stretch(clip, 0, CLIP_FRAMES), FRAMES, settings.data, random)
+        optimizer = train._optimizer(trained, config.Training(learning_rate=0.0))
+        return cls(window, settings, towers, hearing, cache, network, optimizer)
+
+    def inputs(self, cached: bool) -> tuple:
+        """Return noisy latents, timesteps and conditions, read from the cache or made anew."""
+        sample = data.load(self.window, self.settings.data, self.cache if cached else None)
+        if not cached:
+            self.hearing(torch.from_numpy(store.Clip(self.window.clip).samples())[None])
+        draws = [diffusion.generator(0, purpose) for purpose in range(4)]
+        towers = None if cached else self.towers
+        clean, given = train._inputs(data.collate([sample]), towers, draws, torch.device("cpu"), with_sound=True)
+        noise, steps = torch.randn(clean.shape, generator=draws[train.NOISE]), torch.tensor([500])
+        return diffusion.scheduler(self.settings.noise).add_noise(clean, noise, steps), steps, given
+
+    def step(self, cached: bool) -> SimpleNamespace:
+        """Take a step; return its processor time and its loss."""
         since = time.process_time()
-        if encoding:
-            vae.encode(pictures)
-            clip(F.interpolate(pictures[:1], (224, 224)))
-            hearing(samples)
-        loss = network(latents, times, **given).square().mean()
+        noisy, steps, given = self.inputs(cached)
+        loss = self.network(noisy, steps, **given).square().mean()
         loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         return SimpleNamespace(seconds=time.process_time() - since, loss=loss.item())
 
-    def best(encoding: bool) -> SimpleNamespace:
-        return min((step(encoding) for _ in range(2)), key=lambda s: s.seconds)
 
-    ours = best(encoding=False)
-    monkeypatch.setattr(pose_encoder.PoseEncoder, "forward", looped_poses)
-    monkeypatch.setattr(reference.SpatialAttention, "__call__", plain_attention)
-    monkeypatch.setattr(audio_driver.AudioBlock, "forward", Looped.forward)
-    monkeypatch.setattr(model, "_keep_of_last_block", whole_last_block)
-    plain = best(encoding=True)
-    assert plain.loss == pytest.approx(ours.loss, rel=1e-4)
+def make_plain(patched: pytest.MonkeyPatch) -> None:
+    """Loop over persons and recompute what ours computes once."""
+    patched.setattr(pose_encoder.PoseEncoder, "forward", looped_poses)
+    patched.setattr(reference.SpatialAttention, "__call__", plain_attention)
+    patched.setattr(audio_driver.AudioBlock, "forward", Looped.forward)
+    patched.setattr(model, "_keep_of_last_block", whole_last_block)
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    reason="0.58 to 0.64 here, 0.71 with networks half as wide: the VAE, which is most of what is saved, is 0.3 of a step",
+    strict=False,
+)
+def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(covog_clips, "WIDTH", VIDEO[0])
+    monkeypatch.setattr(covog_clips, "HEIGHT", VIDEO[1])
+    bench = Bench.made(tmp_path)
+    ours, plain = [], []
+    for _ in range(REPEATS):
+        ours.append(bench.step(cached=True))
+        with monkeypatch.context() as patched:
+            make_plain(patched)
+            plain.append(bench.step(cached=False))
+    # The cache holds half precision.
+    assert plain[0].loss == pytest.approx(ours[0].loss, rel=1e-2)
+    with torch.no_grad(), monkeypatch.context() as patched:
+        noisy, steps, given = bench.inputs(cached=True)
+        whole = bench.network(noisy, steps, **given)
+        make_plain(patched)
+        torch.testing.assert_close(bench.network(noisy, steps, **given), whole, rtol=1e-3, atol=1e-4)
+    seconds = [min(step.seconds for step in steps) for steps in (ours, plain)]
+    ratio = seconds[0] / seconds[1]
     with capsys.disabled():
-        print(
-            f"\nstep: ours {ours.seconds:.2f} s, plain {plain.seconds:.2f} s, ratio {ours.seconds / plain.seconds:.2f}"
-        )
-    assert ours.seconds / plain.seconds <= MOST
+        print(f"\nstep: ours {seconds[0]:.2f} s, plain {seconds[1]:.2f} s, ratio {ratio:.2f}")
+    assert ratio <= MOST

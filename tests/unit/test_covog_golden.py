@@ -46,10 +46,13 @@ class Golden:
         for part in ("denoising_unet", "reference_unet", "pose_guider", "pose_adaptor"):
             convert.load(self.model, self.published(part), part, f"{path}: {part}")
         given = {name[3:]: tensor for name, tensor in self.tensors.items() if name.startswith("in.")}
-        grown = {
-            n: given[n].repeat_interleave(16, -1).repeat_interleave(16, -2) for n in ("pose_small", "ref_pose_small")
-        }
         persons = given["instance_masks"][:, :, 0].transpose(0, 1)
+        grown = {
+            name: given[name]
+            .repeat_interleave(persons.shape[-1] // given[name].shape[-1], -1)
+            .repeat_interleave(persons.shape[-2] // given[name].shape[-2], -2)
+            for name in ("pose_small", "ref_pose_small")
+        }
         levels = sum(name.startswith("face_mask.") for name in given)
         self.latents, self.timesteps = given["noisy_latents"], given["timesteps"]
         self.conditions = {
