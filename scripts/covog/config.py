@@ -217,14 +217,27 @@ def _value(of: dataclasses.Field, value: Any, where: str) -> Any:
         return from_dict(kind, value, where)
     if get_origin(kind) is list:
         (item,) = get_args(kind)
+        value = [_meant(v, item) for v in value] if isinstance(value, list) else value
         if not isinstance(value, list) or not all(_is(v, item) for v in value):
             raise InputError(f"{where} must be a list of {item.__name__} values, not {value!r}.")
         return [item(v) for v in value]
+    value = _meant(value, kind)
     if not _is(value, kind):
         raise InputError(f"{where} must be of type {kind.__name__}, not {value!r}.")
     if "choices" in of.metadata and value not in of.metadata["choices"]:
         raise InputError(f"{where} must be one of {', '.join(of.metadata['choices'])}, not {value!r}.")
     return kind(value)
+
+
+def _meant(value: Any, kind: type) -> Any:
+    """Return what a text means to YAML if that is of the kind wanted: Snakemake hands on what lies in --config's groups as text."""
+    if not isinstance(value, str) or kind is str:
+        return value
+    try:
+        said = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return said if _is(said, kind) else value
 
 
 def _is(value: Any, kind: type) -> bool:

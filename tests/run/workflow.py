@@ -27,7 +27,9 @@ COSTLY = {
 
 
 def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    """Run Snakemake on the sheet of a folder; return what it printed and how it ended."""
+    """Run Snakemake on the sheet of a folder, without CovOG unless the config asks; return what it printed and how it ended."""
+    if not any(word.startswith("covog=") for word in config):
+        config = (*config, "covog={train: never}")
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--directory", str(folder)]
         + ["--config", f"videos={folder / 'videos.tsv'}", *config],

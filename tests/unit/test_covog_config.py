@@ -55,6 +55,17 @@ def test_numbers_without_a_point_are_numbers(tmp_path):
     assert config.load(tmp_path / "some.yaml").stage1.learning_rate == 1e-5
 
 
+def test_texts_of_the_command_lines_config_mean_what_they_say():
+    written = {
+        "data": {"width": "64"},
+        "model": {"audio": "false", "block_out_channels": ["32", "64"]},
+        "stage1": {"ema": "0.5"},
+    }
+    settings = config.from_dict(config.Config, written, "here")
+    assert (settings.data.width, settings.model.audio, settings.stage1.ema) == (64, False, 0.5)
+    assert settings.model.block_out_channels == [32, 64]
+
+
 def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what_the_ablation_removes(tmp_path):
     arguments = Namespace(
         preset=next(p for p in PRESETS if p.stem == "covog_tiny"),
