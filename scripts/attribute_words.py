@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli, tables, turns, words
+from talking import attribution, cli, tables, turns
 
 
 def main() -> None:
@@ -12,13 +12,13 @@ def main() -> None:
     parser.add_argument("--turns", type=Path, required=True, help="RTTM file of results/speech/")
     parser.add_argument("--speaking", type=Path, required=True, help="table of results/speaking/")
     parser.add_argument("--words", type=Path, required=True, help="table to write")
-    cli.add_settings(parser, words.AttributionSettings)
+    cli.add_settings(parser, attribution.Settings)
     arguments = parser.parse_args()
-    table = words.attribute(
+    table = attribution.attribute(
         tables.read("transcript", arguments.transcript),
         turns.read(arguments.turns),
         tables.read("speaking", arguments.speaking),
-        cli.settings_from(arguments, words.AttributionSettings),
+        cli.settings_from(arguments, attribution.Settings),
     )
     tables.write("words", table, arguments.words)
 

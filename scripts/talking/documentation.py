@@ -21,7 +21,7 @@ SECTIONS = {
     "fusion": "talking.speaking.fusion",
     "diarization": "talking.diarization",
     "words": "talking.words",
-    "attribution": "talking.words:AttributionSettings",
+    "attribution": "talking.attribution",
     "clips": "talking.clips",
     "gates": "talking.gates",
     "poses": "talking.poses",

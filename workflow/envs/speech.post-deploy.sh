@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Of these two only the models inside are read. whisperx pins torch to 2.8, Resemblyzer wants a C compiler for webrtcvad.
+# Of the second only the model inside is read. whisperx pins torch to 2.8, Resemblyzer wants a C compiler for webrtcvad.
 set -euo pipefail
 python -m pip install --quiet --no-deps \
   whisperx==3.8.6 \

@@ -78,8 +78,6 @@ rule attribute_words:
         transcript="results/speech/{video}.transcript.parquet",
         turns="results/speech/{video}.rttm",
         speaking="results/speaking/{video}.parquet",
-        tracks="results/tracks/{video}.parquet",
-        embeddings="results/embeddings/{video}.npz",
     output:
         words="results/speech/{video}.words.parquet",
     log:
@@ -93,9 +91,7 @@ rule attribute_words:
         mem_mb=memory_mb("attribute_words"),
         runtime=minutes("attribute_words"),
     params:
-        same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("attribution"),
     shell:
         "python -P -m attribute_words --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
-        "--tracks {input.tracks:q} --embeddings {input.embeddings:q} --same-person {params.same_person} "
         "--words {output.words:q} {params.settings} > {log:q} 2>&1"
