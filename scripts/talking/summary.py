@@ -28,6 +28,10 @@ def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
         kept = tables.read("dataset", clips)
         seconds = kept["duration_s"].sum()
         lines.append(f"Data set: {results / 'dataset'} ({len(kept)} clips, {seconds:.0f} s, from {len(videos)} videos)")
+    model = results / "covog/covog/stage2/weights.safetensors"
+    if model.exists():
+        too_little = "" if model.stat().st_size else ", without bytes: the data set has too few clips to train on"
+        lines.append(f"CovOG:    {model}{too_little}")
     report = results / "report.html"
     if report.exists():
         lines.append(f"Report:   {report} (open it in a browser)")

@@ -29,3 +29,12 @@ def test_every_bad_video_is_named_and_the_first_twenty_with_their_sentence(resul
 
 def test_videos_without_a_probe_are_not_accused(results):
     assert summary.closing_words(results, ["v0", "not_ingested"], SHEET) == ""
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"weights", ""), (b"", "too few clips to train on")])
+def test_a_trained_model_is_named_and_one_that_could_not_be_trained_told(results, content, said):
+    weights = results / "covog/covog/stage2/weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(content)
+    (line,) = summary.closing_words(results, ["v0"], SHEET).splitlines()
+    assert line.startswith(f"CovOG:    {weights}") and line.endswith(said)
