@@ -14,9 +14,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="YAML file to write")
     arguments = parser.parse_args()
 
-    from covog import command_line
+    from covog import presets
 
-    command_line.configure(arguments)
+    presets.configure(arguments)
 
 
 if __name__ == "__main__":

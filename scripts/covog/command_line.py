@@ -1,6 +1,5 @@
 """What the command lines in `scripts/` do with their arguments, where that is more than one call."""
 
-import json
 import re
 from argparse import Namespace
 from dataclasses import replace
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import yaml
 
 from covog import checkpoints, config, convert, metrics
 from covog import evaluate as evaluation
@@ -16,7 +14,6 @@ from covog import generate as making
 from covog.model import CovOG
 from covog.towers import Towers
 from talking import media, store, tables
-from talking.aside import written_aside
 from talking.errors import InputError
 
 
@@ -98,23 +95,3 @@ def evaluate(arguments: Namespace) -> None:
         with checkpoints.full_disk_told(videos):
             rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
     tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)
-
-
-def configure(arguments: Namespace) -> None:
-    """Run `scripts/configure_covog.py`."""
-    try:
-        preset = yaml.safe_load(arguments.preset.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{arguments.preset} cannot be read as YAML ({error}).") from error
-    merged = _merged(preset, json.loads(arguments.settings))
-    if arguments.baseline:
-        # The paper's ablation: no audio driver, the pose of all people as one picture.
-        merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
-    settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
-    with written_aside(arguments.out) as aside:
-        config.save(settings, aside)
-
-
-def _merged(below: dict, above: dict) -> dict:
-    both = {k: _merged(below[k], v) for k, v in above.items() if isinstance(v, dict) and isinstance(below.get(k), dict)}
-    return below | above | both

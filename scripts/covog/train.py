@@ -23,6 +23,7 @@ from covog.config import Config, Training
 from covog.model import CovOG
 from covog.towers import Towers
 from talking import store, tables
+from talking.aside import written_aside
 from talking.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ def train(
 def _leave_empty(folder: Path, why: str) -> None:
     _log.warning("nothing is trained: %s", why)
     tables.write("covog_losses", checkpoints.losses_table([]), folder / "losses.parquet")
-    with tables.written_aside(folder / "weights.safetensors") as aside:
+    with written_aside(folder / "weights.safetensors") as aside:
         aside.write_bytes(b"")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from covog import command_line, config
+from covog import config, presets
 from talking.errors import InputError
 
 PRESETS = sorted((Path(__file__).resolve().parents[2] / "config/presets").glob("covog_*.yaml"))
@@ -73,14 +73,14 @@ def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what
         baseline=True,
         out=tmp_path / "config.yaml",
     )
-    command_line.configure(arguments)
+    presets.configure(arguments)
     settings = config.load(arguments.out)
     assert (settings.stage1.steps, settings.stage1.batch_size) == (7, config.load(arguments.preset).stage1.batch_size)
     assert not settings.model.audio
     assert not settings.model.person_masks
     arguments.settings = json.dumps({"stage1": {"step": 7}})
     with pytest.raises(InputError, match="unknown key 'step'"):
-        command_line.configure(arguments)
+        presets.configure(arguments)
 
 
 def test_every_preset_that_the_workflow_offers_is_there():

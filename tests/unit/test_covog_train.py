@@ -256,6 +256,16 @@ def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_pa
     assert losses(tmp_path)[1][0] == 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16, torch.compile and 8-bit Adam need a CUDA GPU")
+@pytest.mark.parametrize("options", [{"mixed_precision": "fp16"}, {"compile": True}, {"optimizer": "adamw_8bit"}])
+def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path):
+    if options.get("optimizer"):
+        pytest.importorskip("bitsandbytes")
+    settings = training_settings(steps=2, **options)
+    train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
+    assert losses(tmp_path)[-2][0] == 2
+
+
 def test_loading_processes_give_the_same_samples(dataset, whole_run, tmp_path):
     settings = training_settings(steps=2)
     settings.data.workers = 2

@@ -1,0 +1,30 @@
+"""A run's settings: a preset and what the workflow's config changes in it. Loads no network's library, as it runs first."""
+
+import json
+from argparse import Namespace
+
+import yaml
+
+from covog import config
+from talking.aside import written_aside
+from talking.errors import InputError
+
+
+def configure(arguments: Namespace) -> None:
+    """Run `scripts/configure_covog.py`."""
+    try:
+        preset = yaml.safe_load(arguments.preset.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{arguments.preset} cannot be read as YAML ({error}).") from error
+    merged = _merged(preset, json.loads(arguments.settings))
+    if arguments.baseline:
+        # The paper's ablation: no audio driver, the pose of all people as one picture.
+        merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
+    settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
+    with written_aside(arguments.out) as aside:
+        config.save(settings, aside)
+
+
+def _merged(below: dict, above: dict) -> dict:
+    both = {k: _merged(below[k], v) for k, v in above.items() if isinstance(v, dict) and isinstance(below.get(k), dict)}
+    return below | above | both
