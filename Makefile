@@ -4,17 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast lint
+.PHONY: demo test test-fast test-slurm lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/run tests
-	$(BIN)/python -m pytest tests/run
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale tests
+	$(BIN)/python -m pytest tests/run tests/faults tests/scale
+
+# The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
+test-slurm: $(READY)
+	$(BIN)/python tests/slurm/cluster.py
+	$(BIN)/python -m pytest tests/slurm
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" --ignore=tests/slurm tests
 
 lint: $(READY)
 	$(BIN)/ruff check scripts tests

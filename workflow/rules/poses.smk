@@ -15,7 +15,7 @@ rule estimate_poses:
         "../envs/poses.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("poses"),
+        mem_mb=memory_mb("poses", "poses"),
         runtime=minutes("poses"),
         gpu=gpu_if("poses"),
     params:

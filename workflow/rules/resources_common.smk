@@ -11,6 +11,8 @@ MEMORY_HEADROOM, TIME_HEADROOM = 1.4, 4
 LEAST_MB, LEAST_MIN = 500, 10
 # Before a video's length is known.
 UNKNOWN_S = 3600
+# What a model that uses a GPU takes over the embedded one that was measured, in main memory.
+LARGE_MODEL_MB = 6000
 LENGTHS = {}
 
 # The one file that a site edits; a site may keep its own elsewhere.
@@ -28,13 +30,17 @@ def video_seconds(video):
     return LENGTHS[video]
 
 
-def memory_mb(benchmark):
-    """Return a function that gives a job's memory by its benchmark's folder: half as much again at each further attempt."""
+def memory_mb(benchmark, section=None):
+    """Return a function that gives a job's memory by its benchmark's folder: half as much again at each further attempt.
+
+    `section` is the config section that chooses the job's model, if any.
+    """
     need = NEEDS[benchmark]
+    more = LARGE_MODEL_MB if section and config[section]["model"] in GPU_MODELS else 0
 
     def megabytes(wildcards, attempt):
         measured = need.mem_mb + need.mem_mb_per_video_s * video_seconds(wildcards.video)
-        return math.ceil(max(LEAST_MB, measured * MEMORY_HEADROOM) * (1 + attempt) / 200) * 100
+        return math.ceil((max(LEAST_MB, measured * MEMORY_HEADROOM) + more) * (1 + attempt) / 200) * 100
 
     return megabytes
 

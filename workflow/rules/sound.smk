@@ -14,7 +14,7 @@ rule embed_sound:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("sound"),
+        mem_mb=memory_mb("sound", "sound"),
         runtime=minutes("sound"),
         gpu=gpu_if("sound"),
     params:

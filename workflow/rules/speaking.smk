@@ -16,7 +16,7 @@ rule score_speaking:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("asd"),
+        mem_mb=memory_mb("asd", "speaking"),
         runtime=minutes("asd"),
         gpu=gpu_if("speaking"),
     params:

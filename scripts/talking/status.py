@@ -1,0 +1,116 @@
+"""How far a run is: for each video of the sheet and each stage what is done, begun, failed and left."""
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from talking.costs import Need
+
+# Each stage's file below results/, in the order of the work; a stage's name is its folder of logs and benchmarks.
+STAGES = {
+    "ingest": "media/{video}.json",
+    "shots": "shots/{video}.parquet",
+    "faces": "faces/{video}.parquet",
+    "tracks": "tracks/{video}.parquet",
+    "landmarks": "landmarks/{video}.npz",
+    "embeddings": "embeddings/{video}.npz",
+    "voice": "voice/{video}.parquet",
+    "asd": "asd/{video}.parquet",
+    "diarize": "speech/{video}.rttm",
+    "speaking": "speaking/{video}.parquet",
+    "transcribe": "speech/{video}.transcript.parquet",
+    "attribute_words": "speech/{video}.words.parquet",
+    "candidates": "candidates/{video}.parquet",
+    "clips": "clips/{video}.parquet",
+    "poses": "poses/{video}.npz",
+    "sound": "sound/{video}.npz",
+    "annotations": "annotations/{video}.parquet",
+}
+
+
+@dataclass
+class Video:
+    """A video's state: `done`, `unusable` (with the reason), `failed` (a job did), `begun` or `left`."""
+
+    video: str
+    state: str
+    seconds: float | None
+    reason: str = ""
+    done: set[str] = field(default_factory=set)
+    begun: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def videos(results: Path, names: Iterable[str]) -> list[Video]:
+    """Return the states of videos, by the files below `results` and Snakemake's marks of begun jobs beside it."""
+    marked = _begun(results.parent / ".snakemake" / "incomplete")
+    return [_video(results, name, marked) for name in names]
+
+
+def _video(results: Path, name: str, marked: set[str]) -> Video:
+    files = {stage: results / pattern.format(video=name) for stage, pattern in STAGES.items()}
+    begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marked]
+    done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
+    logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
+    failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
+    probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}
+    found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun, failed=failed)
+    if probe.get("status") == "failed":
+        found.state, found.reason = "unusable", probe["reason"]
+    elif len(done) == len(STAGES):
+        found.state = "done"
+    elif begun:
+        found.state = "begun"
+    elif failed:
+        found.state, found.reason = "failed", f"{failed[0]}: {_last_line(logs[failed[0]])} ({logs[failed[0]]})"
+    return found
+
+
+def by_video(found: Iterable[Video]) -> str:
+    """Return a line for each video: its id, state, seconds, how many stages are done, and the reason or what has begun."""
+    lines = ["video\tstate\tseconds\tstages\tnote"]
+    for v in found:
+        seconds = "?" if v.seconds is None else f"{v.seconds:.0f}"
+        lines.append(f"{v.video}\t{v.state}\t{seconds}\t{len(v.done)}/{len(STAGES)}\t{v.reason or ' '.join(v.begun)}")
+    return "\n".join(lines)
+
+
+def by_stage(found: list[Video], needs: dict[str, Need]) -> str:
+    """Return a line for each stage: videos and hours of video done, begun, failed and left, and hours of work left.
+
+    A length not known yet counts as the mean of those that are; work is what `needs` says a second of video takes.
+    """
+    known = [v.seconds for v in found if v.seconds]
+    mean = sum(known) / len(known) if known else 0.0
+    lines, total = ["stage\tdone\thours\tbegun\tfailed\tleft\thours\twork_left_h"], 0.0
+    for stage in STAGES:
+        done = [v for v in found if stage in v.done]
+        left = [v for v in found if stage not in v.done]
+        left_s = sum(mean if v.seconds is None else v.seconds for v in left)
+        work = left_s * needs[stage].s_per_video_s / 3600
+        total += work
+        begun, failed = sum(stage in v.begun for v in found), sum(stage in v.failed for v in found)
+        done_h = sum(v.seconds or 0.0 for v in done) / 3600
+        lines.append(
+            f"{stage}\t{len(done)}\t{done_h:.1f}\t{begun}\t{failed}\t{len(left)}\t{left_s / 3600:.1f}\t{work:.1f}"
+        )
+    return "\n".join([*lines, f"all\t\t\t\t\t\t\t{total:.1f}"])
+
+
+def _begun(marks: Path) -> set[str]:
+    """Return the outputs that Snakemake has marked as begun and not ended, as paths below the working directory."""
+    out = set()
+    for mark in marks.rglob("*") if marks.exists() else []:
+        if mark.is_file() and mark.name != "migration_underway":
+            try:
+                out.add(base64.b64decode("".join(mark.relative_to(marks).parts).replace("@", ""), b"-_").decode())
+            except ValueError:
+                continue
+    return out
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "no word in its log"

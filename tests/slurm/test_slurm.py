@@ -1,0 +1,135 @@
+"""The workflow on a SLURM cluster: where jobs run, what they see, and what becomes of them when the cluster takes them away."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+from conftest import REPO
+from run.workflow import write_sheet
+from slurm import cluster as slurm
+from slurm.running import Watch, start
+from talking import tables
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not shutil.which("slurmctld"), reason="needs SLURM: make test-slurm installs it"),
+]
+
+GPU_STAGE = "score_speaking"
+TWO_CORES = {"ingest_video", "diarize", "transcribe", "estimate_poses", "embed_sound", "annotate_clips", GPU_STAGE}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster that runs."""
+    with slurm.Cluster(tmp_path_factory.mktemp("cluster") / "root") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A conversation of seven seconds."""
+    path = tmp_path_factory.mktemp("film") / "talk.mp4"
+    words = "--seed 5 --people 2 --width 320 --height 180 --shots 1,2:7:close".split()
+    subprocess.run([sys.executable, REPO / "scripts/film_conversation.py", "--out", path, *words], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, film, tmp_path_factory, shared):
+    """The folder of a finished run of a film and a file that is no video, in which one model uses a GPU, and what was seen of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "text.mp4").write_text("no video\n")
+    write_sheet(folder, {"talk": film, "text": folder / "text.mp4"})
+    watch = Watch(folder)
+    thread = threading.Thread(target=watch.look)
+    thread.start()
+    weights = shared / "weights/light_asd_talkset.model"
+    run = start(folder, "all", config=("gpu=1", f"speaking={{model: light_asd, weights: {weights}}}"))
+    try:
+        code = run.wait(1500)
+    finally:
+        run.kill()
+        watch.is_over.set()
+        thread.join()
+    assert code == 0, (folder / "printed.txt").read_text()[-5000:]
+    return folder, list(watch.seen.values())
+
+
+def wait_for(what, seconds=120):
+    """Return what a function gives once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "gave up waiting"
+        time.sleep(0.2)
+    return found
+
+
+def test_a_whole_run_ends_with_a_data_set(finished):
+    folder, _ = finished
+    videos = tables.read("videos", folder / "results/videos.parquet").set_index("video")
+    assert videos["status"].to_dict() == {"talk": "ok", "text": "failed"}
+    assert (folder / "results/report.html").exists()
+
+
+def test_gpu_jobs_run_on_gpu_nodes_with_their_gpu_alone_and_no_other_does(finished):
+    _, seen = finished
+    with_gpu = [process for process in seen if process.module == GPU_STAGE]
+    assert with_gpu and {process.node for process in with_gpu} <= set(slurm.GPU_NODES)
+    assert all(re.fullmatch(r"\d", process.gpus) for process in with_gpu)
+    others = [process for process in seen if process.module != GPU_STAGE]
+    assert len(others) > 20 and {process.node for process in others} <= set(slurm.CPU_NODES)
+
+
+def test_a_job_sees_the_cores_that_its_rule_asks_for(finished):
+    _, seen = finished
+    cores = {process.module: process.cores for process in seen}
+    assert {module for module, count in cores.items() if count == 2} <= TWO_CORES
+    assert {module for module, count in cores.items() if count == 1} <= set(cores) - TWO_CORES
+    assert {1, 2} == set(cores.values())
+
+
+def test_cancelled_jobs_a_lost_controller_and_a_lost_node_change_nothing(cluster, finished, film, tmp_path):
+    write_sheet(tmp_path, {"talk": film})
+    run = start(tmp_path, "results/landmarks/talk.npz")
+
+    def running():
+        return [job for job in cluster.jobs() if job["JobState"] == "RUNNING"]
+
+    first = wait_for(running)[0]
+    subprocess.run(["scancel", first["JobId"]], check=True)
+    again = wait_for(lambda: [job for job in running() if job["JobId"] != first["JobId"]])[0]
+    cluster.stop("slurmctld", signal.SIGKILL)
+    cluster.start_controller()
+    lost = again["NodeList"]
+    cluster.stop(f"slurmd-{lost}", signal.SIGKILL)
+    time.sleep(3)
+    cluster.start_node(lost)
+    assert run.wait(600) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    for name in ("shots", "tracks"):
+        wanted, got = (pd.read_parquet(f / f"results/{name}/talk.parquet") for f in (finished[0], tmp_path))
+        pd.testing.assert_frame_equal(got, wanted)
+    wanted, got = ((f / "results/landmarks/talk.npz").read_bytes() for f in (finished[0], tmp_path))
+    assert got == wanted
+
+
+def test_a_job_out_of_memory_is_tried_again_with_more(cluster, film, tmp_path):
+    write_sheet(tmp_path, {"talk": film})
+    run = start(
+        tmp_path, "results/media/talk.json", "--set-resources", "ingest_video:mem_mb=80 if attempt == 1 else 1500"
+    )
+    assert run.wait(600) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    mine = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path)]
+    assert len(mine) == 2 and mine[0]["JobState"] != "COMPLETED" and mine[1]["JobState"] == "COMPLETED"
+
+
+def test_the_profile_keeps_retries_out_of_the_rules():
+    rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
+    assert not re.search(r"^ +retries:", rules, re.MULTILINE)

@@ -1,0 +1,70 @@
+"""How far a run is, told from its files."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import REPO
+from talking import costs, status
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return results in which each of five videos is in another state."""
+    results = tmp_path / "results"
+
+    def make(video, stages, **probe):
+        for stage in stages:
+            file = results / status.STAGES[stage].format(video=video)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"status": "ok", "reason": "", "duration_s": 1800.0, **probe}))
+
+    make("finished", status.STAGES)
+    make("text", status.STAGES, status="failed", reason="text.mp4 is no video.", duration_s=0.0)
+    make("broken", ["ingest", "shots"])
+    (results / "logs/faces").mkdir(parents=True)
+    (results / "logs/faces/broken.log").write_text("some words\nerror: no memory\n")
+    make("now", ["ingest", "shots"])
+    marks = tmp_path / ".snakemake/incomplete"
+    marks.mkdir(parents=True)
+    (marks / base64.urlsafe_b64encode(b"results/shots/now.parquet").decode()).touch()
+    return results
+
+
+def test_every_state_is_told_with_its_reason(results):
+    found = {v.video: v for v in status.videos(results, ["finished", "text", "broken", "now", "later"])}
+    states = {"finished": "done", "text": "unusable", "broken": "failed", "now": "begun", "later": "left"}
+    assert {video: v.state for video, v in found.items()} == states
+    assert found["text"].reason == "text.mp4 is no video."
+    assert found["broken"].reason.startswith("faces: error: no memory (") and found["broken"].failed == ["faces"]
+    assert found["now"].begun == ["shots"] and found["now"].done == {"ingest"}
+
+
+def test_stages_tell_videos_hours_and_work(results):
+    found = status.videos(results, ["finished", "broken", "later"])
+    needs = dict.fromkeys(status.STAGES, costs.Need(1, 1, 2))
+    table = [line.split("\t") for line in status.by_stage(found, needs).splitlines()]
+    rows = {row[0]: row[1:] for row in table}
+    # Of 3 videos of half an hour 2 have shots; the third's length is not known yet; a second of video takes two.
+    assert rows["shots"] == ["2", "1.0", "0", "0", "1", "0.5", "1.0"]
+    assert rows["faces"] == ["1", "0.5", "0", "1", "2", "1.0", "2.0"]
+    assert float(rows["all"][-1]) == pytest.approx(2 * 1.0 + 15 * 2.0)
+
+
+def test_the_command_line_prints_both_tables(results, tmp_path):
+    rows = "".join(f"{video}\tx.mp4\ts\tCC0\n" for video in ("finished", "broken"))
+    (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
+    command = [sys.executable, REPO / "scripts/status.py", "--results", results, "--sheet", tmp_path / "videos.tsv"]
+    printed = subprocess.run([*command, "--state", "failed"], check=True, capture_output=True, text=True).stdout
+    assert printed.count("broken\tfailed\t1800\t2/17") == 1 and "finished" not in printed
+    assert "annotations\t1\t0.5" in printed
+
+
+def test_the_stages_are_the_rules_of_single_videos():
+    rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
+    stages = set(re.findall(r'"results/benchmarks/(\w+)/\{video\}\.tsv"', rules)) - {"fetch_video", "preview"}
+    assert stages == set(status.STAGES) == set(costs.read_needs(REPO / "resources/jobs.tsv"))
