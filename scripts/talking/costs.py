@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from talking.aside import written_aside
 from talking.errors import InputError
-from talking.tables import written_aside
 
 # Lengths must differ this much before growth with length can be told from noise.
 _SPAN = 3.0

@@ -62,7 +62,7 @@ rule transcribe:
         "../envs/speech.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("transcribe"),
+        mem_mb=memory_mb("transcribe", "words"),
         runtime=minutes("transcribe"),
         gpu=gpu_if("words"),
     params:
