@@ -62,7 +62,7 @@ rule cache_latents:
         "results/benchmarks/covog/latents.tsv"
     conda:
         "../envs/covog.yaml"
-    threads: 2
+    threads: COVOG_THREADS
     resources:
         mem_mb=8000,
         runtime=720,
@@ -92,7 +92,7 @@ rule train_stage1:
         "results/benchmarks/covog/{covog_model}/stage1.tsv"
     conda:
         "../envs/covog.yaml"
-    threads: 2
+    threads: COVOG_THREADS
     resources:
         mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
         runtime=1440,
@@ -125,7 +125,7 @@ rule train_stage2:
         "results/benchmarks/covog/{covog_model}/stage2.tsv"
     conda:
         "../envs/covog.yaml"
-    threads: 2
+    threads: COVOG_THREADS
     resources:
         mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
         runtime=1440,

@@ -22,7 +22,7 @@ rule evaluate_covog:
         "results/benchmarks/covog/evaluate.tsv"
     conda:
         "../envs/covog.yaml"
-    threads: 2
+    threads: COVOG_THREADS
     resources:
         mem_mb=8000 if COVOG["preset"] == "tiny" else 32000,
         runtime=720,
