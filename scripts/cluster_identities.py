@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from talking import cli, identities, tables
+from talking.arrays import opened
 from talking.sheet import read_sheet
 
 
@@ -21,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def read(video: str) -> tuple[dict, object]:
-        with np.load(arguments.embeddings / f"{video}.npz", allow_pickle=False) as embeddings:
+        with opened(arguments.embeddings / f"{video}.npz") as embeddings:
             return dict(embeddings), tables.read("tracks", arguments.tracks / f"{video}.parquet")
 
     videos = read_sheet(arguments.sheet)["video"]

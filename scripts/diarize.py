@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from talking import cli, diarization, identities, tables, turns
+from talking.arrays import opened
 
 
 def main() -> None:
@@ -19,7 +18,7 @@ def main() -> None:
     cli.add_settings(parser, diarization.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, diarization.Settings)
-    with np.load(arguments.embeddings, allow_pickle=False) as embeddings:
+    with opened(arguments.embeddings) as embeddings:
         tracks = tables.read("tracks", arguments.tracks)
         person_of_track = identities.cluster_tracks(embeddings, tracks, arguments.same_person)
     seen = diarization.people_seen_talking(tables.read("asd", arguments.asd), person_of_track, settings.seconds_seen)

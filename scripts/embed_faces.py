@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from talking import arrays, cli, identities, tables
+from talking.arrays import opened
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     cli.add_settings(parser, identities.EmbedSettings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, identities.EmbedSettings)
-    tracks, landmarks = tables.read("tracks", arguments.tracks), dict(np.load(arguments.landmarks, allow_pickle=False))
+    tracks, landmarks = tables.read("tracks", arguments.tracks), dict(opened(arguments.landmarks))
     arrays.write(arguments.embeddings, identities.embed(arguments.media, tracks, landmarks, settings).items())
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from talking import arrays, cli, poses, tables
+from talking.arrays import opened
 
 
 def main() -> None:
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads to use")
     cli.add_settings(parser, poses.Settings)
     arguments = parser.parse_args()
-    with np.load(arguments.landmarks, allow_pickle=False) as landmarks:
+    with opened(arguments.landmarks) as landmarks:
         named = poses.estimate(
             arguments.media,
             tables.read("candidates", arguments.candidates),

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from talking import cli, identities, speaking, tables, turns
+from talking.arrays import opened
 from talking.speaking import fusion
 
 
@@ -20,7 +19,7 @@ def main() -> None:
     parser.add_argument("--speaking", type=Path, required=True, help="table to write")
     cli.add_settings(parser, fusion.Settings)
     args = parser.parse_args()
-    with np.load(args.embeddings, allow_pickle=False) as arrays:
+    with opened(args.embeddings) as arrays:
         embeddings = {name: arrays[name] for name in ("track", "embedding")}
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
     person_of = identities.cluster_tracks(embeddings, asd, args.same_person)

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from talking import arrays, cli, cutting, intervals, media, tables
+from talking.arrays import opened
 from talking.clips import Faces
 from talking.errors import InputError
 
@@ -75,7 +76,7 @@ def annotate(
     faces = Faces(tables.read("tracks", sources.tracks), tables.read("speaking", sources.speaking))
     words = tables.read("words", sources.words)
     rows = []
-    with np.load(sources.poses, allow_pickle=False) as poses, np.load(sources.sound, allow_pickle=False) as sound:
+    with opened(sources.poses) as poses, opened(sources.sound) as sound:
         for clip in kept.to_dict("records"):
             aside = _aside(dataset, clip["clip"])
             _write_json(aside / "speakers.json", label(clip, faces, words, settings.min_period_frames))

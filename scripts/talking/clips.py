@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from talking import boxes, cli, intervals, tables, turns
+from talking.arrays import opened
 from talking.errors import InputError
 from talking.intervals import Interval
 from talking.media import FPS
@@ -140,7 +141,7 @@ def find(
     seen = presences(tracks)
     brief, tiny = _not_people(seen, shots, settings)
     people = [p for p, a, b in zip(seen, brief, tiny, strict=True) if not (a or b)]
-    with np.load(landmarks, allow_pickle=False) as arrays:
+    with opened(landmarks) as arrays:
         faces = Faces(tracks, speaking, {name: arrays[name] for name in ("points", "yaw", "blur")})
     frames = int(shots["end_frame"].max()) if len(shots) else 0
     loud = _of_length(voice["voice"].to_numpy() >= settings.voice_threshold, frames)

@@ -49,7 +49,7 @@ class _Index:
 
 def _index(path: str | Path) -> _Index:
     numbers, keys = [], []
-    with av.open(str(path)) as container:
+    with media.opened(path) as container:
         stream = container.streams.video[0]
         parameters = splice.parameters_of(stream.codec_context.extradata)
         if stream.codec_context.name != "h264" or (parameters and parameters.profile is None):
@@ -67,7 +67,7 @@ def _index(path: str | Path) -> _Index:
 
 def _cut(path: str | Path, index: _Index, start: int, end: int, samples: np.ndarray, out_path: Path, crf: int) -> None:
     plan = splice.plan(index.numbers, index.keys, start, end)
-    with av.open(str(path)) as container, Mp4(out_path) as out:
+    with media.opened(path) as container, Mp4(out_path) as out:
         stream = container.streams.video[0]
         if plan.first == plan.last:
             out.add_pictures(stream.width, stream.height, crf=crf, colours=stream)

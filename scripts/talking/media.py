@@ -25,6 +25,14 @@ _TICKS_PER_S = 12_800
 MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
 
 
+def opened(path: str | Path) -> av.container.InputContainer:
+    """Open a `media/` video; raises InputError that names it if it is damaged."""
+    try:
+        return av.open(str(path))
+    except av.error.FFmpegError as error:
+        raise InputError(f"{path} cannot be read as a video ({error}); delete it and run again.") from error
+
+
 def frames(
     path: str | Path,
     start: int = 0,
@@ -63,7 +71,7 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, n
     wanted = sorted({int(number) for number in numbers if 0 <= number < length})
     if not wanted:
         return
-    with av.open(str(path)) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         zero, entries = stream.start_time or 0, stream.index_entries
         stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
@@ -93,7 +101,7 @@ def size_and_length(path: str | Path) -> tuple[int, int, int]:
     """Return width, height and number of frames of a `media/` video, as its container declares them (0, 0, 0 if empty)."""
     if Path(path).stat().st_size == 0:
         return 0, 0, 0
-    with av.open(str(path)) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         return stream.width, stream.height, stream.frames
 
@@ -107,12 +115,15 @@ def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarra
 
     if Path(path).stat().st_size == 0:
         return np.zeros(0, dtype=np.float32)
-    samples, rate = soundfile.read(
-        path,
-        start=start * SAMPLES_PER_FRAME,
-        stop=None if end is None else end * SAMPLES_PER_FRAME,
-        dtype="float32",
-    )
+    try:
+        samples, rate = soundfile.read(
+            path,
+            start=start * SAMPLES_PER_FRAME,
+            stop=None if end is None else end * SAMPLES_PER_FRAME,
+            dtype="float32",
+        )
+    except (soundfile.SoundFileError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as sound ({error}); delete it and run again.") from error
     if rate != SOUND_HZ or samples.ndim != 1:
         raise InputError(f"{path} is not {SOUND_HZ} Hz mono; delete it and run again.")
     return samples
@@ -260,7 +271,7 @@ def decoded(
     """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
     if Path(path).stat().st_size == 0:
         return
-    with av.open(str(path)) as container:
+    with opened(path) as container:
         stream = container.streams.video[0]
         end = stream.frames if end is None else min(end, stream.frames)
         if end <= start:
@@ -294,7 +305,7 @@ def _undamaged(
             stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
         try:
             yield from packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             continue
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from talking import cli, intervals, media
+from talking.arrays import opened
 from talking.poses.render import draw_poses
 
 _SPEAKING, _LISTENING = (60, 200, 90), (200, 200, 200)
@@ -109,7 +110,7 @@ def _states(speakers: dict) -> np.ndarray:
 
 def _pictures(folder: Path, speakers: dict, names: list[str], settings: Settings) -> Iterator[np.ndarray]:
     states, subtitles = _states(speakers), lines(speakers["words"])
-    poses = dict(np.load(folder / "poses.npz", allow_pickle=False)) if settings.poses else None
+    poses = dict(opened(folder / "poses.npz")) if settings.poses else None
     panel = None
     for k, picture in enumerate(media.frames(folder / "video.mp4")):
         picture = picture.copy()

@@ -282,5 +282,5 @@ def decoded(packet: av.Packet) -> list:
     """Return a packet's pictures or pieces of sound; none if it is damaged."""
     try:
         return packet.decode()
-    except av.error.InvalidDataError:
+    except av.error.FFmpegError:
         return []

@@ -57,7 +57,7 @@ class Pictures:
         """Decode a packet and write the frames that it completes."""
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             frames = []
             self._mark(packet.pts, packet.time_base)
         for frame in frames:

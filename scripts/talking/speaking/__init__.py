@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from talking import cli, tables
+from talking.arrays import opened
 from talking.errors import InputError
 from talking.speaking import calibration, lip_sync
 
@@ -67,7 +68,7 @@ MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {
 def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path) -> Inputs:
     """Read what the models look at; raises InputError if the landmarks are not those of the tracks."""
     table = tables.read("tracks", tracks)
-    with np.load(landmarks, allow_pickle=False) as arrays:
+    with opened(landmarks) as arrays:
         marks = {name: arrays[name] for name in ("track", "frame", "points")}
     if not (np.array_equal(marks["track"], table["track"]) and np.array_equal(marks["frame"], table["frame"])):
         raise InputError(f"{landmarks} does not hold the landmarks of {tracks}; delete it and run again.")

@@ -16,6 +16,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from talking import boxes, identities, media, tables, turns
+from talking.arrays import opened
 from talking.errors import InputError
 from talking.speaking import calibration, evidence, fusion, lip_sync
 
@@ -62,9 +63,9 @@ def read(results: Path, truth: Path, model: str) -> Labelled:
     if "visible" in labels:
         labels = labels[labels["visible"] > 0]
     tracks = tables.read("tracks", results / f"tracks/{video}.parquet")
-    with np.load(results / f"landmarks/{video}.npz", allow_pickle=False) as arrays:
+    with opened(results / f"landmarks/{video}.npz") as arrays:
         points = arrays["points"]
-    with np.load(results / f"embeddings/{video}.npz", allow_pickle=False) as arrays:
+    with opened(results / f"embeddings/{video}.npz") as arrays:
         person_of = identities.cluster_tracks(dict(arrays), tracks, identities.Settings().same_person)
     voice = tables.read("voice", results / f"voice/{video}.parquet")
     spoken = turns.read(results / f"speech/{video}.rttm")
