@@ -29,6 +29,8 @@ ROUNDING_S = 0.002
 _MAX_READ_FAILURES = 20
 _MAX_PIXELS = 8192 * 8192
 _FULL_RANGE = 2
+# A still may last, but a film without picture and sound for so long has damaged time stamps.
+_LONGEST_HOLE_S = 600
 # Kinds that state their length where it survives the loss of their end.
 _DECLARING_FORMATS = ("matroska", "flv", "asf")
 
@@ -151,6 +153,7 @@ def scan(source: Path) -> Scan:
         steps = np.diff(times)
         step = float(np.median(steps)) if len(times) > 1 else 1 / media.FPS
         end = float(times[-1]) + (max(pictures)[1] or step)
+        _check_holes(source, np.sort([*times, *(time for time, _ in sounds)]))
         _check_whole(source, container, video, end, max([end, *(sum(span) for span in sounds[-1:])]))
         return Scan(
             format=container.format.name,
@@ -165,6 +168,16 @@ def scan(source: Path) -> Scan:
             sound_copyable=audio is not None and _is_whole_aac(audio, sounds),
             sound_start=sounds[0][0] if sounds else math.inf,
             sound_end=sum(sounds[-1]) if sounds else -math.inf,
+        )
+
+
+def _check_holes(source: Path, times: np.ndarray) -> None:
+    """Raise InputError where a film's time leaps: one damaged stamp would make hours of stills out of a second."""
+    steps = np.diff(times)
+    if len(steps) and steps.max() > _LONGEST_HOLE_S:
+        raise InputError(
+            f"{source} has neither picture nor sound for {steps.max():.0f} s after second {times[steps.argmax()]:.2f}: its "
+            "time stamps are damaged; fetch it again, or convert it to an ordinary mp4."
         )
 
 

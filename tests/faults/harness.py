@@ -1,0 +1,203 @@
+"""Kill processes of a run at random moments, go on until it ends, and compare its outputs with an undisturbed run's.
+
+    python tests/faults/harness.py --kills 100 --seed 1 --work FOLDER
+
+prints what was killed and what differs. docs/reliability.md keeps what was found.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+FILM = "--seed 5 --people 2 --width 320 --height 180 --shots 1,2:6:close 1,2:3:medium".split()
+# What tells of the run itself: when it was, how long it took.
+_OF_THE_RUN = ("logs", "benchmarks", "report", "report.html", "config.yaml")
+_MOST_RUNS = 200
+
+
+@dataclass
+class Outcome:
+    """What was done to a run, and what came of it."""
+
+    killed: Counter = field(default_factory=Counter)
+    runs: int = 0
+    repeated: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    printed: str = ""
+
+
+def make_film(folder: Path) -> Path:
+    """Film a short conversation in a folder; return its file."""
+    path = folder / "talk.mp4"
+    subprocess.run([sys.executable, REPO / "scripts/film_conversation.py", "--out", path, *FILM], check=True)
+    return path
+
+
+def workflow(folder: Path, *words: str, config: tuple[str, ...] = ()) -> list[str]:
+    """Return the command that runs the data side of the workflow on the sheet of a folder."""
+    command = [sys.executable, "-m", "snakemake", "all", *words, "--cores", "2", "--directory", str(folder)]
+    return [*command, "--config", f"videos={folder / 'videos.tsv'}", "covog={train: never}", *config]
+
+
+def undisturbed(folder: Path, film: Path) -> Path:
+    """Run the workflow on a film in a new folder and return it."""
+    write_sheet(folder, film)
+    subprocess.run(workflow(folder), cwd=REPO, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return folder
+
+
+def write_sheet(folder: Path, film: Path) -> None:
+    """Write a sheet of one film."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "videos.tsv").write_text(f"video\tpath\tsource\tlicence\ntalk\t{film}\ttest\tCC0\n")
+
+
+def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int) -> Outcome:
+    """Run the workflow, kill so many of its processes, run it to its end, and compare it with the folder `wanted`.
+
+    Between two kills the run goes on for up to some seconds. Where a run ends before the last kill its last outputs are
+    taken away, and it begins again from there.
+    """
+    write_sheet(folder, film)
+    choose, outcome, done = random.Random(seed), Outcome(), set()
+    while outcome.runs < _MOST_RUNS:
+        outcome.runs += 1
+        with _Run(folder) as run:
+            while sum(outcome.killed.values()) < kills and run.goes_on(choose.uniform(0.2, 8)):
+                victim = choose.choice(run.processes())
+                if kind := _kill(victim, run.main.pid):
+                    outcome.killed[kind] += 1
+            code = run.main.wait(600)
+        outcome.printed += run.printed()
+        _note_jobs(run.printed(), done, outcome)
+        if code == 0 and sum(outcome.killed.values()) >= kills:
+            break
+        if code == 0:
+            for output in _take_away(folder, choose):
+                done.discard(output)
+    outcome.different = differences(folder, wanted)
+    return outcome
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Return the results that one run has otherwise than the other, but for what tells of the run itself."""
+    files = {
+        str(file.relative_to(run / "results")): file
+        for run in (one, other)
+        for file in (run / "results").rglob("*")
+        if file.is_file() and file.relative_to(run / "results").parts[0] not in _OF_THE_RUN
+    }
+    pairs = ((name, one / "results" / name, other / "results" / name) for name in sorted(files))
+    return [name for name, a, b in pairs if not (a.is_file() and b.is_file() and a.read_bytes() == b.read_bytes())]
+
+
+class _Run:
+    """A run in a session of its own; leaving it kills what is left."""
+
+    def __init__(self, folder: Path) -> None:
+        subprocess.run(workflow(folder, "--unlock"), cwd=REPO, check=True, capture_output=True)
+        self._out = folder / "printed.txt"
+        with self._out.open("w") as out:
+            self.main = subprocess.Popen(
+                workflow(folder), cwd=REPO, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def __enter__(self) -> "_Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Jobs outlive a killed main process; here as on a machine that is switched off they do not.
+        while left := self.processes():
+            for pid in left:
+                _kill(pid, self.main.pid)
+            time.sleep(0.1)
+
+    def goes_on(self, seconds: float) -> bool:
+        """Wait; tell whether the main process still runs then."""
+        try:
+            self.main.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def processes(self) -> list[int]:
+        """Return the processes of the session."""
+        return sorted(pid for pid, session in _sessions() if session == self.main.pid)
+
+    def printed(self) -> str:
+        """Return what the run printed."""
+        return self._out.read_text(errors="replace")
+
+
+def _sessions() -> Iterator[tuple[int, int]]:
+    """Yield (process, session) of all processes that are not dead."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            if state not in "ZX":
+                yield int(entry.name), int(session)
+
+
+def _kill(pid: int, main: int) -> str:
+    """Kill a process at once and return what it was; "" if it was gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        return ""
+    module = words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
+    return "main process" if pid == main else f"job: {module}"
+
+
+def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
+    """Add a run's finished outputs to `done`, and those that it made again to `outcome.repeated`."""
+    made = {}
+    for block in re.split(r"\n(?=(?:local)?rule \w+:)", printed):
+        job, output = re.search(r"jobid: (\d+)", block), re.search(r"output: ([^\s,]+)", block)
+        if job and output:
+            made[job[1]] = output[1]
+    outcome.repeated += [output for output in made.values() if output in done]
+    done.update(made[job] for job in re.findall(r"Finished jobid: (\d+)", printed) if job in made)
+
+
+def _take_away(folder: Path, choose: random.Random) -> list[str]:
+    """Remove an output, and tell which outputs will be made anew."""
+    outputs = ["shots", "voice", "tracks", "speech", "candidates", "poses", "sound", "clips", "annotations"]
+    name = choose.choice(outputs)
+    for file in (folder / "results" / name).iterdir():
+        file.unlink()
+    planned = subprocess.run(workflow(folder, "--dry-run"), cwd=REPO, check=True, capture_output=True, text=True)
+    return re.findall(r"output: ([^\s,]+)", planned.stdout + planned.stderr)
+
+
+def main() -> None:
+    """Film, run undisturbed, torment, tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, required=True, help="empty folder to work in")
+    arguments = parser.parse_args()
+    film = make_film(arguments.work)
+    wanted = undisturbed(arguments.work / "undisturbed", film)
+    outcome = torment(arguments.work / "tormented", film, wanted, arguments.kills, arguments.seed)
+    print(f"{sum(outcome.killed.values())} kills in {outcome.runs} runs (seed {arguments.seed})")
+    for kind, count in outcome.killed.most_common():
+        print(f"  {count:4} {kind}")
+    print(f"finished jobs run again: {outcome.repeated or 'none'}")
+    print(f"outputs that differ: {outcome.different or 'none'}")
+    sys.exit(bool(outcome.repeated or outcome.different))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Bad inputs, some hundreds of them: each ends in a result or in one plain sentence, in time, and writes nothing but its outputs."""
+
+import csv
+import io
+import json
+import random
+import re
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from conftest import REPO
+from faults import fuzz
+from media_tools import ffmpeg_exe
+from run.workflow import snakemake
+from talking import arrays, ingest, media, settings, sheet, tables
+from talking.errors import InputError
+
+pytestmark = pytest.mark.slow
+
+VIDEOS, SHEETS, CONFIGS, TABLES = 140, 100, 60, 60
+SLOWEST_S = 60
+SHEET = b"""video\tpath\tsource\tlicence\tsha256\turl\tsplit
+a\ta.mp4\tchannel\tCC0\t\thttps://example.org/a\ttrain
+# a word
+b\t"with ""quotes"".mp4"\tchannel\tCC-BY-4.0\t\t\ttest
+c\tfilm:demo\tother\tCC0\t\t\t
+d\thttps://example.org/d.mp4\tother\tCC0\t%s\t\t
+""" % (b"0" * 64)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Return the bytes of a second of pictures and sound in several containers."""
+    folder = tmp_path_factory.mktemp("films")
+    choose = np.random.default_rng(0)
+    pictures = choose.integers(0, 255, (25, 48, 64, 3), dtype=np.uint8)
+    media.encode(folder / "a.mp4", list(pictures), choose.normal(0, 0.1, 25 * 640).astype(np.float32))
+    films = [(folder / "a.mp4").read_bytes()]
+    for name in ("mkv", "avi", "ts", "webm"):
+        codecs = ["-c:v", "libvpx", "-c:a", "libopus"] if name == "webm" else ["-c", "copy"]
+        command = [ffmpeg_exe(), "-v", "error", "-i", folder / "a.mp4", *codecs, folder / f"a.{name}"]
+        subprocess.run(command, check=True)
+        films.append((folder / f"a.{name}").read_bytes())
+    return films
+
+
+def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
+    choose, states = random.Random(1), []
+    for number in range(VIDEOS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "film").write_bytes(fuzz.damaged(choose.choice(films), choose))
+        outputs = [folder / name for name in ("v.mp4", "v.wav", "v.json")]
+        began = time.monotonic()
+        probe = ingest.ingest(folder / "film", *outputs, ingest.Settings(), threads=1)
+        assert time.monotonic() - began < SLOWEST_S, number
+        assert {file.name for file in folder.iterdir()} == {"film", "v.mp4", "v.wav", "v.json"}, number
+        states.append(probe.status)
+        assert bool(probe.reason) == (probe.status != "ok") and "Traceback" not in probe.reason, number
+        width, height, frames = media.size_and_length(outputs[0])
+        assert sum(1 for _ in media.frames(outputs[0])) == frames == probe.frames, number
+        assert len(media.sound(outputs[1])) == frames * media.SAMPLES_PER_FRAME, number
+        assert (probe.status == "failed") == (width * height == 0), number
+    # Were all alike, the damage would be too small or too great to tell anything.
+    assert states.count("failed") > VIDEOS / 10 and states.count("ok") > VIDEOS / 10
+
+
+def test_mangled_sheets_are_read_or_named(tmp_path):
+    choose, refused = random.Random(2), 0
+    path = tmp_path / "videos.tsv"
+    for number in range(SHEETS):
+        path.write_bytes(fuzz.mangled_sheet(SHEET, choose))
+        try:
+            rows = sheet.read_sheet(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and str(error).endswith("."), (number, str(error))
+            continue
+        for row in rows.to_dict("records"):
+            assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", row["video"]), number
+            made = sheet.is_url(row["path"]) or sheet.film_of(row["path"])
+            file = sheet.file_of(path, row["video"], row["path"])
+            assert not made or (".." not in file.parts and file.parts[0] == "results"), number
+    assert SHEETS / 10 < refused < SHEETS * 0.95
+
+
+def test_mangled_configs_are_read_or_named():
+    choose, refused = random.Random(3), 0
+    config = yaml.safe_load((REPO / "config/config.yaml").read_text())
+    schema = REPO / "workflow/schemas/config.schema.yaml"
+    for number in range(CONFIGS):
+        try:
+            settings.checked_config(fuzz.mangled_config(config, choose), schema)
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith("config: "), (number, str(error))
+    assert refused > CONFIGS / 3
+
+
+def test_damaged_tables_and_arrays_are_read_whole_or_named(tmp_path):
+    choose = random.Random(4)
+    numbers = np.random.default_rng(0).random((300, 3)).astype(np.float32)
+    columns = {c.name: 0 for c in tables.SCHEMAS["tracks"]} | {"x1": numbers[:, 0]}
+    frame = pd.DataFrame(columns, index=range(300)).astype({"detected": bool})
+    tables.write("tracks", frame, tmp_path / "t.parquet")
+    arrays.write(tmp_path / "a.npz", [("points", numbers)])
+    sound = {name: (tmp_path / name).read_bytes() for name in ("t.parquet", "a.npz")}
+    refused = 0
+    for number in range(TABLES):
+        for name, data in sound.items():
+            path = tmp_path / f"damaged-{name}"
+            path.write_bytes(fuzz.damaged(data, choose))
+            try:
+                if name == "t.parquet":
+                    tables.read("tracks", path)
+                else:
+                    with arrays.opened(path) as found:
+                        dict(found)
+            except InputError as error:
+                refused += 1
+                assert str(path) in str(error), (number, name, str(error))
+    assert refused > TABLES
+
+
+def test_no_shell_sees_a_hostile_name_and_no_other_video_changes(films, tmp_path):
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerow(["video", "path", "source", "licence"])
+    writer.writerow(["good", "good.mp4", "s", "CC0"])
+    (tmp_path / "good.mp4").write_bytes(films[0])
+    for number, name in enumerate(fuzz.HOSTILE_NAMES):
+        writer.writerow([f"v{number}", name, "s", "CC0"])
+        if "/" not in name and name != ".":
+            (tmp_path / name).write_bytes(films[0] if number % 2 else b"no video")
+    (tmp_path / "videos.tsv").write_text(text.getvalue())
+    before = {file.name for file in tmp_path.iterdir()}
+    done = snakemake(tmp_path, "--until", "ingest_video", config=("covog={train: never}",))
+    assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
+    assert {file.name for file in tmp_path.iterdir()} == before | {"results", ".snakemake"}
+    for number, name in enumerate(fuzz.HOSTILE_NAMES):
+        probe = json.loads((tmp_path / f"results/media/v{number}.json").read_text())
+        exists = "/" not in name and name != "."
+        assert probe["status"] == ("ok" if exists and number % 2 else "failed"), name
+    alone = tmp_path / "alone"
+    outputs = [alone / name for name in ("v.mp4", "v.wav", "v.json")]
+    ingest.ingest(tmp_path / "good.mp4", *outputs, ingest.Settings())
+    assert outputs[0].read_bytes() == (tmp_path / "results/media/good.mp4").read_bytes()
