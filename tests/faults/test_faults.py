@@ -1,0 +1,100 @@
+"""A run that is killed again and again, or cannot write, ends as one that nobody disturbs."""
+
+import subprocess
+
+import pandas as pd
+import pytest
+
+from faults import harness
+from faults.harness import REPO, differences, workflow, write_sheet
+
+pytestmark = pytest.mark.slow
+
+KILLS, SEED = 15, 1
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A conversation of nine seconds."""
+    return harness.make_film(tmp_path_factory.mktemp("film"))
+
+
+@pytest.fixture(scope="module")
+def wanted(film, tmp_path_factory):
+    """The folder of a run that nobody disturbed."""
+    return harness.undisturbed(tmp_path_factory.mktemp("undisturbed"), film)
+
+
+def run(folder, *words):
+    """Run the workflow in a folder; return what it printed and how it ended."""
+    command = workflow(folder, *words)
+    return subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+
+
+def test_the_run_has_something_to_lose(wanted):
+    assert len(pd.read_parquet(wanted / "results/dataset/clips.parquet")) >= 1
+
+
+def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, wanted, tmp_path):
+    outcome = harness.torment(tmp_path, film, wanted, KILLS, SEED)
+    print(sum(outcome.killed.values()), "kills in", outcome.runs, "runs:", dict(outcome.killed))
+    assert sum(outcome.killed.values()) >= KILLS and len(outcome.killed) > 1
+    assert outcome.repeated == []
+    assert outcome.different == []
+
+
+@pytest.mark.parametrize("kind", ["tracks/talk.parquet", "landmarks/talk.npz", "media/talk.wav", "media/talk.mp4"])
+def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(kind, film, wanted, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
+    write_sheet(folder, film)
+    file = folder / "results" / kind
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    failed = run(folder)
+    assert failed.returncode != 0 and "Traceback" not in failed.stdout
+    assert f"{kind} cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
+    file.unlink()
+    assert run(folder).returncode == 0
+    assert differences(folder, wanted) == []
+
+
+def test_a_full_disk_stops_a_run_and_a_larger_one_ends_it(film, wanted, tmp_path):
+    disk = tmp_path / "disk"
+    with _Disk(disk, "3m"):
+        write_sheet(disk, film)
+        failed = run(disk)
+        assert failed.returncode != 0 and "No space left on device" in failed.stdout
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+        assert run(disk).returncode == 0
+        assert differences(disk, wanted) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
+    disk = tmp_path / "disk"
+    with _Disk(disk, "3m"):
+        write_sheet(disk, film)
+        (disk / "results").mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        failed = run(disk)
+        assert failed.returncode != 0 and "is no folder that can be written" in failed.stdout
+        assert "Traceback" not in failed.stdout
+
+
+class _Disk:
+    """A disk in memory of some size, which only root can make; a test that cannot is skipped."""
+
+    def __init__(self, path, size):
+        self.path = path
+        path.mkdir()
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True, text=True
+        )
+        if made.returncode:
+            pytest.skip(f"needs to mount a disk in memory: {made.stderr.strip()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", self.path], check=True)
