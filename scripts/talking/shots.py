@@ -26,6 +26,7 @@ _THUMB = (32, 18)  # width and height of the pictures that mixtures are judged o
 _WINDOW = 2  # neighbours on each side that a content value is compared with
 _BRIDGE = (0, 2, 5)  # frames after a proposed cut at which the old picture may be back
 _STILL_PX = 4  # pixels that anything may move within a frame
+_MOVING_PX = 0.5  # pixels a frame from which a picture moves as a whole
 _BLANK_CHANGE = 20  # grey levels by which a cut from or to a picture without details differs
 _PATCH = 15  # pixels a side of a detail
 _CAMERA_STEP = 5  # frames; the camera is measured at every fifth
@@ -40,7 +41,10 @@ class Settings:
 
     min_content: float = cli.setting(4.0, "PySceneDetect content value (0-255) from which a cut is looked into")
     min_ratio: float = cli.setting(2.0, "content value over its neighbours' mean from which a cut is looked into")
-    max_same: float = cli.setting(0.2, "share (0-1) of details found again after a cut, above which it is none")
+    max_same: float = cli.setting(
+        0.2,
+        "share (0-1) of details found again after a cut, above which it is none; twice that where the picture stands still",
+    )
     min_mixture: float = cli.setting(
         10.0, "grey levels (0-255) that a dissolve or fade changes the picture by, at least"
     )
@@ -193,10 +197,14 @@ class _Finder:
             if math.isnan(share):
                 is_same = float(cv2.absdiff(before, after).mean()) < _BLANK_CHANGE
             else:
-                is_same = share > self._settings.max_same
+                is_same = share > self._most_same(speed)
             if is_same:
                 return
         self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+
+    def _most_same(self, speed: float) -> float:
+        """Return the share of details that a cut leaves at most: what moves is lost without a cut too, what stands still is not."""
+        return self._settings.max_same * (1 + max(0.0, 1 - speed / _MOVING_PX))
 
     def _speed_about(self, last: int, first: int) -> float:
         """Return the faster of the motions up to one picture and from a later one on, in pixels a frame."""
@@ -228,8 +236,9 @@ class _Finder:
                 continue
             ends = self._grey(mixed_from - 1), self._grey(clear_from)
             dark = [float(end.mean()) < 24 and float(end.std()) < 8 for end in ends]
-            reach = _STILL_PX + 3 * self._speed_about(mixed_from - 1, clear_from) * (clear_from - mixed_from + 1)
-            if not any(dark) and share_found_again(*ends, reach) > self._settings.max_same:
+            speed = self._speed_about(mixed_from - 1, clear_from)
+            reach = _STILL_PX + 3 * speed * (clear_from - mixed_from + 1)
+            if not any(dark) and share_found_again(*ends, reach) > self._most_same(speed):
                 continue
             self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
             return

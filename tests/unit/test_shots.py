@@ -86,6 +86,18 @@ def test_a_cut_from_far_to_near_of_the_same_scene(tmp_path):
     assert table["end_frame"].tolist() == [40, 80, 110]
 
 
+def test_a_jump_to_other_people_before_the_same_wall(tmp_path):
+    # One of three stays where they are, as does a part of the wall.
+    of = wall(11)
+    first = [with_person(with_person(view(of), 0.2, 0.95), 0.5, 0.95, seed=21) for _ in range(40)]
+    second = [with_person(with_person(view(of, x=140), 0.8, 0.95, seed=22), 0.5, 0.95, seed=21) for _ in range(40)]
+    left = slice(0, int(0.32 * WIDTH))
+    for before, after in zip(first, second, strict=True):
+        after[:, left] = before[:, left]
+    table = found(tmp_path, first + second)
+    assert table["start_frame"].tolist() == [0, 40]
+
+
 def test_flashes_gestures_and_walkers_are_no_cuts(tmp_path):
     pictures = scene(1, 120)
     for n in (20, 60, 61):
