@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -127,6 +128,32 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
 def test_a_changed_gate_plans_no_costly_job(run):
     jobs = planned(run[0], config=("gates={min_face_px: 200}",))
     assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)
+
+
+def test_a_changed_model_plans_its_stage_and_what_follows(run):
+    jobs = planned(run[0], config=("sound={model: wav2vec2}",))
+    assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
+    assert COSTLY & set(jobs) == {"embed_sound"}
+    jobs = planned(run[0], config=("speaking={model: light_asd}",))
+    assert {"score_speaking", "diarize", "fuse_speaking", "find_clips", "estimate_poses"} <= set(jobs)
+    before = {"ingest_video", "detect_shots", "detect_faces", "track_faces", "mark_landmarks", "embed_faces"}
+    assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(films, tmp_path):
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    command = [sys.executable, "-m", "snakemake", "results/faces/talk.parquet", "--cores", "1", "--directory", tmp_path]
+    with subprocess.Popen(
+        [*command, "--config", f"videos={tmp_path / 'videos.tsv'}"], cwd=REPO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:  # fmt: skip
+        try:
+            while not list((tmp_path / ".snakemake/locks").glob("*")):
+                assert first.poll() is None
+                time.sleep(0.05)
+            second = snakemake(tmp_path, "results/faces/talk.parquet")
+        finally:
+            assert first.wait(600) == 0
+    assert second.returncode != 0 and "cannot be locked" in second.stdout + second.stderr
 
 
 def test_a_removed_row_takes_its_clips_with_it(run, films, tmp_path):
