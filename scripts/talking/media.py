@@ -4,9 +4,11 @@ Films as people bring them are opened in `ingest`; everything behind it reads th
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -26,11 +28,41 @@ MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be st
 
 
 def opened(path: str | Path) -> av.container.InputContainer:
-    """Open a `media/` video; raises InputError that names it if it is damaged."""
+    """Open a `media/` video; raises InputError that names it if it is damaged or cut off."""
+    _check_length(path, _boxes)
     try:
         return av.open(str(path))
     except av.error.FFmpegError as error:
         raise InputError(f"{path} cannot be read as a video ({error}); delete it and run again.") from error
+
+
+def _check_length(path: str | Path, declared: Callable[[IO[bytes]], int]) -> None:
+    """Raise InputError if a file is shorter than what it declares, which its readers would pass over."""
+    with open(path, "rb") as file:
+        if declared(file) > file.seek(0, os.SEEK_END):
+            raise InputError(f"{path} cannot be read: its end is missing; delete it and run again.")
+
+
+def _boxes(file: IO[bytes]) -> int:
+    """Return where the last box of an mp4 ends (ISO/IEC 14496-12); 0 if the file is none."""
+    end = 0
+    while len(head := file.read(16)) >= 8:
+        if end == 0 and head[4:8] != b"ftyp":
+            return 0
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size == 0:
+            return end
+        end += max(size, 8)
+        file.seek(end)
+    return end
+
+
+def _riff(file: IO[bytes]) -> int:
+    """Return where a wav says that it ends; 0 if it is none."""
+    head = file.read(8)
+    return int.from_bytes(head[4:], "little") + 8 if head[:4] == b"RIFF" else 0
 
 
 def frames(
@@ -115,6 +147,7 @@ def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarra
 
     if Path(path).stat().st_size == 0:
         return np.zeros(0, dtype=np.float32)
+    _check_length(path, _riff)
     try:
         samples, rate = soundfile.read(
             path,
