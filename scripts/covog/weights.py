@@ -36,13 +36,8 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
         with written_aside(out) as aside:
             shutil.copyfile(folder / name, aside)
         return f"taken from {folder}{_note(noted, found, entry)}"
-    where = f"{folder / name}" if folder else f"a folder, as {name}, and name the folder in covog.weights_dir"
-    if entry["gated"] and not os.environ.get(TOKEN):
-        page = url.partition("/resolve/")[0]
-        raise InputError(
-            f"{name} is given to those who accept its licence ({entry['licence']}): visit {page}, accept it, set {TOKEN} to "
-            f"your token and run again; or put the file in {where}."
-        )
+    check_gate(name, entry, folder)
+    where = _place(name, folder)
     part = out.with_name(f".{out.name}.part")
     headers = {"Authorization": f"Bearer {os.environ[TOKEN]}"} if entry["gated"] else {}
     if failure := fetch.download(url, part, pause_s, headers):
@@ -57,6 +52,21 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
         raise
     part.replace(out)
     return f"downloaded, licence {entry['licence']}{_note(noted, found, entry)}"
+
+
+def check_gate(name: str, entry: dict[str, Any], folder: Path | None = None) -> None:
+    """Raise InputError that names the page to visit if a gated file is neither in `folder` nor to be had with a token."""
+    if not entry["gated"] or os.environ.get(TOKEN) or (folder is not None and (folder / name).is_file()):
+        return
+    page = entry["url"].partition("/resolve/")[0]
+    raise InputError(
+        f"{name} is given to those who accept its licence ({entry['licence']}): visit {page}, accept it, set {TOKEN} to "
+        f"your token and run again; or put the file in {_place(name, folder)}."
+    )
+
+
+def _place(name: str, folder: Path | None) -> str:
+    return f"{folder / name}" if folder else f"a folder, as {name}, and name the folder in covog.weights_dir"
 
 
 def _note(noted: Path, found: str, entry: dict[str, Any]) -> str:

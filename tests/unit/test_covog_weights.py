@@ -49,7 +49,7 @@ def test_every_entry_is_whole(name):
     # Without a revision only the checksum says which file is meant.
     assert re.fullmatch("[0-9a-f]{40}", of["revision"]) if of["revision"] else of["sha256"]
     assert of["sha256"] is None or re.fullmatch("[0-9a-f]{64}", of["sha256"])
-    assert of["used_for"] in {"start", "towers", "sound", "metrics", "other"}
+    assert of["used_for"] in {"start", "towers", "sound", "speech", "metrics", "other"}
 
 
 def test_a_download_is_checked_and_put_in_place(hub, tmp_path):

@@ -144,7 +144,7 @@ def close_run():
 gc.freeze()
 gc.set_threshold(200_000, 20, 100)
 
-GPU_MODELS = {"light_asd", "talknet", "sapiens", "wav2vec2", "whisper"}
+GPU_MODELS = {"light_asd", "talknet", "sapiens", "wav2vec2", "whisper", "pyannote-community-1", "pyannote-3.1"}
 
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))

@@ -1,5 +1,7 @@
 import json
 
+from covog import weights
+
 COVOG = config["covog"]
 COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
 COVOG_PRESET = os.path.join(workflow.basedir, "../config/presets", f"covog_{COVOG['preset']}.yaml")
@@ -35,9 +37,25 @@ def weights_for(use):
     return [f"results/weights/{name}" for name, of in WEIGHTS.items() if of["used_for"] == use]
 
 
-def weights_below(folder):
-    """Return the fetched weights that lie in a folder below results/weights; none of any other folder."""
-    return [f"results/weights/{name}" for name in WEIGHTS if Path("results/weights", name).parent == Path(folder)]
+def weights_below(place):
+    """Return the fetched weights that lie in a folder below results/weights, or are that file; none of any other place."""
+    files = [Path("results/weights", name) for name in WEIGHTS]
+    return [
+        str(file)
+        for file in files
+        if Path("results/weights") in Path(place).parents and Path(place) in (file, *file.parents)
+    ]
+
+
+def check_gates():
+    """Raise InputError if the models of the data side need a gated file that is not here and cannot be fetched."""
+    folder = Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None
+    sections = [section for section in config.values() if isinstance(section, dict)]
+    for place in {section.get(key, "") for section in sections for key in ("weights", "aligner_weights")}:
+        for file in weights_below(place):
+            if not os.path.exists(file):
+                name = file.removeprefix("results/weights/")
+                weights.check_gate(name, WEIGHTS[name], folder)
 
 
 def covog_launcher(wildcards, resources):
@@ -65,3 +83,10 @@ COVOG_TOWERS = weights_for("towers")
 # What FVD needs: fetched, else looked for in the user's own folder.
 COVOG_METRICS = weights_for("metrics")
 METRICS_FOLDER = "results/weights" if COVOG_METRICS else COVOG["weights_dir"]
+
+# Asked once, by the process that plans: jobs on other machines may have no token, and need none.
+if workflow.is_main_process:
+    try:
+        check_gates()
+    except InputError as error:
+        raise WorkflowError(str(error))

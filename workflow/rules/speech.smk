@@ -27,6 +27,7 @@ rule diarize:
         asd="results/asd/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         embeddings="results/embeddings/{video}.npz",
+        weights=weights_below(config["diarization"]["weights"]),
     output:
         turns="results/speech/{video}.rttm",
     log:
@@ -39,6 +40,7 @@ rule diarize:
     resources:
         mem_mb=memory_mb("diarize"),
         runtime=minutes("diarize"),
+        gpu=gpu_if("diarization"),
     params:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
@@ -52,6 +54,7 @@ rule transcribe:
     input:
         sound="results/media/{video}.wav",
         voice="results/voice/{video}.parquet",
+        weights=weights_below(config["words"]["weights"]) + weights_below(config["words"]["aligner_weights"]),
     output:
         transcript="results/speech/{video}.transcript.parquet",
     log:
