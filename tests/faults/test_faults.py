@@ -48,6 +48,9 @@ def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(kind, f
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
     write_sheet(folder, film)
+    # A file that nothing waits for is not read again: what follows is yet to be made.
+    for name in ("candidates", "annotations"):
+        (folder / f"results/{name}/talk.parquet").unlink()
     file = folder / "results" / kind
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2])
@@ -55,7 +58,7 @@ def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(kind, f
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     assert f"{kind} cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
     file.unlink()
-    assert run(folder).returncode == 0
+    assert run(folder).returncode == 0 and file.exists()
     assert differences(folder, wanted) == []
 
 
