@@ -181,7 +181,7 @@ def make_plain(patched: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xfail(
-    reason="0.58 to 0.64 here, 0.71 with networks half as wide: the VAE, which is most of what is saved, is 0.3 of a step",
+    reason="0.64 here, 0.71 with networks half as wide: the VAE, which is most of what is saved, is 0.3 of a step",
     strict=False,
 )
 def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeypatch, capsys, tmp_path):
