@@ -1,17 +1,21 @@
-# make demo: the whole workflow on a filmed conversation; make test: every test, lint included.
+# make demo: the whole workflow on a filmed conversation; make test: the tests, lint included;
+# make test-faults: runs that are killed, filled and fuzzed, and large sheets; make test-slurm: a cluster on this machine.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast test-slurm lint
+.PHONY: demo test test-fast test-faults test-slurm lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale tests
-	$(BIN)/python -m pytest tests/run tests/faults tests/scale
+	$(BIN)/python -m pytest tests/run
+
+test-faults: $(READY)
+	$(BIN)/python -m pytest tests/scale tests/faults
 
 # The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
 test-slurm: $(READY)
