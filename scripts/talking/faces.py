@@ -93,7 +93,9 @@ class _Finder:
         if sudden or lost or self._since_search >= self._settings.search_every:
             found = self._search(picture)
             covered = boxes.iou_matrix(found[:, :4], seen[:, :4]).max(axis=1, initial=0) > 0.3
-            seen = without_doubles(np.concatenate([seen, self._look_at(picture, found[~covered])]))
+            # A face is found again where it was just found; what merely looks like one, from one distance, is not.
+            new = self._look_at(picture, self._look_at(picture, found[~covered]))
+            seen = without_doubles(np.concatenate([seen, new]))
             self._since_search = 0
         self._faces = seen
         return seen

@@ -5,7 +5,6 @@ is scored by pyannote.metrics. A figure that cannot be had (no such table, nothi
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import motmetrics
@@ -18,6 +17,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from talking import boxes, intervals, media, turns
 from talking.intervals import Interval
+from talking.right_clips import ClipRule, right_clips
 from talking.truth import Labels, Truth
 from talking.turns import Turn
 
@@ -26,18 +26,6 @@ MATCH_IOU = 0.5
 CUT_TOLERANCE_FRAMES = 1
 # How far an edge of a turn may be off on either side without counting, as is usual since NIST's RT evaluations.
 COLLAR_S = 0.25
-
-
-@dataclass(frozen=True)
-class ClipRule:
-    """What makes a right clip: how long, how many people on screen, of how alike a size, how many of them talk for how long."""
-
-    min_s: float = 5.0
-    min_people: int = 2
-    max_people: int = 4
-    min_area_ratio: float = 0.4
-    min_talkers: int = 1
-    min_talker_s: float = 1.0
 
 
 def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
@@ -197,36 +185,6 @@ def _cuts(truth: list[Interval], found: pd.DataFrame) -> dict[str, Any]:
         "recall": _ratio(hits, true_cuts.size),
         "precision": _ratio(hits, cuts.size),
     }
-
-
-def right_clips(
-    truth: Truth, shots: list[Interval], frames: int, spoken: dict[str, np.ndarray], rule: ClipRule
-) -> list[dict[str, Any]]:
-    """Return the longest stretches of each shot with a constant set of people on screen that `rule` accepts.
-
-    Each is a dict of start_frame, end_frame, people (their names) and talkers (how many of them speak long enough).
-    """
-    on_screen: list[frozenset[str]] = [frozenset()] * frames
-    for frame, rows in truth.boxes.groupby("frame"):
-        on_screen[int(frame)] = frozenset(rows["person"])
-    sets = {people: i for i, people in enumerate(dict.fromkeys(on_screen))}
-    of_frame = np.array([sets[people] for people in on_screen])
-    out = []
-    for people, index in sets.items():
-        if not rule.min_people <= len(people) <= rule.max_people:
-            continue
-        for start, end in intervals.intersect(intervals.from_mask(of_frame == index), sorted(shots)):
-            if end - start < rule.min_s * media.FPS:
-                continue
-            faces = truth.boxes[truth.boxes["frame"].between(start, end - 1)]
-            areas = faces.assign(area=boxes.area(faces[_BOX])).groupby("person")["area"].median()
-            if areas.min() < rule.min_area_ratio * areas.max():
-                continue
-            talking = [spoken[p][start:end].sum() if p in spoken else 0 for p in people]
-            talkers = sum(n >= rule.min_talker_s * media.FPS for n in talking)
-            if talkers >= rule.min_talkers:
-                out.append({"start_frame": start, "end_frame": end, "people": people, "talkers": talkers})
-    return sorted(out, key=lambda clip: clip["start_frame"])
 
 
 def _clips(

@@ -136,3 +136,22 @@ def test_detecting_keeps_nothing_of_a_picture() -> None:
     for _ in range(500):
         detector(picture)
     assert process.memory_info().rss - before < 5e6
+
+
+@pytest.mark.parametrize("looks_like_one", [1, 2, 99])
+def test_what_looks_like_a_face_from_one_place_only_is_none(looks_like_one):
+    looks = 0
+
+    def detector(picture: np.ndarray) -> np.ndarray:
+        nonlocal looks
+        height, width = picture.shape[:2]
+        if height == width:
+            looks += 1
+            if looks >= looks_like_one:
+                return np.zeros((0, 15))
+        middle = np.array([width / 2, height / 2])
+        side = min(width, height) / 4
+        return np.concatenate([middle - side, middle + side, [0.8], np.tile(middle, 5)])[None]
+
+    found = faces._Finder(detector, faces.Settings())(np.zeros((360, 640, 3), dtype=np.uint8))
+    assert len(found) == (looks_like_one == 99)

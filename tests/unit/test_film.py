@@ -70,7 +70,19 @@ def _in_shot(out, case):
     shots = pd.read_csv(out.with_suffix(".shots.csv"))
     shot = shots[shots["hard"].fillna("").str.split("+").apply(lambda cases: case in cases)].iloc[0]
     rows = pd.read_csv(out.with_suffix(".frames.csv"))
-    return rows[(rows["frame"] >= shot["start_frame"]) & (rows["frame"] < shot["end_frame"])], shot
+    at_25 = rows["frame"] * 25 / float(Fraction(json.loads(out.with_suffix(".json").read_text())["fps"]))
+    return rows[at_25.between(shot["start_frame"], shot["end_frame"] - 1)], shot
+
+
+def test_shots_and_boxes_count_frames_at_25_fps(hard):
+    shots = pd.read_csv(hard.with_suffix(".shots.csv"))
+    boxes_of = pd.read_csv(hard.with_suffix(".boxes.csv"))
+    seconds = json.loads(hard.with_suffix(".json").read_text())["seconds"]
+    assert shots["end_frame"].iloc[-1] == int(seconds * 25)
+    assert shots["start_frame"].iloc[1:].tolist() == shots["end_frame"].iloc[:-1].tolist()
+    for shot in shots.itertuples():
+        inside = boxes_of[boxes_of["frame"].between(shot.start_frame, shot.end_frame - 1)]
+        assert set(inside["person"]) <= set(shot.persons.split("+"))
 
 
 def test_picture_and_sound_are_as_long_as_ordered(two):
@@ -185,14 +197,14 @@ def test_offscreen_voice_speaks_while_all_lips_are_shut(hard):
     rows, shot = _in_shot(hard, "offscreen")
     assert rows["speaking"].sum() == 0
     assert rows["lip_opening"].max() == 0
-    start, end = shot["start_frame"] / 29.97, shot["end_frame"] / 29.97
+    start, end = shot["start_frame"] / 25, shot["end_frame"] / 25
     assert any(who == script.OFFSCREEN and start < a < end for who, a, _ in _turns(hard))
 
 
 @pytest.mark.parametrize("case", ["silence", "silent_lips"])
 def test_nobody_speaks_in_silence(hard, case):
     rows, shot = _in_shot(hard, case)
-    start, end = shot["start_frame"] / 29.97, shot["end_frame"] / 29.97
+    start, end = shot["start_frame"] / 25, shot["end_frame"] / 25
     assert not any(a < end and b > start for _, a, b in _turns(hard))
     assert (rows["lip_opening"].max() > 0.5) == (case == "silent_lips")
 
@@ -236,7 +248,7 @@ def test_boxes_at_25_fps_are_the_frames_shown_then(hard):
 def test_the_dissolve_is_centred_on_the_cut(hard):
     case = next(h for h in json.loads(hard.with_suffix(".json").read_text())["hard"] if h["case"] == "fade")
     _, shot = _in_shot(hard, "fade")
-    assert case["start_frame"] < shot["start_frame"] < case["end_frame"]
+    assert case["start_frame"] < shot["start_frame"] * 29.97 / 25 < case["end_frame"]
 
 
 def test_overlap_and_turns_follow_the_options():

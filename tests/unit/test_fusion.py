@@ -180,7 +180,7 @@ def test_flicker_is_merged_and_less_sure():
     score = np.where(np.arange(FRAMES) < 250, 4.0, -4.0)
     score[100:102] = -9
     asd = rows(score)
-    out = fusion.fuse(asd, voiced(), [], {0: 0}, "lip_sync", fusion.Settings(smooth_frames=1))
+    out = fusion.fuse(asd, voiced(), [], {0: 0}, "talknet", fusion.Settings(smooth_frames=1))
     assert out["speaking"][:250].all() and not out["speaking"][250:].any()
     assert out["speaking_confidence"][100] < 0.5 < out["speaking_confidence"][50]
 

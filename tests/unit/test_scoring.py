@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import REPO
-from talking import scoring, tables, turns
+from talking import right_clips, scoring, tables, turns
 from talking.errors import InputError
 from talking.truth import Labels, Truth, read_labels, read_truth
 from talking.turns import Turn
@@ -146,10 +146,20 @@ def test_a_right_clip_may_be_split():
 
 def test_a_stretch_where_nobody_talks_or_that_is_short_is_no_right_clip():
     spoken = turns.spoken_frames([Turn(0, 4, "anna")], FRAMES)
-    rule = scoring.ClipRule()
-    right = scoring.right_clips(truth(), [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, rule)
+    rule = right_clips.ClipRule()
+    right = right_clips.right_clips(truth(), [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, rule)
     assert [(c["start_frame"], c["end_frame"]) for c in right] == [(0, CUT)]
-    assert scoring.right_clips(truth(), [(0, 124)], FRAMES, spoken, rule) == []
+    assert right_clips.right_clips(truth(), [(0, 124)], FRAMES, spoken, rule) == []
+
+
+def test_who_is_hidden_for_a_moment_is_still_there():
+    spoken = turns.spoken_frames(TURNS, FRAMES)
+    for missing, stretches in ((12, 1), (13, 0)):
+        hidden = truth()
+        away = (hidden.boxes["person"] == "anna") & hidden.boxes["frame"].between(80, 79 + missing)
+        hidden.boxes = hidden.boxes[~away]
+        right = right_clips.right_clips(hidden, [(0, CUT)], FRAMES, spoken, right_clips.ClipRule())
+        assert [(c["start_frame"], c["end_frame"]) for c in right] == [(0, CUT)] * stretches
 
 
 def test_people_of_very_different_sizes_make_no_right_clip():
@@ -157,7 +167,7 @@ def test_people_of_very_different_sizes_make_no_right_clip():
     anna = far.boxes["person"] == "anna"
     far.boxes.loc[anna, "x2"] = far.boxes["x1"] + (far.boxes["x2"] - far.boxes["x1"]) / 4
     spoken = turns.spoken_frames(TURNS, FRAMES)
-    assert scoring.right_clips(far, [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, scoring.ClipRule()) == []
+    assert right_clips.right_clips(far, [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, right_clips.ClipRule()) == []
 
 
 def test_diarization_error_and_its_collars():

@@ -1,5 +1,6 @@
 """The truth about a film, in the files that stand beside it."""
 
+import bisect
 import csv
 import json
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ def turns(said: Iterable[Utterance], seconds: float) -> list[tuple[str, float, f
 
 
 def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames: int, options: dict) -> None:
-    """Write all of `SUFFIXES` beside the film `out`."""
+    """Write all of `SUFFIXES` beside the film `out`; boxes and shots count frames at 25 fps, `.frames.csv` those of the film."""
     seconds = float(frames / fps)
     spoken = turns(said, seconds)
     with written_aside(out.with_suffix(".rttm")) as aside:
@@ -39,17 +40,18 @@ def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames:
     rows = _frames(film, spoken, fps, frames)
     header = ["frame", "person", "x1", "y1", "x2", "y2", "visible", "speaking", "lip_opening"]
     _write_csv(out.with_suffix(".frames.csv"), header, (row for frame in rows for row in frame))
-    at_25 = (
-        [index, *row[1:6]]
-        for index in range(int(frames * FPS / fps))
-        for row in rows[min(round(index * fps / FPS), frames - 1)]
-        if row[6] >= 0.5
-    )
-    _write_csv(out.with_suffix(".boxes.csv"), header[:6], at_25)
+    # The frame of the film that is seen in each frame at 25 fps.
+    shown = [min(round(index * fps / FPS), frames - 1) for index in range(int(frames * FPS / fps))]
+    boxes = ([index, *row[1:6]] for index, frame in enumerate(shown) for row in rows[frame] if row[6] >= 0.5)
+    _write_csv(out.with_suffix(".boxes.csv"), header[:6], boxes)
     _write_csv(
         out.with_suffix(".shots.csv"),
         ["start_frame", "end_frame", "framing", "hard", "persons"],
-        ([s.start, s.end, s.shot.framing, "+".join(s.shot.hard), "+".join(a.person for a in s.actors)] for s in stages),
+        (
+            [*edges, s.shot.framing, "+".join(s.shot.hard), "+".join(a.person for a in s.actors)]
+            for s in stages
+            if (edges := [bisect.bisect_left(shown, frame) for frame in (s.start, s.end)])
+        ),
     )
     words = [
         {

@@ -5,11 +5,12 @@ Voices (labels of the diarization) are matched to persons over the whole video, 
 are data (`calibration.json`), fitted by `scripts/calibrate_speaking.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import minimum_filter1d
 from scipy.special import expit, logit, softmax
 
 from talking import cli, intervals, turns
@@ -62,17 +63,34 @@ def fuse(
     out = asd[["track", "frame"]].copy()
     if out.empty:
         return out.assign(score=0.0, score_smooth=0.0, speaking=False, speaking_confidence=0.0)
-    ingredients = features(asd, voice, spoken, person_of, settings)
-    out["score"] = calibration.apply(calibration.load()[model]["fusion"], ingredients)
-    out["score_smooth"], out["speaking"] = 0.0, False
-    for rows in out.groupby("track").indices.values():
-        rows = rows[np.argsort(out["frame"].to_numpy()[rows], kind="stable")]
-        smooth = moving_mean(out["score"].to_numpy()[rows], settings.smooth_frames)
-        out.iloc[rows, out.columns.get_loc("score_smooth")] = smooth
-        out.iloc[rows, out.columns.get_loc("speaking")] = intervals.merge_short(smooth > 0, settings.shortest_frames)
+    fitted = calibration.load()[model]["fusion"]
+    out["score"] = calibration.apply(fitted, features(asd, voice, spoken, person_of, settings))
+    out["score_smooth"] = smoothed(out, settings.smooth_frames, fitted["early_frames"])
+    out["speaking"] = False
+    for rows in in_order(out):
+        said = out["score_smooth"].to_numpy()[rows] > 0
+        out.iloc[rows, out.columns.get_loc("speaking")] = intervals.merge_short(said, settings.shortest_frames)
     right = out["score_smooth"] * np.where(out["speaking"], 1, -1)
-    out["speaking_confidence"] = expit(right * calibration.load()[model]["fusion"]["confidence"])
+    out["speaking_confidence"] = expit(right * fitted["confidence"])
     return out
+
+
+def smoothed(scored: pd.DataFrame, width: int, early_frames: int) -> np.ndarray:
+    """Return the scores (n,) of a table track, frame, score averaged over `width` frames of a track.
+
+    What is measured over a window begins early and ends late: `early_frames` are taken back at either end of speech.
+    """
+    out = np.zeros(len(scored))
+    for rows in in_order(scored):
+        out[rows] = moving_mean(scored["score"].to_numpy()[rows], width)
+        out[rows] = minimum_filter1d(out[rows], 1 + 2 * early_frames)
+    return out
+
+
+def in_order(table: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Yield for each track of a table where its rows are, in order of frame."""
+    for rows in table.groupby("track").indices.values():
+        yield rows[np.argsort(table["frame"].to_numpy()[rows], kind="stable")]
 
 
 def features(
