@@ -6,7 +6,8 @@ A figure that cannot be had, because a table was not made or there is nothing to
 import json
 from pathlib import Path
 
-from talking import cli, scoring
+from talking import cli, scoring, speaking
+from talking.speaking import ablation
 from talking.truth import read_labels, read_truth
 
 
@@ -21,10 +22,19 @@ def main() -> None:
     )
     parser.add_argument("--words", type=Path, help="JSON of true words: start_s, end_s, speaker, word")
     parser.add_argument("--shots", type=Path, help="CSV of true shots: start_frame,end_frame at 25 fps")
+    parser.add_argument(
+        "--model",
+        choices=list(speaking.MODELS),
+        help="active-speaker model of the run: scores the decisions without each ingredient of the fusion as well",
+    )
     arguments = parser.parse_args()
     truth = read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
     labels = read_labels(arguments.results, arguments.video)
-    print(json.dumps(scoring.score(truth, labels), indent=1))
+    figures = scoring.score(truth, labels)
+    if arguments.model:
+        said = scoring.said(truth, labels)
+        figures["ingredients"] = ablation.contributions(arguments.results, arguments.video, arguments.model, said)
+    print(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

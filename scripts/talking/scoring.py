@@ -31,14 +31,10 @@ COLLAR_S = 0.25
 def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
     """Return every figure as a nested dict of plain numbers, ready for JSON."""
     frames = _length(truth, labels)
-    matched = match_faces(truth.boxes, labels.tracks)
     spoken = turns.spoken_frames(truth.turns, frames)
-    persons = matched["person"].to_numpy()
-    matched["truth"] = [
-        bool(spoken[p][f]) if p in spoken else False for p, f in zip(persons, matched["frame"], strict=True)
-    ]
+    matched = said(truth, labels)
     if labels.speaking is not None:
-        columns = ["track", "frame", "score", "score_smooth", "speaking"]
+        columns = ["track", "frame", "score", "score_smooth", "speaking", "speaking_confidence"]
         matched = matched.merge(labels.speaking[columns], on=["track", "frame"], how="left")
     out = {
         "frames": frames,
@@ -52,6 +48,14 @@ def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[st
         "words": _words(truth, labels.words, matched) if labels.words is not None else None,
     }
     return _plain(out)
+
+
+def said(truth: Truth, labels: Labels) -> pd.DataFrame:
+    """Return a row frame, person, track, truth for each true face that was found: whether its person speaks."""
+    matched = match_faces(truth.boxes, labels.tracks)
+    spoken = turns.spoken_frames(truth.turns, _length(truth, labels))
+    pairs = zip(matched["person"], matched["frame"], strict=True)
+    return matched.assign(truth=[bool(spoken[p][f]) if p in spoken else False for p, f in pairs])
 
 
 def match_faces(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
@@ -145,20 +149,40 @@ def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
             "roc_auc": float(roc_auc_score(truth, value)) if both else None,
             "f1_at_0": float(f1_score(truth, value > 0)) if truth.any() else None,
         }
-    return out
+    return out | {"calibration": _calibration(scored["speaking_confidence"].to_numpy(dtype=float), decided == truth)}
+
+
+def _calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Return how often decisions (n,) of a stated confidence are right, in bins of 0.1, and their mean distance.
+
+    The distance is the expected calibration error (Naeini et al., AAAI 2015).
+    """
+    of_bin = np.clip((confidence * 10).astype(int), 0, 9)
+    bins = [
+        {
+            "confidence": float(confidence[rows].mean()),
+            "right": float(right[rows].mean()),
+            "person_frames": int(rows.sum()),
+        }
+        for k in np.unique(of_bin)
+        if (rows := of_bin == k).any()
+    ]
+    away = sum(abs(b["confidence"] - b["right"]) * b["person_frames"] for b in bins)
+    return {"expected_calibration_error": _ratio(away, confidence.size), "bins": bins}
 
 
 def _per_shot(truth: Truth, labels: Labels, matched: pd.DataFrame) -> list[dict[str, Any]] | None:
     if truth.shots is None:
         return None
     out = []
-    for start, end in truth.shots:
+    for (start, end), hard in zip(truth.shots, truth.hard or [""] * len(truth.shots), strict=True):
         boxes_in, tracks_in, inside = (
             rows[rows["frame"].between(start, end - 1)] for rows in (truth.boxes, labels.tracks, matched)
         )
         row = {
             "start_frame": start,
             "end_frame": end,
+            "hard": hard,
             "people": int(boxes_in["person"].nunique()),
             "recall": _ratio(len(inside), len(boxes_in)),
             "precision": _ratio(len(inside), len(tracks_in)),

@@ -25,6 +25,8 @@ class Truth:
     turns: list[Turn]
     words: pd.DataFrame | None = None
     shots: list[Interval] | None = None
+    # What is hard in each of the shots, as film_conversation names it; "" in an ordinary one.
+    hard: list[str] | None = None
 
 
 @dataclass
@@ -45,14 +47,16 @@ def read_truth(
 ) -> Truth:
     """Read a truth from an RTTM file, CSV files and a JSON file; raises InputError that names what is wrong.
 
-    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame. Words: a list of objects, or an object
+    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame and, if known, hard. Words: a list of objects, or an object
     whose key "words" (else "sentences") holds it, with start_s and end_s (or start and end), speaker, and word or text.
     """
     found = _csv(boxes_file, ["frame", "person", *_BOX])
     found = found.astype({"frame": int, "person": str} | dict.fromkeys(_BOX, float))
-    shots = None
+    shots, hard = None, None
     if shots_file is not None:
-        rows = _csv(shots_file, ["start_frame", "end_frame"]).astype({"start_frame": int, "end_frame": int})
+        rows = _csv(shots_file, ["start_frame", "end_frame"], ["hard"])
+        rows = rows.astype({"start_frame": int, "end_frame": int})
+        hard = ["" if pd.isna(kind) else str(kind) for kind in rows["hard"]]
         shots = [(int(a), int(b)) for a, b in zip(rows["start_frame"], rows["end_frame"], strict=True)]
     words = None
     if words_file is not None:
@@ -61,7 +65,7 @@ def read_truth(
             content = content.get("words") or content.get("sentences") or []
         words = pd.DataFrame(content).rename(columns={"start": "start_s", "end": "end_s", "text": "word"})
         words = words.reindex(columns=["word", "start_s", "end_s", "speaker"]).dropna(subset=["start_s", "end_s"])
-    return Truth(found, turns.read(turns_file, video), words, shots)
+    return Truth(found, turns.read(turns_file, video), words, shots, hard)
 
 
 def read_labels(results: Path, video: str) -> Labels:
@@ -91,9 +95,9 @@ def read_labels(results: Path, video: str) -> Labels:
     )
 
 
-def _csv(path: Path, columns: list[str]) -> pd.DataFrame:
+def _csv(path: Path, columns: list[str], optional: list[str] | None = None) -> pd.DataFrame:
     rows = pd.read_csv(path, skipinitialspace=True)
     missing = [c for c in columns if c not in rows.columns]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}; its first line must name {', '.join(columns)}.")
-    return rows[columns].dropna()
+    return rows.reindex(columns=[*columns, *(optional or [])]).dropna(subset=columns)

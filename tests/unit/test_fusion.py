@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import tables
-from talking.speaking import fitting, fusion
+from talking import arrays, tables
+from talking.speaking import ablation, fitting, fusion
 from talking.turns import Turn
+from talking.turns import write as write_turns
 
 FRAMES = 500
 
@@ -246,3 +247,18 @@ def test_a_fit_finds_the_sign_of_what_it_is_told_and_stays_near_the_prior_elsewh
     entry = fitting._logistic([table] * 4, fitting.FUSION_PRIOR)
     assert entry["weights"]["asd"] > 0.8 and abs(entry["bias"]) < 0.1
     assert entry["weights"]["turn"] == fitting.FUSION_PRIOR["turn"]
+
+
+def test_what_turns_contribute_is_measured(tmp_path):
+    a, b = between(0, 250), between(250, 500)
+    asd = rows(noisy(a, 1, 2.5, 1, -1), noisy(b, 2, 2.5, 1, -1))
+    tables.write("asd", asd, tmp_path / "asd/v.parquet")
+    tables.write("voice", voiced(), tmp_path / "voice/v.parquet")
+    write_turns(tmp_path / "speech/v.rttm", "v", turns(x=[(0, 250)], y=[(250, 500)]))
+    arrays.write(
+        tmp_path / "embeddings/v.npz", [("track", np.arange(2)), ("embedding", np.eye(2, 8, dtype=np.float32))]
+    )
+    said = asd[["track", "frame"]].assign(truth=np.concatenate([a, b]))
+    found = ablation.contributions(tmp_path, "v", "lip_sync", said)
+    assert found["all"]["accuracy"] > found["without turns"]["accuracy"] > found["model alone"]["accuracy"] - 0.1
+    assert found["all"]["accuracy"] == found["without identities"]["accuracy"]

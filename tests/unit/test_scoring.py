@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import REPO
-from talking import right_clips, scoring, tables, turns
+from talking import accuracy, right_clips, scoring, tables, turns
 from talking.errors import InputError
 from talking.truth import Labels, Truth, read_labels, read_truth
 from talking.turns import Turn
@@ -70,6 +70,20 @@ def test_true_labels_score_full_marks():
     assert found["diarization"]["no_collar"]["error"] == 0
     assert (found["words"]["speaker_accuracy"], found["words"]["made_up"]) == (1, 0)
     json.dumps(found, allow_nan=False)
+
+
+def test_stated_confidence_is_compared_with_how_often_it_is_right():
+    unsure = labels()
+    wrong = unsure.speaking["frame"] % 4 == 0
+    unsure.speaking.loc[wrong, "speaking"] = ~unsure.speaking.loc[wrong, "speaking"]
+    found = scoring.score(truth(), unsure)["speaking"]["calibration"]
+    assert found["bins"] == [{"confidence": pytest.approx(0.9), "right": pytest.approx(0.75), "person_frames": 800}]
+    assert found["expected_calibration_error"] == pytest.approx(0.15)
+
+
+def test_shots_say_what_is_hard_in_them():
+    found = scoring.score(truth(hard=["mimic", ""]), labels())
+    assert [shot["hard"] for shot in found["shots"]] == ["mimic", ""]
 
 
 def test_missed_and_invented_faces_count_once_each():
@@ -293,3 +307,16 @@ def test_the_prototype_film_scores_against_itself(shared):
     assert found["diarization"]["collar_0.25_each_side"]["error"] == 0
     # Only the two sentences of the voice from off screen are rightly nobody's.
     assert found["words"]["speaker_accuracy"] == pytest.approx(2 / 6)
+
+
+def test_the_page_tells_the_figures_that_were_printed(tmp_path):
+    found = scoring.score(truth(hard=["mimic", ""]), labels())
+    part = {"accuracy": 0.875, "average_precision": 0.9375}
+    (tmp_path / "lip_sync").mkdir()
+    (tmp_path / "lip_sync/film.json").write_text(json.dumps(found | {"ingredients": {"model alone": part}}))
+    page = accuracy.page(tmp_path)
+    assert "| model alone | 0.875 | 0.938 |" in page
+    assert f"| mimic | {2 * CUT} | 1.000 |" in page
+    assert "| 0.9–1.0 | 0.900 | 1.000 | 800 |" in page
+    with pytest.raises(InputError, match="score_labels"):
+        accuracy.page(tmp_path / "lip_sync")

@@ -1,0 +1,21 @@
+"""Write the page on how true the labels are from figures that score_labels printed."""
+
+from pathlib import Path
+
+from talking import accuracy, cli
+from talking.aside import written_aside
+
+
+def main() -> None:
+    """Read the arguments and the figures, write the page."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="folder with MODEL/VIDEO.json, as score_labels --model MODEL prints them")  # fmt: skip
+    parser.add_argument("--page", type=Path, required=True, help="page to write (.md)")
+    arguments = parser.parse_args()
+    text = accuracy.page(arguments.scores)
+    with written_aside(arguments.page) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(main)

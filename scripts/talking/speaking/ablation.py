@@ -1,0 +1,50 @@
+"""What each ingredient of the fusion contributes: the decision made again without it, measured against truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score
+
+from talking import identities, tables, turns
+from talking.arrays import opened
+from talking.speaking import fusion
+
+# Each switch of the fusion, and what it switches off.
+INGREDIENTS = {
+    "use_voice": "voice activity",
+    "use_turns": "turns",
+    "use_identities": "identities",
+    "use_competition": "competition",
+}
+
+
+def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return accuracy and average precision of the model alone, of the whole fusion and of it without each ingredient.
+
+    `said` has a row track, frame, truth for each face whose truth is known. Raises InputError for a table that is not there.
+    """
+    asd, voice = (
+        tables.read("asd", results / f"asd/{video}.parquet"),
+        tables.read("voice", results / f"voice/{video}.parquet"),
+    )
+    spoken = turns.read(results / f"speech/{video}.rttm", video)
+    with opened(results / f"embeddings/{video}.npz") as arrays:
+        embeddings = {name: arrays[name] for name in ("track", "embedding")}
+    person_of = identities.cluster_tracks(embeddings, asd, identities.Settings().same_person)
+    alone = asd[["track", "frame", "score"]].rename(columns={"score": "score_smooth"})
+    out = {"model alone": _figures(alone.assign(speaking=alone["score_smooth"] > 0), said)}
+    for left_out in (None, *INGREDIENTS):
+        settings = fusion.Settings(**({left_out: False} if left_out else {}))
+        found = fusion.fuse(asd, voice, spoken, person_of, model, settings)
+        out[f"without {INGREDIENTS[left_out]}" if left_out else "all"] = _figures(found, said)
+    return out
+
+
+def _figures(found: pd.DataFrame, said: pd.DataFrame) -> dict[str, float | None]:
+    both = said.merge(found[["track", "frame", "score_smooth", "speaking"]], on=["track", "frame"])
+    truth = both["truth"].to_numpy(dtype=bool)
+    if not truth.size:
+        return {"accuracy": None, "average_precision": None}
+    precision = average_precision_score(truth, both["score_smooth"]) if truth.any() else None
+    return {"accuracy": float(np.mean(both["speaking"] == truth)), "average_precision": precision}
