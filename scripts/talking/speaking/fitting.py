@@ -86,8 +86,11 @@ def fit(videos: list[Labelled], model: str, seed: int = 0) -> dict[str, dict]:
         found = [fusion.features(s, video.voice, video.spoken, video.person_of, fusion.Settings()) for s in scored]
         fused.append(pd.concat([_table(f, FUSION_PRIOR, video.truth) for f in found]))
     entry = _logistic(fused, FUSION_PRIOR)
-    rest = {"confidence": _sureness(entry, fused), "early_frames": _early_frames(entry, videos, fused)}
-    return {"score": score, "fusion": entry | rest}
+    # The first copy of a video is the one that was not roughened.
+    plain = [part.iloc[: len(video.tracks)] for video, part in zip(videos, fused, strict=True)]
+    early = max(range(4), key=lambda frames: np.mean([(m > 0).mean() for m in _margins(entry, videos, plain, frames)]))
+    sure = _sureness(np.concatenate(_margins(entry, videos, plain, early)))
+    return {"score": score, "fusion": entry | {"confidence": sure, "early_frames": early}}
 
 
 def _copies(video: Labelled, model: str, rng: np.random.Generator) -> list[pd.DataFrame]:
@@ -156,25 +159,17 @@ def _logistic(parts: list[pd.DataFrame], prior: dict[str, float]) -> dict:
     return {"bias": round(float(found[0]), 3), "weights": weights}
 
 
-def _sureness(entry: dict, parts: list[pd.DataFrame]) -> float:
+def _margins(entry: dict, videos: list[Labelled], parts: list[pd.DataFrame], early_frames: int) -> list[np.ndarray]:
+    """Return for each video the smoothed scores of its labelled rows, negative where they decide wrongly."""
+    out = []
+    for video, part in zip(videos, parts, strict=True):
+        scored = video.tracks[["track", "frame"]].assign(score=calibration.apply(entry, part))
+        smooth = fusion.smoothed(scored, fusion.Settings().smooth_frames, early_frames)
+        known = video.truth >= 0
+        out.append(np.where(video.truth > 0, smooth, -smooth)[known])
+    return out
+
+
+def _sureness(margin: np.ndarray) -> float:
     """Return the factor by which scores become log odds that agree best with how often they are right."""
-    table = pd.concat(parts).query("truth >= 0")
-    margin = np.where(table["truth"] > 0, 1, -1) * calibration.apply(entry, table)
     return round(float(minimize_scalar(lambda k: np.logaddexp(0, -k * margin).mean(), bounds=(0.05, 5)).x), 3)
-
-
-def _early_frames(entry: dict, videos: list[Labelled], parts: list[pd.DataFrame]) -> int:
-    """Return by how many frames speech seems to begin early and end late, the number that labels most frames rightly."""
-
-    def right(early_frames: int) -> float:
-        shares = []
-        for video, part in zip(videos, parts, strict=True):
-            # The first copy of a video is the one that was not roughened.
-            rows = part.iloc[: len(video.tracks)]
-            scored = video.tracks[["track", "frame"]].assign(score=calibration.apply(entry, rows))
-            said = fusion.smoothed(scored, fusion.Settings().smooth_frames, early_frames) > 0
-            known = video.truth >= 0
-            shares.append((said == (video.truth > 0))[known].mean())
-        return float(np.mean(shares))
-
-    return max(range(4), key=right)
