@@ -17,10 +17,22 @@ _LIMBS = [
 ]  # fmt: skip
 _NECK = keypoints.COUNT
 _LIMB_ENDS = [tuple(_NECK if name == "neck" else keypoints.INDEX[name] for name in limb) for limb in _LIMBS]
+_LIMB_BRIGHTNESS = 0.6
 _JOINTS = [*range(keypoints.BODY.start, keypoints.FEET.stop), _NECK]
+
+
+def _colour(hue: float, brightness: float) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 1, brightness))
+    return red, green, blue
+
+
+_LIMB_COLOURS = [_colour(i / len(_LIMB_ENDS), _LIMB_BRIGHTNESS) for i in range(len(_LIMB_ENDS))]
+_JOINT_COLOURS = [_colour(i / len(_JOINTS), 1) for i in range(len(_JOINTS))]
+_BONE_COLOURS = [_colour(finger / 5, 1) for _ in range(2) for finger in range(5) for _ in range(4)]
+_FACE = range(keypoints.FACE.start, keypoints.FACE.stop)
+_FACE_COLOURS = [(255, 255, 255)] * len(_FACE)
 # Widths in shares of the picture's shorter side, so that a pose looks the same at every size.
 _LIMB_WIDTH, _JOINT_RADIUS, _BONE_WIDTH, _DOT_RADIUS = 0.011, 0.006, 0.003, 0.0025
-_LIMB_BRIGHTNESS = 0.6
 # Coordinates are given to OpenCV in 1/16 px.
 _SHIFT = 4
 
@@ -40,15 +52,11 @@ def draw_poses(
     picture = np.zeros((height, width, 3), dtype=np.uint8)
     points, seen = _with_neck(np.asarray(points, dtype=float) * scale, np.asarray(scores) >= min_score)
     side = min(height, width)
-    colours = [_colour(i / len(_LIMB_ENDS), _LIMB_BRIGHTNESS) for i in range(len(_LIMB_ENDS))]
-    joints = [_colour(i / len(_JOINTS), 1) for i in range(len(_JOINTS))]
-    bones = [_colour(finger / 5, 1) for _ in range(2) for finger in range(5) for _ in range(4)]
-    for person, known in zip(points, seen, strict=True):
-        _lines(picture, person, known, _LIMB_ENDS, colours, _LIMB_WIDTH * side)
-        _dots(picture, person[_JOINTS], known[_JOINTS], joints, _JOINT_RADIUS * side)
-        _lines(picture, person, known, keypoints.HAND_LIMBS, bones, _BONE_WIDTH * side)
-        face = slice(keypoints.FACE.start, keypoints.FACE.stop)
-        _dots(picture, person[face], known[face], [(255, 255, 255)] * 68, _DOT_RADIUS * side)
+    for person, known in zip(_fixed(points), seen.tolist(), strict=True):
+        _lines(picture, person, known, _LIMB_ENDS, _LIMB_COLOURS, _LIMB_WIDTH * side)
+        _dots(picture, person, known, _JOINTS, _JOINT_COLOURS, _JOINT_RADIUS * side)
+        _lines(picture, person, known, keypoints.HAND_LIMBS, _BONE_COLOURS, _BONE_WIDTH * side)
+        _dots(picture, person, known, _FACE, _FACE_COLOURS, _DOT_RADIUS * side)
     return picture
 
 
@@ -89,21 +97,17 @@ def _with_neck(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.nda
 def _lines(picture, points, seen, ends, colours, width) -> None:
     for (a, b), colour in zip(ends, colours, strict=True):
         if seen[a] and seen[b]:
-            cv2.line(picture, _fixed(points[a]), _fixed(points[b]), colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+            cv2.line(picture, points[a], points[b], colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
-def _dots(picture, points, seen, colours, radius) -> None:
-    for point, known, colour in zip(points, seen, colours, strict=True):
-        if known:
-            cv2.circle(picture, _fixed(point), round(max(radius, 1) * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
+def _dots(picture, points, seen, which, colours, radius) -> None:
+    for i, colour in zip(which, colours, strict=True):
+        if seen[i]:
+            cv2.circle(picture, points[i], round(max(radius, 1) * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _fixed(point: np.ndarray) -> tuple[int, int]:
-    # A point far outside would overflow OpenCV's fixed-point numbers; none is drawn that far out.
-    x, y = np.round(np.clip(point, -30_000, 30_000) * 2**_SHIFT).astype(int)
-    return int(x), int(y)
-
-
-def _colour(hue: float, brightness: float) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * value) for value in colorsys.hsv_to_rgb(hue, 1, brightness))
-    return red, green, blue
+def _fixed(points: np.ndarray) -> list[list[tuple[int, int]]]:
+    """Return points (people, n, 2) in OpenCV's fixed-point numbers."""
+    # A point far outside would overflow them; none is drawn that far out. One that is not known is not drawn at all.
+    whole = np.round(np.clip(np.nan_to_num(points), -30_000, 30_000) * 2**_SHIFT).astype(int)
+    return [[tuple(point) for point in person] for person in whole.tolist()]
