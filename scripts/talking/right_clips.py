@@ -15,11 +15,12 @@ _BOX = ["x1", "y1", "x2", "y2"]
 
 @dataclass(frozen=True)
 class ClipRule:
-    """What makes a right clip: how long, how many people on screen, of how alike a size, how many of them talk for how long."""
+    """What makes a right clip: how long, how many people on screen, how large and of how alike a size, how many of them talk for how long."""
 
     min_s: float = 5.0
     min_people: int = 2
     max_people: int = 4
+    min_face_px: float = 48.0
     min_area_ratio: float = 0.4
     min_talkers: int = 1
     min_talker_s: float = 1.0
@@ -53,7 +54,7 @@ def right_clips(
                 continue
             faces = truth.boxes[truth.boxes["frame"].between(start, end - 1)]
             areas = faces.assign(area=boxes.area(faces[_BOX])).groupby("person")["area"].median()
-            if areas.min() < rule.min_area_ratio * areas.max():
+            if areas.min() < max(rule.min_face_px**2, rule.min_area_ratio * areas.max()):
                 continue
             talking = [spoken[p][start:end].sum() if p in spoken else 0 for p in people]
             talkers = sum(n >= rule.min_talker_s * media.FPS for n in talking)

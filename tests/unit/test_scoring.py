@@ -184,6 +184,13 @@ def test_people_of_very_different_sizes_make_no_right_clip():
     assert right_clips.right_clips(far, [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, right_clips.ClipRule()) == []
 
 
+def test_small_faces_make_no_right_clip():
+    spoken = turns.spoken_frames(TURNS, FRAMES)
+    for wanted, stretches in ((109, 2), (110, 0)):
+        rule = right_clips.ClipRule(min_face_px=wanted)
+        assert len(right_clips.right_clips(truth(), [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, rule)) == stretches
+
+
 def test_diarization_error_and_its_collars():
     wrong = labels()
     # Every edge is 0.2 s late: free within a collar of 0.25 s on each side, not within 0.25 s in all.
