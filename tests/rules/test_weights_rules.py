@@ -1,8 +1,13 @@
 """Weights as inputs: gated ones are asked for before any job."""
 
-import pytest
+import dataclasses
 
+import pytest
+import yaml
+
+from conftest import REPO
 from run.workflow import planned, snakemake, write_sheet
+from talking import gates, settings
 
 pytestmark = pytest.mark.slow
 
@@ -42,3 +47,56 @@ def test_an_aligner_and_a_recogniser_are_fetched_only_where_they_are_named(folde
     assert "fetch_weight" not in planned(folder)
     words = "words={model: whisper, weights: results/weights/faster-whisper-large-v3, aligner: wav2vec2, aligner_weights: results/weights/wav2vec2-base-960h}"
     assert planned(folder, config=(words,))["fetch_weight"] == 5 + 4
+
+
+def preset(name: str) -> tuple[str, str]:
+    return "--configfile", str(REPO / f"config/presets/{name}.yaml")
+
+
+def test_what_a_config_needs_is_fetched_by_one_target_that_says_how_much_it_is(folder):
+    mine = folder / "mine"
+    mine.mkdir()
+    content = b"no network of any kind"
+    (mine / "pretrain_TalkSet.model").write_bytes(content)
+    config = (
+        "speaking={model: talknet, weights: results/weights/pretrain_TalkSet.model}",
+        f"covog={{train: never, weights_dir: {mine}}}",
+    )
+    assert planned(folder, "fetch_weights", config=config) == {"fetch_weight": 1, "fetch_weights": 1, "total": 2}
+    done = snakemake(folder, "fetch_weights", config=config)
+    assert done.returncode == 0, done.stderr
+    assert "weights to be fetched: 1 files, 0.00 GB, and of unknown size pretrain_TalkSet.model" in done.stderr
+    assert (folder / "results/weights/pretrain_TalkSet.model").read_bytes() == content
+    assert "to be fetched" not in snakemake(folder, "fetch_weights", config=config).stderr
+
+
+def test_the_papers_preset_asks_for_gated_weights_first_and_then_plans_its_models(folder, monkeypatch):
+    done = snakemake(folder, *preset("paper"), config=("covog={train: never, preset: paper}",))
+    assert done.returncode != 0
+    assert "visit https://huggingface.co/pyannote/" in done.stdout + done.stderr
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    jobs = planned(folder, "fetch_weights", *preset("paper"), config=("covog={train: frozen, preset: paper}",))
+    assert jobs["fetch_weight"] == 25
+
+
+@pytest.mark.parametrize("name", ["embedded", "strict"])
+def test_presets_plan_without_weights(folder, name):
+    jobs = planned(folder, *preset(name))
+    assert jobs["select_clips"] == 1
+    assert "fetch_weight" not in jobs
+
+
+def test_the_embedded_preset_is_the_default():
+    schema = REPO / "workflow/schemas/config.schema.yaml"
+    default = yaml.safe_load((REPO / "config/config.yaml").read_text())
+    named = yaml.safe_load((REPO / "config/presets/embedded.yaml").read_text())
+    both = {k: default.get(k, {}) | v if isinstance(v, dict) else v for k, v in named.items()}
+    assert settings.checked_config(default | both, schema) == settings.checked_config(default, schema)
+
+
+def test_the_strict_preset_sets_every_gate():
+    strict = yaml.safe_load((REPO / "config/presets/strict.yaml").read_text())["gates"]
+    fields = {f.name: f.default for f in dataclasses.fields(gates.Settings)}
+    assert set(strict) == set(fields)
+    stricter = {k: v > strict[k] if k.startswith("max_") else v < strict[k] for k, v in fields.items()}
+    assert all(stricter.values())

@@ -42,7 +42,7 @@ def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> su
 
 def planned(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> dict[str, int]:
     """Return how many jobs of each rule a dry run plans."""
-    done = snakemake(folder, "--dry-run", "--quiet", "host", *arguments, config=config)
+    done = snakemake(folder, *arguments, "--dry-run", "--quiet", "host", config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
 

@@ -47,15 +47,36 @@ def weights_below(place):
     ]
 
 
-def check_gates():
-    """Raise InputError if the models of the data side need a gated file that is not here and cannot be fetched."""
-    folder = Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None
+def weights_wanted():
+    """Return the files below results/weights that the config's models need, in the order of the list."""
     sections = [section for section in config.values() if isinstance(section, dict)]
-    for place in {section.get(key, "") for section in sections for key in ("weights", "aligner_weights")}:
-        for file in weights_below(place):
-            if not os.path.exists(file):
-                name = file.removeprefix("results/weights/")
-                weights.check_gate(name, WEIGHTS[name], folder)
+    places = {v for section in sections for key, v in section.items() if key.endswith("weights") and v}
+    files = {file for place in places for file in weights_below(place)}
+    if COVOG["train"] != "never":
+        files.update(file for use in ("start", "towers", "metrics") for file in weights_for(use))
+    return [file for name in WEIGHTS if (file := f"results/weights/{name}") in files]
+
+
+def entry_of(file):
+    """Return the entry of the list for a file below results/weights."""
+    return WEIGHTS[file.removeprefix("results/weights/")]
+
+
+def weights_told():
+    """Return a sentence that says how much is to be fetched, empty if nothing is."""
+    missing = [file for file in weights_wanted() if not os.path.exists(file)]
+    known = sum(entry_of(file)["bytes"] or 0 for file in missing)
+    unknown = [file.removeprefix("results/weights/") for file in missing if not entry_of(file)["bytes"]]
+    told = f"weights to be fetched: {len(missing)} files, {known / 1e9:.2f} GB"
+    return (told + (f", and of unknown size {', '.join(unknown)}" if unknown else "")) if missing else ""
+
+
+def check_gates():
+    """Raise InputError if the models need a gated file that is not here and cannot be fetched."""
+    folder = Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None
+    for file in weights_wanted():
+        if not os.path.exists(file):
+            weights.check_gate(file.removeprefix("results/weights/"), entry_of(file), folder)
 
 
 def covog_launcher(wildcards, resources):

@@ -2,6 +2,7 @@ rule detect_faces:
     """Finding the faces in {wildcards.video}."""
     input:
         media="results/media/{video}.mp4",
+        weights=weights_below(config["faces"]["weights"]),
     output:
         faces="results/faces/{video}.parquet",
     log:

@@ -5,6 +5,7 @@ rule estimate_poses:
         candidates="results/candidates/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
+        weights=weights_below(config["poses"]["sapiens_weights"]),
     output:
         poses="results/poses/{video}.npz",
     log:

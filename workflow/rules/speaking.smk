@@ -6,6 +6,7 @@ rule score_speaking:
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         voice="results/voice/{video}.parquet",
+        weights=weights_below(config["speaking"]["weights"]),
     output:
         asd="results/asd/{video}.parquet",
     log:

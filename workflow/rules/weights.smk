@@ -23,3 +23,10 @@ rule fetch_weight:
     shell:
         "python -P -m fetch_weight --entry {params.entry:q} --name {wildcards.weight:q} --out {output.weight:q} {params.folder}"
         " > {log:q} 2>&1"
+
+
+rule fetch_weights:
+    """All weights that the config's models need are in results/weights."""
+    input:
+        weights_wanted(),
+    localrule: True
