@@ -1,4 +1,4 @@
-"""How the search for stretches grows with the number of tracks: 5,000 tracks against 500, in one run."""
+"""How the search for stretches grows with the number of tracks: 200,000 tracks against 20,000, in one run."""
 
 import time
 
@@ -24,6 +24,8 @@ def seconds_of(tracks: int) -> float:
 
 
 def test_ten_times_the_tracks_take_about_ten_times_as_long():
-    few, many = min(seconds_of(500) for _ in range(5)), seconds_of(5_000)
-    print(f"sweep of 5,000 tracks: {many:.3f} s; over that of 500: {many / few:.1f}")
+    # The least of several runs: one of milliseconds is easily held up by something else.
+    few, many = (min(seconds_of(tracks) for _ in range(5)) for tracks in (20_000, 200_000))
+    print(f"sweep of 20,000 tracks: {few:.3f} s; of 200,000: {many / few:.1f} times that")
+    assert few < 1
     assert many / few < 40

@@ -6,8 +6,7 @@ COVOG = config["covog"]
 COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
 COVOG_PRESET = os.path.join(workflow.basedir, "../config/presets", f"covog_{COVOG['preset']}.yaml")
 COVOG_LATENTS = "results/covog/latents"
-# The tiny preset's networks are too small to share out: on a busy machine, waiting for a second thread takes many times as long.
-COVOG_THREADS = 1 if COVOG["preset"] == "tiny" else 2
+COVOG_THREADS = 2
 WEIGHTS_LIST = str(Path(workflow.basedir).parent / "resources/weights.yaml")
 WEIGHTS = yaml.safe_load(Path(WEIGHTS_LIST).read_text())
 
