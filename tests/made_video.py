@@ -86,6 +86,8 @@ def clips_of(*spans):
             "num_people": 2,
             "tracks": [5, 3],
             "speaking_s": [0.0, 1.0],
+            "sync_offsets": [0.0, 1.0],
+            "sync_confidences": [0.0, 0.7],
             "num_turns": 1.0,
             "rejected_by": "",
             "candidate": True,
@@ -94,4 +96,4 @@ def clips_of(*spans):
         for start, end in spans
     ]
     frame = pd.DataFrame(rows, columns=tables.schema("clips").names)
-    return frame.fillna({c.name: 0 for c in tables.SCHEMAS["clips"] if c.name not in ("tracks", "speaking_s")})
+    return frame.fillna({c.name: 0 for c in tables.SCHEMAS["clips"] if "list" not in str(c.type)})

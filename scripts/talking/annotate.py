@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from talking import arrays, cli, cutting, intervals, media, tables
 from talking.arrays import opened
-from talking.clips import Faces
 from talking.errors import InputError
+from talking.qualities import Faces
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
 SOUND_ARRAYS = ("sound",)

@@ -1,4 +1,4 @@
-"""Clips: the longest stretches of a shot in which the set of people on screen does not change, and what can be measured of them.
+"""Clips: the longest stretches of a shot in which the set of people on screen does not change.
 
 Nothing is dropped here: the stretches partition every shot, and a threshold on a quality is applied by `gates` alone.
 """
@@ -11,21 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking import boxes, cli, intervals, tables, turns
+from talking import boxes, cli, intervals, qualities, tables, turns
 from talking.arrays import opened
 from talking.errors import InputError
 from talking.intervals import Interval
 from talking.media import FPS
-from talking.speaking import evidence, lip_sync
+from talking.qualities import BOX, Faces
 
-BOX = ["x1", "y1", "x2", "y2"]
-# The rhythm of syllables (Chandrasekaran et al., 2009), and the width of a Gaussian that covers about a second.
-_SYLLABLES_HZ = (1.5, 8.0)
-_LEVEL_S = 0.3
+# How loud nothing is.
+_SILENT_DB = -100.0
 
 
 @dataclass
-class Settings:
+class Settings(qualities.Settings):
     """Settings of finding clips; what they leave out has no poses, no sound and no measured qualities."""
 
     min_people: int = cli.setting(2, "fewest people of a clip", minimum=1)
@@ -42,15 +40,6 @@ class Settings:
         "a face seen for fewer successive frames, and not at a cut, is not a person of the clip but a false alarm",
         minimum=1,
     )
-    voice_threshold: float = cli.setting(0.5, "voice probability from which a voice is heard", minimum=0, maximum=1)
-    min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip", minimum=0)
-    turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn", minimum=0)
-    lip_motion: float = cli.setting(
-        0.006,
-        "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)",
-        minimum=0,
-    )
-    turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away", minimum=0)
 
 
 @dataclass
@@ -79,50 +68,6 @@ class Stretch:
     dissolve: bool = False
 
 
-class Faces:
-    """The faces of a video with everything known of each, found by track and frame.
-
-    `tracks`, `speaking` and `landmarks` are as the stages wrote them; a row that speaking lacks has score NaN and is silent.
-    """
-
-    def __init__(
-        self, tracks: pd.DataFrame, speaking: pd.DataFrame, landmarks: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Index the rows of `tracks`; raises InputError if the landmarks are of other rows."""
-        order = np.lexsort((tracks["frame"], tracks["track"]))
-        is_in_order = bool((np.diff(order) == 1).all())
-        self._key = _key(tracks["track"].to_numpy()[order], tracks["frame"].to_numpy()[order])
-        self.box = tracks[BOX].to_numpy(dtype=np.float32)[order]
-        self.detected = tracks["detected"].to_numpy()[order]
-        at, known = self._find(speaking["track"].to_numpy(), speaking["frame"].to_numpy())
-        self.score, self.speaking, self.confidence = (np.full(len(order), fill) for fill in (np.nan, False, np.nan))
-        self.score[at[known]] = speaking["score"].to_numpy()[known]
-        self.speaking[at[known]] = speaking["speaking"].to_numpy()[known]
-        self.confidence[at[known]] = speaking["speaking_confidence"].to_numpy()[known]
-        for name, values in (landmarks or {}).items():
-            if len(values) != len(order):
-                raise InputError(
-                    f"The landmarks ({len(values)} faces) are not of these tracks ({len(order)} faces); run again."
-                )
-            # A long video's landmarks are large: they are not copied where they lie in order already.
-            setattr(self, name, values if is_in_order else values[order])
-
-    def rows(self, tracks: list[int], start: int, end: int) -> np.ndarray:
-        """Return the row numbers (frames, people) of `tracks` in frames [start, end); raises KeyError where a face is absent."""
-        frame, track = np.meshgrid(np.arange(start, end), np.asarray(tracks, dtype=int), indexing="ij")
-        at, known = self._find(track, frame)
-        if not known.all():
-            raise KeyError(f"Tracks {tracks} are not all on screen in frames {start} to {end}.")
-        return at
-
-    def _find(self, track: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        wanted = _key(track, frame)
-        at = np.searchsorted(self._key, wanted)
-        known = at < self._key.size
-        known[known] = self._key[at[known]] == wanted[known]
-        return at, known
-
-
 def find(
     video: str,
     source: str,
@@ -144,13 +89,16 @@ def find(
     with opened(landmarks) as arrays:
         faces = Faces(tracks, speaking, {name: arrays[name] for name in ("points", "yaw", "blur")})
     frames = int(shots["end_frame"].max()) if len(shots) else 0
-    loud = _of_length(voice["voice"].to_numpy() >= settings.voice_threshold, frames)
-    heard = turns.spoken_frames(turns.read(rttm), frames)
+    sound = qualities.Sound(
+        _of_length(voice["voice"].to_numpy() >= settings.voice_threshold, frames),
+        _of_length(voice["loudness_db"].to_numpy(), frames, _SILENT_DB),
+        turns.spoken_frames(turns.read(rttm), frames),
+    )
     ignored = {"brief": _IntervalIndex(seen, brief), "tiny": _IntervalIndex(seen, tiny & ~brief)}
     by_shot = shots.set_index("shot")
     rows = []
     for whole in stretches(people, shots, settings.max_people):
-        for stretch in _split(whole, faces, loud, settings):
+        for stretch in _split(whole, faces, sound.voice, settings):
             reasons = _shape_reasons(stretch, settings)
             row = {
                 "clip": f"{source}_{video}_{stretch.start:06d}to{stretch.end:06d}",
@@ -171,9 +119,11 @@ def find(
                 "picture_motion": by_shot.at[stretch.shot, "picture_motion"],
                 "tracks": stretch.tracks,
                 "speaking_s": None,
+                "sync_offsets": None,
+                "sync_confidences": None,
             }
             if not reasons:
-                row |= measure(stretch, faces, loud, heard, settings)
+                row |= qualities.measure(stretch.tracks, stretch.start, stretch.end, faces, sound, settings)
             rows.append(row)
     columns = tables.schema("candidates").names
     return pd.DataFrame(rows, columns=columns) if rows else tables.empty("candidates")
@@ -251,77 +201,6 @@ def split_points(quiet: np.ndarray, shortest: int, longest: int) -> list[int]:
     return cuts[-2::-1]
 
 
-def lip_motion(points: np.ndarray) -> np.ndarray:
-    """Return how much the lips of landmarks (frames, 68, 2) move (frames,), in face heights; NaN where they are lost.
-
-    It is the RMS over about a second of the inner-lip gap at the rhythm of syllables.
-    """
-    gap = lip_sync.lip_gap(points)
-    seen = np.isfinite(gap).astype(float)
-    moving = evidence.band_pass(np.nan_to_num(gap), seen, *_SYLLABLES_HZ)
-    return np.where(seen > 0, np.sqrt(evidence.local_mean(moving**2, seen, _LEVEL_S)), np.nan)
-
-
-def measure(
-    stretch: Stretch, faces: Faces, loud: np.ndarray, heard: dict[str, np.ndarray], settings: Settings
-) -> dict[str, object]:
-    """Return the measured qualities of a clip, by their column of `candidates`, its tracks in order from left to right.
-
-    `loud` (frames of the video,) says where a voice is heard; `heard` gives each diarized speaker's frames.
-    """
-    span = slice(stretch.start, stretch.end)
-    rows = faces.rows(stretch.tracks, stretch.start, stretch.end)
-    centre = np.median(faces.box[rows][..., [0, 2]].mean(axis=-1), axis=0)
-    left_to_right = np.argsort(centre, kind="stable")
-    rows = rows[:, left_to_right]
-    box, speaking, loud = faces.box[rows], faces.speaking[rows], loud[span]
-    size = np.sqrt(boxes.area(box))
-    median_size = np.median(size, axis=0)
-    seconds = speaking.sum(axis=0) / FPS
-    anyone = speaking.any(axis=1)
-    points, yaw = faces.points[rows], np.abs(faces.yaw[rows])
-    marked = np.isfinite(points).all(axis=(2, 3))
-    moving = np.stack([lip_motion(points[:, i]) for i in range(rows.shape[1])], axis=1)
-    # Where the lips cannot be seen the sound alone decides.
-    borne_out = loud[:, None] & ((moving >= settings.lip_motion) | ~marked)
-    known_yaw = np.where(marked, yaw, np.nan)
-    enough = settings.min_talker_s * FPS
-    return {
-        "tracks": [stretch.tracks[i] for i in left_to_right],
-        "face_px": median_size.min(),
-        "face_px_min": size.min(),
-        "area_ratio": (median_size.min() / max(median_size.max(), 1e-6)) ** 2,
-        "speaking_s": seconds.tolist(),
-        "num_talkers": int((seconds >= settings.min_talker_s).sum()),
-        "talking_s": anyone.sum() / FPS,
-        "num_turns": count_turns(speaking, round(settings.turn_pause_s * FPS)),
-        "speaking_share": anyone.mean(),
-        "overlap_share": (speaking.sum(axis=1) > 1).mean(),
-        "off_screen_share": (loud & ~anyone).mean(),
-        "num_voices": sum(int(mask[span].sum() >= enough) for mask in heard.values()),
-        "mouth_sound_agreement": borne_out[speaking].mean() if speaking.any() else np.nan,
-        "speaking_confidence": _mean_known(faces.confidence[rows]),
-        "sharpness": min((_median_known(faces.blur[rows[:, i]]) for i in range(rows.shape[1])), default=np.nan),
-        "yaw_deg": max(_percentile_known(known_yaw[:, i], 95) for i in range(rows.shape[1])),
-        "turned_away_share": (known_yaw > settings.turned_away_deg).mean(axis=0).max(),
-        "detected_share": faces.detected[rows].mean(axis=0).min(),
-        "landmark_share": marked.mean(axis=0).min(),
-    }
-
-
-def count_turns(speaking: np.ndarray, pause: int) -> int:
-    """Return the number of turns in masks (frames, people): speaking periods by their starts, one person's in a row being one.
-
-    A pause of up to `pause` frames does not end a period.
-    """
-    periods = []
-    for person in range(speaking.shape[1]):
-        spoken = intervals.from_mask(speaking[:, person])
-        closed = [(a[1], b[0]) for a, b in itertools.pairwise(spoken) if b[0] - a[1] <= pause]
-        periods += [(start, end, person) for start, end in intervals.union([*spoken, *closed])]
-    return sum(1 for _ in itertools.groupby(sorted(periods), key=lambda period: period[2]))
-
-
 class _IntervalIndex:
     """Presences chosen by a mask, found by the stretch they show in."""
 
@@ -379,26 +258,6 @@ def _shortest(settings: Settings) -> int:
     return int(np.ceil(settings.min_clip_s * FPS - 1e-6))
 
 
-def _key(track: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    return track.astype(np.int64) << 32 | frame.astype(np.int64)
-
-
-def _of_length(mask: np.ndarray, length: int) -> np.ndarray:
-    """Return a mask cut off or filled with false to `length` values."""
-    return np.concatenate([mask[:length], np.zeros(max(length - mask.size, 0), dtype=bool)])
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
-
-
-def _mean_known(values: np.ndarray) -> float:
-    return float(_known(values).mean()) if _known(values).size else np.nan
-
-
-def _median_known(values: np.ndarray) -> float:
-    return float(np.median(_known(values))) if _known(values).size else np.nan
-
-
-def _percentile_known(values: np.ndarray, percent: float) -> float:
-    return float(np.percentile(_known(values), percent)) if _known(values).size else np.nan
+def _of_length(values: np.ndarray, length: int, filling: float = 0) -> np.ndarray:
+    """Return values cut off or filled to `length`."""
+    return np.pad(values[:length], (0, max(length - values.size, 0)), constant_values=filling)

@@ -51,6 +51,15 @@ class Settings:
     max_turned_away_share: float = cli.setting(
         0.5, "share of frames in which anybody's head is turned away", minimum=0, maximum=1
     )
+    min_face_motion: float = cli.setting(
+        0.002, "motion of the points of a face against each other: below it the face is a photograph", minimum=0
+    )
+    max_covered_share: float = cli.setting(
+        0.5, "share of frames in which another face covers a fifth of anybody's", minimum=0, maximum=1
+    )
+    max_sync_error_frames: float = cli.setting(
+        3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
+    )
     max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second", minimum=0)
     min_picture_motion: float = cli.setting(0.0002, "picture motion: below it the clip is a still", minimum=0)
     min_sharpness: float = cli.setting(

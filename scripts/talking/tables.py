@@ -183,6 +183,28 @@ SCHEMAS: dict[str, list[Column]] = {
             "smallest share over people of the frames in which the detector saw the face",
         ),
         Column("landmark_share", _FLOAT, "0-1", "smallest share over people of the frames with face landmarks"),
+        Column(
+            "face_motion",
+            _FLOAT,
+            "face heights",
+            "how much the points of the stillest person's face move against each other (RMS); a photograph's do not",
+        ),
+        Column(
+            "covered_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which a larger face covers a fifth of theirs",
+        ),
+        Column(
+            "sync_offsets", _FLOATS, "frame", "by how much the sound leads each person's mouth; 0 of who never speaks"
+        ),
+        Column("sync_confidences", _FLOATS, "", "how far the mouth fits the sound better there than at other offsets"),
+        Column(
+            "sync_error_frames",
+            _FLOAT,
+            "frame",
+            "largest such offset, either way, of talkers with min_sync_confidence; null if there are none",
+        ),
     ],
     "annotations": [
         _VIDEO,

@@ -29,7 +29,8 @@ def write_results(results: Path) -> None:
             clip=names, video=video, source="s", start_frame=start, end_frame=start + 200, duration_s=8.0, num_people=2
         )
         clips["tracks"] = [[2 * i, 2 * i + 1] for i in range(CLIPS)]
-        clips["speaking_s"] = rng.random((CLIPS, 2)).tolist()
+        for name in ("speaking_s", "sync_offsets", "sync_confidences"):
+            clips[name] = rng.random((CLIPS, 2)).tolist()
         for name in ("face_px", "overlap_share", "camera_motion"):
             clips[name] = rng.random(CLIPS)
         tables.write("clips", clips.assign(kept=True), results / "clips" / f"{video}.parquet")

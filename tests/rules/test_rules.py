@@ -48,6 +48,7 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
     measured = {c.name: [0.9, 0.9] for c in tables.SCHEMAS["candidates"] if str(c.type) == "float"}
     people = {"num_people": [2, 2], "num_talkers": [2, 2], "num_turns": [3, 3], "num_voices": [2, 2]}
     faces = {"tiny_faces": [0, 0], "brief_faces": [0, 0], "tracks": [[0, 1]] * 2, "speaking_s": [[3.0, 3.0]] * 2}
+    faces |= {"sync_offsets": [[0.0, 1.0]] * 2, "sync_confidences": [[0.7, 0.7]] * 2}
     rows = pd.DataFrame(
         {
             "clip": ["test_v_000000to000200", "test_v_000200to000400"],
@@ -62,8 +63,9 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
             **people,
             **faces,
         }
-    ).assign(talking_s=6.0, off_screen_share=0.0, ignored_face_share=0.0, turned_away_share=0.0, camera_motion=0.0)
-    tables.write("candidates", rows.assign(face_px=[100.0, 60.0]), folder / "results/candidates/v.parquet")
+    ).assign(talking_s=6.0, off_screen_share=0.0, ignored_face_share=0.0, turned_away_share=0.0, covered_share=0.0)
+    rows = rows.assign(camera_motion=0.0, face_px=[100.0, 60.0])
+    tables.write("candidates", rows, folder / "results/candidates/v.parquet")
     run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_px: 80}",))
     clips = tables.read("clips", folder / "results/clips/v.parquet")
     assert clips["kept"].tolist() == [True, False]

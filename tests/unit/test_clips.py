@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import clips, gates, intervals, tables, turns
+from talking import clips, gates, intervals, qualities, tables, turns
 from talking.errors import InputError
 
 MEDIA_FRAMES = 400
@@ -48,6 +48,8 @@ def video(tmp_path, tracks, shots=((0, MEDIA_FRAMES),), talk=None, voice=None, m
     loud = intervals.to_mask(heard, frames)
     opening = 10 + np.where(moves & speaking["speaking"], 4 * np.sin(2 * np.pi * 4 * tracks["frame"] / 25), 0)
     points = face_with_lips(len(tracks), opening)
+    # Living faces blink.
+    points[:, 37:42, 1] += 4 * np.sin(tracks["frame"].to_numpy())[:, None]
     landmarks = tmp_path / "landmarks.npz"
     np.savez(landmarks, points=points, yaw=np.full(len(tracks), 10.0), blur=np.full(len(tracks), 50.0))
     turns.write(tmp_path / "turns.rttm", "v", [turns.Turn(a / 25, b / 25, "A") for a, b in heard])
@@ -199,11 +201,11 @@ def face_with_lips(frames: int, gap: np.ndarray | float) -> np.ndarray:
 
 def test_moving_lips_move_and_still_or_lost_ones_do_not():
     second = np.arange(100) / 25
-    assert clips.lip_motion(face_with_lips(100, 10))[50] == pytest.approx(0, abs=1e-9)
-    assert clips.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 4 * second)))[50] > 0.015
-    assert clips.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 0.2 * second)))[50] < 0.003
-    assert np.isnan(clips.lip_motion(np.full((3, 68, 2), np.nan))).all()
-    assert clips.lip_motion(face_with_lips(1, 10)).shape == (1,)
+    assert qualities.lip_motion(face_with_lips(100, 10))[50] == pytest.approx(0, abs=1e-9)
+    assert qualities.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 4 * second)))[50] > 0.015
+    assert qualities.lip_motion(face_with_lips(100, 10 + 4 * np.sin(2 * np.pi * 0.2 * second)))[50] < 0.003
+    assert np.isnan(qualities.lip_motion(np.full((3, 68, 2), np.nan))).all()
+    assert qualities.lip_motion(face_with_lips(1, 10)).shape == (1,)
 
 
 def test_speech_of_still_lips_is_not_borne_out(tmp_path):
@@ -221,6 +223,13 @@ def test_every_gate_names_a_column_and_rejects_by_its_own_name(tmp_path):
     assert chosen["rejected_by"].tolist() == ["min_face_px,min_num_talkers"]
     assert gates.select(found, gates.Settings(min_area_ratio=0.3))["kept"].tolist() == [True]
     tables.write("clips", chosen, tmp_path / "clips.parquet")
+
+
+def test_photographs_are_no_partners(tmp_path):
+    found = video(tmp_path, [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400)], talk={1: [(0, 200)]})
+    assert gates.select(found)["kept"].tolist() == [True]
+    found["face_motion"] = 0.001
+    assert gates.select(found)["rejected_by"].tolist() == ["min_face_motion"]
 
 
 def test_silent_people_are_no_conversation(tmp_path):

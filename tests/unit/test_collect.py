@@ -25,6 +25,7 @@ def write_video(results, video, clips, people=2, tracks=None):
     frame["num_people"] = people
     frame["tracks"] = [tracks or list(range(1, people + 1))] * rows
     frame["speaking_s"] = [[2.0] + [1.0] * (people - 1)] * rows
+    frame["sync_offsets"] = frame["sync_confidences"] = [[0.0] * people] * rows
     frame["face_px"] = 150.0
     frame["candidate"] = True
     frame["kept"] = np.arange(rows) < clips

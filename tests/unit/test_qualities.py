@@ -1,0 +1,65 @@
+"""Qualities of clips on made-up faces and sounds whose truth is known."""
+
+import numpy as np
+import pytest
+
+from talking import qualities
+from talking.speaking import evidence
+
+FRAMES = 200
+
+
+def syllables(seed: int = 0, frames: int = FRAMES) -> np.ndarray:
+    """Return an uneven rhythm of syllables (frames,), 0-1."""
+    random = np.random.default_rng(seed)
+    return np.clip(evidence.band_pass(random.normal(size=frames), np.ones(frames), 1.5, 8.0), 0, None)
+
+
+def faces(opening: np.ndarray) -> np.ndarray:
+    """Return landmarks (frames, 68, 2) of a face 100 px high whose lips are open by `opening` (frames,) face heights."""
+    points = np.random.default_rng(1).uniform(0, 100, size=(68, 2))
+    points[[8, 27]] = [[50, 100], [50, 0]]
+    points[[61, 62, 63]] = points[[67, 66, 65]] = [50, 70]
+    points = np.repeat(points[None], len(opening), axis=0)
+    points[:, [65, 66, 67], 1] += 100 * opening[:, None]
+    return points
+
+
+@pytest.mark.parametrize("lead", [-12, -5, -1, 0, 1, 4, 12])
+def test_the_sound_leads_by_as_many_frames_as_it_was_moved(lead):
+    heard = syllables()
+    lips = faces(0.1 * np.roll(heard, lead))
+    found, confidence = qualities.sync_offset(lips, np.ones(FRAMES, dtype=bool), heard)
+    assert found == lead
+    assert confidence > 0.5
+
+
+def test_another_sound_gives_no_confidence_and_silence_no_offset():
+    spoken, lips = np.ones(FRAMES, dtype=bool), faces(0.1 * syllables())
+    others = [qualities.sync_offset(lips, spoken, syllables(seed))[1] for seed in range(1, 11)]
+    assert np.median(others) < 0.4
+    assert qualities.sync_offset(lips, ~spoken, syllables()) == (0, 0)
+    assert qualities.sync_offset(np.full((FRAMES, 68, 2), np.nan), spoken, syllables()) == (0, 0)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 20])
+def test_short_clips_have_an_offset_or_none(frames):
+    qualities.sync_offset(faces(0.1 * syllables(frames=frames)), np.ones(frames, dtype=bool), syllables(frames=frames))
+
+
+def test_a_photograph_does_not_move_however_it_is_carried():
+    still = faces(np.zeros(FRAMES)) - 50
+    angle, size = np.linspace(-0.3, 0.3, FRAMES), np.linspace(1, 2, FRAMES)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).transpose(2, 0, 1)
+    carried = size[:, None, None] * still @ turn + np.linspace(0, 400, FRAMES)[:, None, None]
+    assert qualities.face_motion(carried) < 1e-9
+    assert qualities.face_motion(faces(0.1 * syllables())) > 0.002
+    assert np.isnan(qualities.face_motion(np.full((3, 68, 2), np.nan)))
+
+
+def test_the_smaller_of_two_overlapping_faces_is_covered():
+    box = np.zeros((4, 2, 4))
+    box[:, 0] = [0, 0, 100, 100]
+    box[:, 1] = [[200, 0, 260, 60], [90, 0, 150, 60], [70, 0, 130, 60], [20, 20, 80, 80]]
+    assert qualities.covered_share(box).tolist() == [0, 0.5]
+    assert qualities.covered_share(box[:, :1]).tolist() == [0]
