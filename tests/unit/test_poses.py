@@ -37,6 +37,22 @@ def _checked(*people: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, np
     return poses.checked(points, scores, faces, SIZE, min_score=0.3)
 
 
+def test_smoothing_lags_behind_nothing_and_invents_nothing() -> None:
+    time = np.arange(100.0)
+    points, scores = np.zeros((100, 1, 133, 2)), np.ones((100, 1, 133))
+    points[..., 0], points[..., 1] = (100 + 5 * time)[:, None, None], (200 - 3 * time)[:, None, None]
+    scores[40:44, 0, 7] = 0
+    points[40:44, 0, 7] = 0
+    # Even motion stays what it is, at the ends and beside a gap too.
+    np.testing.assert_allclose(poses.smoothed(points, scores, 7), points, atol=1e-6)
+    noisy = points + np.random.default_rng(0).normal(0, 2, points.shape)
+    errors = [np.abs(poses.smoothed(noisy, scores, n) - points)[:, 0, :7].mean() for n in (0, 7, 15)]
+    assert errors[0] > 1.5 * errors[1]
+    assert errors[1] > errors[2]
+    assert poses.smoothed(noisy, scores, 0) is noisy
+    assert poses.smoothed(noisy[:3], scores[:3], 7).tolist() == noisy[:3].tolist()
+
+
 def test_two_poses_in_their_own_faces_stay() -> None:
     left, right = _body(300, 200), _body(900, 200)
     found = _checked(left, right)

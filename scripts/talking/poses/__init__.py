@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from scipy.signal import savgol_filter
 from tqdm import tqdm
 
 from talking import boxes, cli, intervals, keypoints, media
@@ -22,6 +23,7 @@ from talking.errors import InputError
 _FACE_GROWN = 1.6
 # Two people whose shoulders lie within this share of a shoulder's width of each other have been given one body.
 _SAME_BODY = 0.3
+_PARABOLA = 2
 # Steps to which coordinates and scores are rounded: far below any model's error, and the file is half as large.
 _PIXEL_STEPS, _SCORE_STEPS = 16, 256
 
@@ -32,6 +34,9 @@ class Settings:
 
     model: str = cli.setting("mediapipe", "pose model", choices=["mediapipe", "sapiens"])
     min_score: float = cli.setting(0.3, "score from which a keypoint counts for a person's body box, 0-1")
+    smooth_frames: int = cli.setting(
+        0, "frames about each over which keypoints are smoothed in time, ahead as far as back; 0: not", minimum=0
+    )
     sapiens_weights: str = cli.setting("", "Sapiens' TorchScript file for 133 points; only for model sapiens")
     sapiens_batch: int = cli.setting(16, "person crops that Sapiens is given at a time")
     sapiens_flip: bool = cli.setting(True, "average Sapiens' heat maps with those of the mirrored crop")
@@ -109,7 +114,7 @@ def estimate(
                     clip.add(frame, picture)
                 for clip in [c for c in running if c.end == frame + 1]:
                     running.remove(clip)
-                    yield from ((f"{clip.name}/{name}", of) for name, of in clip.finish(settings.min_score).items())
+                    yield from ((f"{clip.name}/{name}", of) for name, of in clip.finish(settings).items())
                 progress.update()
             if waiting or running:
                 raise InputError(f"{video} has fewer frames than its candidate clips; delete its tables and run again.")
@@ -145,6 +150,24 @@ def checked(
     }
 
 
+def smoothed(points: np.ndarray, scores: np.ndarray, smooth_frames: int) -> np.ndarray:
+    """Return keypoints (f, p, 133, 2) on parabolas fitted over `smooth_frames` frames about each (Savitzky & Golay, 1964).
+
+    It looks as far ahead as back and so lags behind nothing. Frames of score 0 are neither used nor filled; between them,
+    fewer frames than a parabola is fitted over stay as they are.
+    """
+    width = smooth_frames + 1 - smooth_frames % 2
+    if width <= _PARABOLA + 1:
+        return points
+    points = points.copy()
+    for person, keypoint in np.ndindex(scores.shape[1:]):
+        for start, end in intervals.from_mask(scores[:, person, keypoint] > 0):
+            if end - start >= width:
+                run = points[start:end, person, keypoint]
+                points[start:end, person, keypoint] = savgol_filter(run, width, _PARABOLA, axis=0)
+    return points
+
+
 class _Running:
     """A candidate clip while its frames are read."""
 
@@ -165,9 +188,10 @@ class _Running:
         self.size = picture.shape[:2]
         self.session.add(picture, Faces(self.boxes[k], points, self.scores[k]))
 
-    def finish(self, min_score: float) -> dict[str, np.ndarray]:
+    def finish(self, settings: Settings) -> dict[str, np.ndarray]:
         points, scores = self.session.finish()
-        return checked(points, scores, self.boxes, self.size, min_score)
+        points = smoothed(points, scores, settings.smooth_frames)
+        return checked(points, scores, self.boxes, self.size, settings.min_score)
 
 
 def _with_landmarks(tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> pd.DataFrame:
