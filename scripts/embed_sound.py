@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from talking import arrays, cli, sound, tables
+from talking.errors import InputError
 
 
 def main() -> None:
@@ -10,12 +11,16 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
     parser.add_argument("--candidates", type=Path, required=True, help="table of results/candidates/")
+    parser.add_argument("--speaking", type=Path, nargs="?", help="table of results/speaking/; only for --sound-mode per_person")  # fmt: skip
     parser.add_argument("--embedded", type=Path, required=True, help="npz file to write")
     cli.add_settings(parser, sound.Settings)
     arguments = parser.parse_args()
     candidates = tables.read("candidates", arguments.candidates)
-    rows = sound.embed(arguments.sound, candidates, cli.settings_from(arguments, sound.Settings))
-    arrays.write(arguments.embedded, rows)
+    settings = cli.settings_from(arguments, sound.Settings)
+    if settings.sound_mode == "per_person" and arguments.speaking is None:
+        raise InputError("--sound-mode per_person needs --speaking, the table that tells who speaks.")
+    speaking = tables.read("speaking", arguments.speaking) if arguments.speaking else None
+    arrays.write(arguments.embedded, sound.embed(arguments.sound, candidates, settings, speaking))
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ class AudioProjection(nn.Module):
         self.norm = nn.LayerNorm(config.audio_dim)
 
     def forward(self, sound: torch.Tensor) -> torch.Tensor:
-        """Return tokens (b, f, tokens, audio_dim) of sound (b, f, layers, channels)."""
-        hidden = F.relu(self.proj2(F.relu(self.proj1(sound.flatten(2)))))
-        return self.norm(self.proj3(hidden).unflatten(2, (self.tokens, -1)))
+        """Return tokens (…, tokens, audio_dim) of sound (…, layers, channels)."""
+        hidden = F.relu(self.proj2(F.relu(self.proj1(sound.flatten(-2)))))
+        return self.norm(self.proj3(hidden).unflatten(-1, (self.tokens, -1)))
 
 
 class AudioBlock(nn.Module):
@@ -62,12 +62,12 @@ class AudioBlock(nn.Module):
     def listen(self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> Voices:
         """Return what each person hears; none of it depends on the noise, so that it serves all denoising steps.
 
-        `tokens` (b, f, t, d), `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
+        `tokens` (b, 1 or p, f, t, d), everybody's or each person's own, `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
         """
         gates = torch.sigmoid(self.gate(scores.transpose(1, 2)[..., None].to(tokens.dtype)))
-        gated = (tokens[:, :, None] * gates[..., None, :]).flatten(0, 1)
+        gated = (tokens.transpose(1, 2) * gates[..., None, :]).flatten(0, 1)
         masks = torch.where(present[:, :, None, None, None], masks, torch.zeros_like(masks))
-        persons = present.sum(dim=1).repeat_interleave(tokens.shape[1])
+        persons = present.sum(dim=1).repeat_interleave(tokens.shape[2])
         return Voices(
             self.attention.to_k(gated),
             self.attention.to_v(gated),
@@ -110,10 +110,10 @@ class AudioDriver(nn.Module):
     ) -> tuple[list[Voices], list[Voices]]:
         """Return what the down and the up blocks hear.
 
-        `sound` (b, f, layers, channels), `scores` (b, p, f) raw scores / 3, `masks` (b, p, f, h, w) for each level,
+        `sound` (b, f, layers, channels), or (b, p, f, layers, channels) of each person's own speech, `scores` (b, p, f) raw scores / 3, `masks` (b, p, f, h, w) for each level,
         `present` (b, p) bool, false for padded persons.
         """
-        tokens = self.projection(sound)
+        tokens = self.projection(sound if sound.dim() == 5 else sound[:, None])
         return tuple(
             [block.listen(tokens, scores, masks[level], present) for block, level in zip(blocks, levels, strict=True)]
             for blocks, levels in ((self.down, DOWN_LEVELS), (self.up, UP_LEVELS))

@@ -169,8 +169,15 @@ def people_of(clip: store.Clip) -> People:
     return People(clip.keypoints, clip.pose_scores, clip.body_boxes, clip.pose_valid, clip.face_boxes, clip.scores)
 
 
+def sound_rows(sound: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the rows of some frames of a clip's sound as the model takes them: float32 (f, layers, channels), or
+    (p, f, layers, channels) where each person has their own."""
+    rows = np.asarray(sound[frames], dtype=np.float32)
+    return rows if rows.ndim == 3 else rows.swapaxes(0, 1)
+
+
 def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
-    """Return a window as arrays: what `conditions.steer` gives, `sound` (f, layers, channels), and the pictures.
+    """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures.
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
     `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `token` (d,).
@@ -179,7 +186,7 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     frames, size = np.array(window.frames), (settings.width, settings.height)
     placement = Placement.fit((clip.width, clip.height), size)
     sample = conditions.steer(people_of(clip), frames, window.reference, placement)
-    sample["sound"] = np.asarray(clip.sound[frames], dtype=np.float32)
+    sample["sound"] = sound_rows(clip.sound, frames)
     if cache is not None:
         return sample | latents.read(cache, window.clip, size, frames, window.reference)
     pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]
@@ -199,7 +206,8 @@ def collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Any] | Inpu
             for level in range(conditions.FACE_LEVELS)
         ],
     }
-    for name in ("scores", "person_masks"):
+    of_persons = ["scores", "person_masks"] + (["sound"] if samples[0]["sound"].ndim == 4 else [])
+    for name in of_persons:
         batch[name] = torch.stack([_padded(s[name], most) for s in samples])
     for name in samples[0].keys() - batch.keys():
         batch[name] = torch.stack([torch.from_numpy(np.ascontiguousarray(s[name])) for s in samples])

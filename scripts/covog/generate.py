@@ -27,7 +27,7 @@ SPEAKS, LISTENS = 4.0, -4.0
 class Script:
     """What a video is generated from: everything for each frame, and the reference picture with its own pose.
 
-    `people` and `sound` (f, layers, channels) have the same frames, of which [start, end) are generated; `reference` (h, w, 3) uint8 and the `people` of the
+    `people` and `sound` (f, layers, channels), or (f, p, layers, channels) of each person's own speech, have the same frames, of which [start, end) are generated; `reference` (h, w, 3) uint8 and the `people` of the
     reference, of which frame `reference_frame` is used; `source` is the (width, height) in whose px the people are.
     """
 
@@ -50,9 +50,14 @@ def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_
     """Return the script of a data set's clip, with the sound of another one if given: as long as the shorter of the two.
 
     Whoever speaks in the other clip's sound is still told by this clip's scores; `spoken_by` changes that.
+    Raises InputError if the sound is of each person's own speech and of another number of people.
     """
     people = data.people_of(clip)
     sound = np.asarray((sound_clip or clip).sound, dtype=np.float32)
+    if sound.ndim == 4 and sound.shape[1] != clip.people:
+        raise InputError(
+            f"{sound_clip.path} has the speech of {sound.shape[1]} people, {clip.path} has {clip.people}; take a clip of as many."
+        )
     reference = clip.pictures_at(np.array([reference_frame]))[0]
     frames = min(clip.frames, len(sound))
     return Script(people, sound, (clip.width, clip.height), reference, people, reference_frame, 0, frames)
@@ -158,7 +163,7 @@ class Generator:
         self, script: Script, frames: np.ndarray, placement: Placement, reference: dict[str, torch.Tensor]
     ) -> dict:
         steered = conditions.steer(script.people, frames, 0, placement)
-        steered["sound"] = script.sound[frames]
+        steered["sound"] = data.sound_rows(script.sound, frames)
         batch = data.collate([steered])
         on = {
             "pose": batch["pose"].float().to(self.device) / 255,

@@ -73,7 +73,7 @@ class CovOG(nn.Module):
         """Encode all conditions of a batch of windows.
 
         `pose` (b, 3, f, H, W) 0-1, `person_masks` (b, p, H, W), `present` (b, p) bool, `token` (b, 1, d),
-        `reference_latents` (b, 4, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels),
+        `reference_latents` (b, 4, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
         `scores` (b, p, f) raw scores / 3, `face_masks` (b, p, f, h, w) at 1/8, 1/16, 1/32, 1/64 of the picture.
         """
         voices = None

@@ -230,7 +230,7 @@ def _leave_empty(folder: Path, why: str) -> None:
 
 def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch]) -> config.Model:
     """Return the model of a stage: stage 1 has neither motion nor audio; sound sizes left open are the data set's."""
-    layers, channels = store.Clip(found[0].clip).sound.shape[1:]
+    layers, channels = store.Clip(found[0].clip).sound.shape[-2:]
     settings = replace(
         settings, audio_layers=settings.audio_layers or layers, audio_channels=settings.audio_channels or channels
     )

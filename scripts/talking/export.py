@@ -167,6 +167,10 @@ def export_shards(dataset: Path, out: Path, settings: ShardSettings | None = Non
 def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:
     """Write one clip in the published layout; return the shape of a frame's sound features."""
     fingerprint = hashlib.sha256((clip.path / "meta.json").read_bytes()).hexdigest()
+    if clip.sound.ndim != 3:
+        raise InputError(
+            f"{clip.path} has sound for each person, which the published layout has no place for; set sound.sound_mode: mixed."
+        )
     shape = clip.sound.shape[1:]
     if (folder / "meta.json").exists():
         if json.loads((folder / "meta.json").read_text(encoding="utf-8"))["exported_from"] == fingerprint:

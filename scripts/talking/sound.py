@@ -3,6 +3,9 @@
 Embedded model: the encoder of Whisper tiny.en (Radford et al., 2022), 5 hidden states × 384. The paper's (CovOG) is
 wav2vec2-base-960h (Baevski et al., 2020), 12 layers × 768.
 
+With `sound_mode: per_person` each person has rows of their own: those of the mix where that person speaks, and of silence
+elsewhere.
+
 A clip is embedded from its own sound alone, nothing before or after it, so that its rows can be had again from the
 data set's `audio.wav`.
 """
@@ -16,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.ndimage import uniform_filter1d
 from tqdm import tqdm
 
 from talking import cli, media
@@ -24,6 +28,7 @@ from talking.errors import InputError
 # A longer clip is heard in windows that overlap; each frame's row comes from the window in which it lies farther inside.
 WINDOW_FRAMES = 30 * media.FPS
 OVERLAP_FRAMES = 4 * media.FPS
+_FADE_SAMPLES = media.SOUND_HZ // 100
 
 # A model: from samples (frames · 640,) to rows (frames, layers, channels).
 Model = Callable[[np.ndarray], np.ndarray]
@@ -34,13 +39,21 @@ class Settings:
     """Settings of the sound embedding."""
 
     model: str = cli.setting("whisper_tiny_en", "network that hears the sound", choices=["whisper_tiny_en", "wav2vec2"])
+    sound_mode: str = cli.setting(
+        "mixed",
+        "one row a frame, or one a person and frame: the mix where that person speaks",
+        choices=["mixed", "per_person"],
+    )
     weights: str = cli.setting(
         "", "folder of facebook/wav2vec2-base-960h (config.json, model.safetensors), for model wav2vec2"
     )
 
 
-def embed(sound: str | Path, candidates: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `{clip}/sound` (frames, layers, channels) float16 for each candidate clip of a `media/` wav.
+def embed(
+    sound: str | Path, candidates: pd.DataFrame, settings: Settings, speaking: pd.DataFrame | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield `{clip}/sound` float16 for each candidate clip of a `media/` wav: (frames, layers, channels), or
+    (frames, people, layers, channels) with `sound_mode` per_person, for which the table `speaking` tells who speaks.
 
     Where the wav ends before the clip, silence is heard. Raises InputError if the model's weights are not there.
     """
@@ -51,7 +64,27 @@ def embed(sound: str | Path, candidates: pd.DataFrame, settings: Settings) -> It
     for clip in tqdm(wanted.itertuples(), total=len(wanted), desc="sound", unit=" clips"):
         samples = media.sound(sound, clip.start_frame, clip.end_frame)
         length = (clip.end_frame - clip.start_frame) * media.SAMPLES_PER_FRAME
-        yield f"{clip.clip}/sound", rows(model, np.pad(samples, (0, length - samples.size)))
+        samples = np.pad(samples, (0, length - samples.size))
+        if settings.sound_mode == "mixed":
+            yield f"{clip.clip}/sound", rows(model, samples)
+        else:
+            spoken = _spoken(speaking, list(clip.tracks), clip.start_frame, clip.end_frame)
+            yield f"{clip.clip}/sound", np.stack([rows(model, gated(samples, mask)) for mask in spoken.T], axis=1)
+
+
+def gated(samples: np.ndarray, spoken: np.ndarray) -> np.ndarray:
+    """Return samples (frames · 640,) where frames are `spoken` (frames,) and silence elsewhere, faded over 10 ms so as not to click."""
+    gate = np.repeat(spoken.astype(np.float32), media.SAMPLES_PER_FRAME)
+    return samples * uniform_filter1d(gate, _FADE_SAMPLES, mode="nearest")
+
+
+def _spoken(speaking: pd.DataFrame, tracks: list[int], start: int, end: int) -> np.ndarray:
+    """Return who of `tracks` speaks in frames [start, end), (frames, people) bool."""
+    said = speaking[speaking["speaking"] & speaking["frame"].between(start, end - 1)]
+    spoken = np.zeros((end - start, len(tracks)), dtype=bool)
+    for person, track in enumerate(tracks):
+        spoken[said.loc[said["track"] == track, "frame"].to_numpy() - start, person] = True
+    return spoken
 
 
 def rows(model: Model, samples: np.ndarray) -> np.ndarray:

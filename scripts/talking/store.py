@@ -105,7 +105,7 @@ class Clip:
 
     @cached_property
     def sound(self) -> np.ndarray:
-        """Sound features (f, layers, channels) float16."""
+        """Sound features float16: (f, layers, channels), or (f, p, layers, channels) of each person's own speech."""
         return self._arrays("sound.npz")["sound"]
 
     def samples(self, start: int = 0, end: int | None = None) -> np.ndarray:

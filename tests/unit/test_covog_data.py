@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from covog import config, data, latents
+from covog import config, data, generate, latents
 from covog.conditions import SCORE_UNIT
 from covog_clips import CHANNELS, LAYERS, brightness_at, left_shoulder_at, make_dataset, score_at
 from talking import store
@@ -111,6 +111,24 @@ def test_batches_pad_persons(both):
     missing = ~batch["present"]
     assert batch["scores"][missing].abs().sum() == 0
     assert batch["person_masks"][missing].sum() == 0
+
+
+def test_each_persons_own_sound_is_padded_and_generated_from(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2, 3), frames=20)
+    for path in store.split(root, "train"):
+        clip = store.Clip(path)
+        own = np.repeat(clip.sound[:, None], clip.people, axis=1) * np.arange(1, clip.people + 1)[:, None, None]
+        np.savez(path / "sound.npz", sound=own.astype(np.float16))
+    samples = data.Samples([data.Stretch(path, 0, 20) for path in store.split(root, "train")], 5, SETTINGS, seed=3)
+    batch = data.collate([samples[0], samples[1]])
+    assert batch["sound"].shape == (2, 3, 5, LAYERS, CHANNELS)
+    assert batch["sound"][~batch["present"]].abs().sum() == 0
+    for heard, scores in zip(batch["sound"], batch["present"], strict=True):
+        torch.testing.assert_close(heard[1], 2 * heard[0])
+        assert heard[2].abs().sum() > 0 or not scores[2]
+    short, long = (store.Clip(path) for path in sorted(store.split(root, "train"), key=lambda p: store.Clip(p).people))
+    with pytest.raises(InputError, match="has the speech of 3 people"):
+        generate.script_of(short, long)
 
 
 def test_clips_shorter_than_the_window_are_left_out_by_name(both, caplog):

@@ -101,6 +101,26 @@ def test_an_audio_block_moves_with_the_sound_inside_the_face_masks_only(residual
     assert (moved * first).max() == 0
 
 
+def test_each_persons_own_sound_moves_that_persons_face_only():
+    toy, (latents, times, given) = model(), batch()
+    own = given["sound"][:, None].repeat(1, 2, 1, 1, 1)
+    everybodys = toy(latents, times, **given)
+    torch.testing.assert_close(toy(latents, times, **{**given, "sound": own}), everybodys)
+    other = own.clone()
+    other[:, 1] = other[:, 1].flip(-1)
+    hidden = torch.randn(3, 32, 4, 6).double()
+
+    def heard(sound):
+        (voices, *_), _ = toy.audio_driver.listen(sound, given["scores"], given["face_masks"], given["present"])
+        return toy.audio_driver.down[0](hidden, voices)
+
+    first, second = given["face_masks"][1][0][:, :, None] > 0
+    moved = (heard(own) - heard(other)).abs()
+    assert (moved * second).max() > EFFECT
+    assert (moved * ~second).max() == 0
+    assert (moved * first).max() == 0
+
+
 def test_audio_driver_changes_nothing_at_initialisation_and_its_switch_removes_its_parameters():
     latents, times, given = batch()
     with_audio, without = model(alive=False), model(alive=False, audio=False)

@@ -149,3 +149,24 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"no model")
     with pytest.raises(InputError, match=r"model\.bin"):
         ctranslate2_weights.read(tmp_path / "model.bin")
+
+
+def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(tmp_path, monkeypatch):
+    samples = np.full(20 * media.SAMPLES_PER_FRAME, 0.25)
+    media.write_sound(tmp_path / "a.wav", samples)
+    monkeypatch.setitem(sound.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
+    clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15, "tracks": [[7, 3]]})
+    frame = np.arange(20)
+    speaking = pd.concat([
+        pd.DataFrame({"track": 3, "frame": frame, "speaking": frame >= 10}),
+        pd.DataFrame({"track": 7, "frame": frame, "speaking": False}),
+        pd.DataFrame({"track": 9, "frame": frame, "speaking": True}),
+    ])  # fmt: skip
+    [(name, heard)] = sound.embed(tmp_path / "a.wav", clips, sound.Settings(sound_mode="per_person"), speaking)
+    assert (name, heard.shape) == ("a/sound", (10, 2, 1, 640))
+    silent, talker = heard[:, 0, 0], heard[:, 1, 0]
+    assert not silent.any()
+    assert not talker[:4].any()
+    np.testing.assert_allclose(talker[6:], 0.25, atol=1e-3)
+    # The voice fades in over 10 ms around the first spoken frame.
+    assert np.abs(np.diff(talker[3:7].astype(float).ravel())).max() < 0.01

@@ -3,6 +3,10 @@ rule embed_sound:
     input:
         sound="results/media/{video}.wav",
         candidates="results/candidates/{video}.parquet",
+        speaking=branch(
+            config["sound"]["sound_mode"] == "per_person",
+            then="results/speaking/{video}.parquet",
+        ),
         weights=weights_below(config["sound"]["weights"]),
     output:
         embedded="results/sound/{video}.npz",
@@ -21,4 +25,5 @@ rule embed_sound:
         settings=flags("sound"),
     shell:
         "OMP_NUM_THREADS={threads} python -P -m embed_sound --sound {input.sound:q}"
-        " --candidates {input.candidates:q} --embedded {output.embedded:q} {params.settings} > {log:q} 2>&1"
+        " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
+        " {params.settings} > {log:q} 2>&1"
