@@ -11,8 +11,8 @@ demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale tests
-	$(BIN)/python -m pytest tests/run
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale tests
+	$(BIN)/python -m pytest tests/benchmarks tests/run
 
 test-faults: $(READY)
 	$(BIN)/python -m pytest tests/scale tests/faults

@@ -7,10 +7,10 @@ encode pictures and sound anew; the pose encoder and the audio blocks go through
 repeated over the frames before it is projected and its token is attended to at every pixel; the reference UNet runs to
 its end.
 
-Nothing of the set-up is tuned: every network is a fifth as wide as the paper's (rounded to what its norms divide) and as
+Every network is a fifth as wide as the paper's (rounded to what its norms divide) and as
 deep, with as many attention heads as leave each about its own width; the picture is a third as wide, windows have the
-paper's 15 frames, three people are the middle of what clips have, the video has the published set's 1080 lines, and the sound that is heard for
-a window is the shortest clip's, as wav2vec2's rows depend on all of it.
+paper's 15 frames, three people are the middle of what clips have, the video has the published set's 1080 lines, and the clip is the
+shortest there is, 5 s: wav2vec2's rows depend on all of its sound. docs/benchmarks.md has other sizes, with which less is saved.
 """
 
 import time
