@@ -32,6 +32,10 @@ _PATCH = 15  # pixels a side of a detail
 _CAMERA_STEP = 5  # frames; the camera is measured at every fifth
 _STRETCHES = (14, 20, 30, 44, 64, 90)  # frames tried for dissolves, clear frames at both ends included
 _BLACK_FRAMES = 13  # frames; black that is shorter than this between two fades makes them one
+_PURE_REST, _PURE_SAME = (
+    0.1,
+    0.7,
+)  # a mixture with less besides leaves more details: only light changes a picture as a whole
 _FLOW = {"winSize": (_PATCH, _PATCH), "maxLevel": 3, "criteria": (3, 20, 0.03)}
 
 
@@ -224,9 +228,10 @@ class _Finder:
         for stretch in _STRETCHES:
             if len(self._thumbs) <= stretch:
                 return
-            parts = self._parts(stretch)
-            if parts is None:
+            found = self._parts(stretch)
+            if found is None:
                 continue
+            parts, rest = found
             first = self._number - stretch
             middle = first + int(np.argmax(parts >= 0.5))
             mixed_from, clear_from = first + int(np.argmax(parts > 0.06)), first + int(np.argmax(parts >= 0.94))
@@ -238,13 +243,17 @@ class _Finder:
             dark = [float(end.mean()) < 24 and float(end.std()) < 8 for end in ends]
             speed = self._speed_about(mixed_from - 1, clear_from)
             reach = _STILL_PX + 3 * speed * (clear_from - mixed_from + 1)
-            if not any(dark) and share_found_again(*ends, reach) > self._most_same(speed):
+            most_same = max(self._most_same(speed), _PURE_SAME if rest < _PURE_REST else 0)
+            if not any(dark) and share_found_again(*ends, reach) > most_same:
                 continue
             self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
             return
 
-    def _parts(self, stretch: int) -> np.ndarray | None:
-        """Return how much of the last picture is in each of the last `stretch` + 1, if they are mixtures, else None."""
+    def _parts(self, stretch: int) -> tuple[np.ndarray, float] | None:
+        """Return how much of the last picture is in each of the last `stretch` + 1, if they are mixtures, else None.
+
+        The second value is what they hold besides, at most, over the change from the first to the last.
+        """
         change = self._thumbs[-1] - self._thumbs[-stretch - 1]
         energy = float(change @ change)
         if energy < self._settings.min_mixture**2 * change.size:
@@ -258,10 +267,9 @@ class _Finder:
             return None
         if steps.min() < -0.05 or steps.max() > 0.35:
             return None
-        rest = pictures - pictures[0] - parts[:, None] * change
-        if np.sqrt((rest**2).sum(axis=1).max() / energy) > 0.3:
-            return None
-        return parts
+        besides = pictures - pictures[0] - parts[:, None] * change
+        rest = float(np.sqrt((besides**2).sum(axis=1).max() / energy))
+        return (parts, rest) if rest <= 0.3 else None
 
 
 def _details(picture: np.ndarray) -> np.ndarray:

@@ -158,6 +158,19 @@ def test_a_dissolve_to_another_place_before_the_same_wall(tmp_path):
     assert table["start_frame"][1] == pytest.approx(70, abs=2)
 
 
+def test_a_dissolve_to_other_people_before_the_same_wall(tmp_path):
+    # More than half of the details stay where they are.
+    of, length = wall(5), 20
+    first, second = (
+        with_person(with_person(view(of), 0.2, 0.7, seed=a), 0.8, 0.7, seed=b) for a, b in ((21, 22), (23, 24))
+    )
+    assert shots.share_found_again(*(cv2.cvtColor(p, cv2.COLOR_BGR2GRAY) for p in (first, second)), 4) > 0.45
+    mixed = [cv2.addWeighted(first, 1 - (n + 1) / 21, second, (n + 1) / 21, 0) for n in range(length)]
+    table = found(tmp_path, [first] * 60 + mixed + [second] * 60)
+    assert table["transition"].tolist() == ["start", "fade"]
+    assert table["start_frame"][1] == pytest.approx(70, abs=2)
+
+
 @pytest.mark.parametrize("black", [0, 6])
 def test_a_fade_through_black_is_one_boundary(tmp_path, black):
     first, second = scene(7, 70), scene(8, 70)
