@@ -20,7 +20,7 @@ def main() -> None:
     cli.add_settings(parser, fusion.Settings)
     args = parser.parse_args()
     with opened(args.embeddings) as arrays:
-        embeddings = {name: arrays[name] for name in ("track", "embedding")}
+        embeddings = {name: arrays[name] for name in ("track", "embedding", "same_person")}
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
     person_of = identities.cluster_tracks(embeddings, asd, args.same_person)
     found = fusion.fuse(asd, voice, spoken, person_of, args.model, cli.settings_from(args, fusion.Settings))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from talking import boxes, media, tables
+from talking import boxes, insightface, media, tables
 from talking.cli import setting
 from talking.errors import InputError
 
@@ -42,8 +42,8 @@ Detector = Callable[[np.ndarray], np.ndarray]
 class Settings:
     """How faces are found."""
 
-    model: str = setting("yuface", "face detector", choices=("yuface", "yunet"))
-    weights: str = setting("", "ONNX file of YuNet for the model yunet; yuface has its own")
+    model: str = setting("yuface", "face detector", choices=("yuface", "yunet", "scrfd"))
+    weights: str = setting("", "ONNX file of the models yunet and scrfd; yuface has its own")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
     search_every: int = setting(4, "frames from one search of the whole picture to the next, if nothing happens before")
     smallest: float = setting(0.028, "faces whose longer side is less are not written, in shorter sides of the picture")
@@ -53,7 +53,7 @@ class Settings:
 def detect(video: str | Path, settings: Settings) -> pd.DataFrame:
     """Return the `faces` table of a `media/` video in one decode; boxes and points are in the pixels of the video.
 
-    The detector is YuNet (Wu et al., Machine Intelligence Research 2023). It searches the whole picture every few
+    The detector is YuNet (Wu et al., Machine Intelligence Research 2023) or SCRFD. It searches the whole picture every few
     frames, and at once when the picture changes suddenly or a face is lost; in every frame it looks at each face
     again, near where it was and always at the same size, so that boxes are steady and chance finds are dropped.
     Raises InputError if the model's weights are missing.
@@ -203,7 +203,11 @@ def _yunet(settings: Settings) -> Detector:
     return detector
 
 
-MODELS: dict[str, Callable[[Settings], Detector]] = {"yuface": _yuface, "yunet": _yunet}
+MODELS: dict[str, Callable[[Settings], Detector]] = {
+    "yuface": _yuface,
+    "yunet": _yunet,
+    "scrfd": lambda settings: insightface.scrfd(settings.weights),
+}
 
 
 def _face_spans(found: np.ndarray) -> np.ndarray:

@@ -13,10 +13,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
 from tqdm import tqdm
 
-from talking import media, tables
+from talking import insightface, media, tables
 from talking.cli import setting
 
-DIMENSIONS = 128
+# Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
+DIMENSIONS = {"dlib": 128, "arcface": 512}
+SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
 # The distance of two groups that were seen at the same time: no average with it comes below any threshold.
 _NEVER = 1e9
 # Groups that hang together are clustered by all their distances at once; more than this would not fit in memory.
@@ -29,7 +31,8 @@ Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class EmbedSettings:
     """How faces are embedded."""
 
-    model: str = setting("dlib", "face embedding", choices=("dlib",))
+    model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
+    weights: str = setting("", "ONNX file of the model arcface; dlib has its own")
     faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
     smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
     least_sharp: float = setting(4.0, "faces less sharp than this are not compared: all blurred faces look alike")
@@ -40,22 +43,26 @@ class EmbedSettings:
 class Settings:
     """Who is one person."""
 
-    same_person: float = setting(0.07, "greatest average cosine distance of the tracks of one person")
+    same_person: float = setting(
+        0.0,
+        "greatest average cosine distance of the tracks of one person; 0: what suits the embedding, 0.07 for dlib and 0.6 for arcface",
+        minimum=0,
+    )
 
 
 def embed(
     video: str | Path, tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: EmbedSettings
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, 128) of unit length, faces (k).
+    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
 
-    Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number. A
-    track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
+    Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number and
+    `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
     """
     chosen = choose(tracks, landmarks, settings)
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
     if len(chosen):
-        embedder = MODELS[settings.model]()
+        embedder = MODELS[settings.model](settings.weights)
         rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
         pictures = media.frames_at(video, rows_of)
         for frame, picture in tqdm(pictures, total=len(rows_of), desc="embeddings", unit="frame", mininterval=5):
@@ -64,11 +71,12 @@ def embed(
                 sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
                 counts[number] = counts.get(number, 0) + 1
     known = sorted(sums)
-    mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS)
+    mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS[settings.model])
     return {
         "track": np.array(known, dtype=np.int32),
         "embedding": (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32),
         "faces": np.array([counts[t] for t in known], dtype=np.int32),
+        "same_person": np.array([SAME_PERSON[settings.model]]),
     }
 
 
@@ -90,7 +98,7 @@ def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: 
     return np.sort(np.array(best, dtype=int))
 
 
-def _dlib() -> Embedder:
+def _dlib(_weights: str) -> Embedder:
     """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
     import dlib
 
@@ -108,7 +116,7 @@ def _dlib() -> Embedder:
     return embedder
 
 
-MODELS: dict[str, Callable[[], Embedder]] = {"dlib": functools.cache(_dlib)}
+MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": functools.cache(_dlib), "arcface": insightface.arcface}
 
 
 def cluster(
@@ -126,13 +134,14 @@ def cluster(
     rows: list[tuple[str, int, int]] = []
     means: list[np.ndarray] = []
     apart: set[tuple[int, int]] = set()
-    total = 0
+    total, same_person = 0, settings.same_person
     for video in videos:
         embeddings, tracks = read(video)
-        persons = cluster_tracks(embeddings, tracks, settings.same_person)
+        same_person = same_person or embeddings["same_person"].item()
+        persons = cluster_tracks(embeddings, tracks, same_person)
         rows += [(video, track, total + person) for track, person in persons.items()]
         count = max(persons.values(), default=-1) + 1
-        mean = np.zeros((count, DIMENSIONS))
+        mean = np.zeros((count, embeddings["embedding"].shape[1]))
         weights = np.minimum(embeddings["faces"], 8)[:, None]
         members = [persons.get(int(t), -1) for t in embeddings["track"]]
         for person, vector in zip(members, weights * embeddings["embedding"], strict=True):
@@ -150,7 +159,7 @@ def cluster(
     place = {int(person): i for i, person in enumerate(known)}
     among = {(place[a], place[b]) for a, b in apart if a in place and b in place}
     label = np.arange(total) + len(known)
-    label[known] = group(vectors[known] / length[known, None], among, settings.same_person)
+    label[known] = group(vectors[known] / length[known, None], among, same_person)
     labels = label[table["person"]]
     numbers = {value: i for i, value in enumerate(dict.fromkeys(labels.tolist()), start=1)}
     return table.assign(person=[f"p{numbers[value]:06d}" for value in labels.tolist()])
@@ -159,14 +168,16 @@ def cluster(
 def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, same_person: float) -> dict[int, int]:
     """Return track → person of one video; persons are numbered from 0 in the order of their first tracks.
 
-    Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
+    `same_person` 0 stands for what the embeddings say suits them. Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
     """
     every = [int(t) for t in np.unique(tracks["track"])]
     row = {int(t): i for i, t in enumerate(embeddings["track"])}
     known = {t: i for i, t in enumerate(t for t in every if t in row)}
     vectors = np.asarray(embeddings["embedding"], dtype=float)[np.array([row[t] for t in known], dtype=int)]
     apart = {(known[a], known[b]) for a, b in seen_together(tracks) if a in known and b in known}
-    labels = dict(zip(known, group(vectors, apart, same_person).tolist(), strict=True))
+    labels = dict(
+        zip(known, group(vectors, apart, same_person or embeddings["same_person"].item()).tolist(), strict=True)
+    )
     keys = [(True, labels[t]) if t in labels else (False, t) for t in every]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     return {t: numbers[key] for t, key in zip(every, keys, strict=True)}

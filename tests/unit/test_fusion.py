@@ -226,7 +226,13 @@ def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
     for name in ("tracks", "voice"):
         tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
     np.savez(tmp_path / "l.npz", track=np.zeros(0), frame=np.zeros(0), points=np.zeros((0, 68, 2)))
-    np.savez(tmp_path / "e.npz", track=np.zeros(0, int), embedding=np.zeros((0, 128)), faces=np.zeros(0, int))
+    np.savez(
+        tmp_path / "e.npz",
+        track=np.zeros(0, int),
+        embedding=np.zeros((0, 128)),
+        faces=np.zeros(0, int),
+        same_person=0.07,
+    )
     scripts = Path(fusion.__file__).parents[2]
     for line in (
         "score_speaking.py --media m.mp4 --sound s.wav --tracks tracks.parquet --landmarks l.npz --voice voice.parquet --asd a.parquet",
@@ -256,7 +262,8 @@ def test_what_turns_contribute_is_measured(tmp_path):
     tables.write("voice", voiced(), tmp_path / "voice/v.parquet")
     write_turns(tmp_path / "speech/v.rttm", "v", turns(x=[(0, 250)], y=[(250, 500)]))
     arrays.write(
-        tmp_path / "embeddings/v.npz", [("track", np.arange(2)), ("embedding", np.eye(2, 8, dtype=np.float32))]
+        tmp_path / "embeddings/v.npz",
+        [("track", np.arange(2)), ("embedding", np.eye(2, 8, dtype=np.float32)), ("same_person", np.array([0.07]))],
     )
     said = asd[["track", "frame"]].assign(truth=np.concatenate([a, b]))
     found = ablation.contributions(tmp_path, "v", "lip_sync", said)

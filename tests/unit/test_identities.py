@@ -6,12 +6,13 @@ import pytest
 
 from talking import identities, landmarks, media, tables
 
-SAME = identities.Settings().same_person
+SAME = identities.SAME_PERSON["dlib"]
+DIMENSIONS = identities.DIMENSIONS["dlib"]
 
 
 def directions(rng: np.random.Generator, persons: int) -> np.ndarray:
     """Unit vectors of different persons, far from each other."""
-    vectors = rng.normal(size=(persons, identities.DIMENSIONS))
+    vectors = rng.normal(size=(persons, DIMENSIONS))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -33,8 +34,9 @@ def embeddings_of(vectors: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of an embeddings file."""
     return {
         "track": np.array(list(vectors), dtype=np.int32),
-        "embedding": np.array(list(vectors.values()), dtype=np.float32).reshape(-1, identities.DIMENSIONS),
+        "embedding": np.array(list(vectors.values()), dtype=np.float32).reshape(-1, DIMENSIONS),
         "faces": np.full(len(vectors), 8, dtype=np.int32),
+        "same_person": np.array([SAME]),
     }
 
 

@@ -75,6 +75,7 @@ rule embed_faces:
         media="results/media/{video}.mp4",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
+        weights=weights_below(config["embeddings"]["weights"]),
     output:
         embeddings="results/embeddings/{video}.npz",
     log:

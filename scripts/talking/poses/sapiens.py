@@ -7,11 +7,10 @@ unbiased UDP rule (Huang et al., CVPR 2020); below a cell the peak is that of a 
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-from talking import keypoints
+from talking import keypoints, pictures
 from talking.errors import InputError
 from talking.poses import Faces
 
@@ -132,9 +131,7 @@ def cut_out(picture: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarr
     height = np.clip(picture.shape[0] - top, _SMALLEST * size, _STANDING * size)
     scale = (HEIGHT - 1) / height
     to_crop = np.array([[scale, 0, (WIDTH - 1) / 2 - x * scale], [0, scale, -top * scale]])
-    # A picture that shrinks is averaged over each pixel's area first, as a sparse sampling would alias.
-    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.warpAffine(picture, to_crop, (WIDTH, HEIGHT), flags=flags), to_crop
+    return pictures.warped(picture, to_crop, (WIDTH, HEIGHT)), to_crop
 
 
 def decode(heat: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
