@@ -92,7 +92,7 @@ class Networks:
         """Load what can be had: dlib's faces from its package, the others from a folder of fetched weights."""
         networks = cls()
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
-            networks.face_embedder = identities.MODELS["dlib"]()
+            networks.face_embedder = identities.dlib_embedder()
         else:
             networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
         lpips, syncnet, i3d = ((weights or Path()) / name for name in (judges.ALEXNET, judges.SYNCNET, I3D))

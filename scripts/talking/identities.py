@@ -98,7 +98,8 @@ def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: 
     return np.sort(np.array(best, dtype=int))
 
 
-def _dlib(_weights: str) -> Embedder:
+@functools.cache
+def dlib_embedder(_weights: str = "") -> Embedder:
     """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
     import dlib
 
@@ -116,7 +117,7 @@ def _dlib(_weights: str) -> Embedder:
     return embedder
 
 
-MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": functools.cache(_dlib), "arcface": insightface.arcface}
+MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": insightface.arcface}
 
 
 def cluster(

@@ -22,7 +22,7 @@ import torch
 from scipy.ndimage import uniform_filter1d
 from tqdm import tqdm
 
-from talking import cli, media
+from talking import cli, media, separation
 from talking.errors import InputError
 
 # A longer clip is heard in windows that overlap; each frame's row comes from the window in which it lies farther inside.
@@ -47,6 +47,10 @@ class Settings:
     weights: str = cli.setting(
         "", "folder of facebook/wav2vec2-base-960h (config.json, model.safetensors), for model wav2vec2"
     )
+    separation: str = cli.setting(
+        "none", "network that takes music and noise away before the sound is embedded", choices=["none", "hdemucs"]
+    )
+    separation_weights: str = cli.setting("", "file of Hybrid Demucs (hdemucs_high_trained.pt), for separation hdemucs")
 
 
 def embed(
@@ -60,7 +64,7 @@ def embed(
     wanted = candidates[candidates["candidate"]]
     if wanted.empty:
         return
-    model = MODELS[settings.model](settings)
+    model = opened(settings)
     for clip in tqdm(wanted.itertuples(), total=len(wanted), desc="sound", unit=" clips"):
         samples = media.sound(sound, clip.start_frame, clip.end_frame)
         length = (clip.end_frame - clip.start_frame) * media.SAMPLES_PER_FRAME
@@ -70,6 +74,18 @@ def embed(
         else:
             spoken = _spoken(speaking, list(clip.tracks), clip.start_frame, clip.end_frame)
             yield f"{clip.clip}/sound", np.stack([rows(model, gated(samples, mask)) for mask in spoken.T], axis=1)
+
+
+def opened(settings: Settings) -> Model:
+    """Return the model that the settings choose, given the voices alone if they want that.
+
+    Raises InputError if its weights are not there.
+    """
+    model = MODELS[settings.model](settings)
+    if settings.separation == "none":
+        return model
+    voices = SEPARATIONS[settings.separation](settings.separation_weights)
+    return lambda samples: model(voices(samples))
 
 
 def gated(samples: np.ndarray, spoken: np.ndarray) -> np.ndarray:
@@ -178,3 +194,4 @@ def wav2vec2(settings: Settings) -> Model:
 
 
 MODELS: dict[str, Callable[[Settings], Model]] = {"whisper_tiny_en": whisper_tiny_en, "wav2vec2": wav2vec2}
+SEPARATIONS = {"hdemucs": separation.hdemucs}

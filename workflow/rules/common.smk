@@ -103,8 +103,13 @@ def from_sheet(column):
 
 
 def gpu_if(section):
-    """Return the number of GPUs that the model chosen in a config section uses."""
-    return config["gpu"] if config[section]["model"] in GPU_MODELS else 0
+    """Return the number of GPUs that the models chosen in a config section use."""
+    return config["gpu"] if uses_gpu_model(section) else 0
+
+
+def uses_gpu_model(section):
+    """Tell whether a config section chooses a model that is large enough for a GPU."""
+    return any(value in GPU_MODELS for value in config[section].values())
 
 
 def of_videos(pattern):
@@ -144,7 +149,9 @@ def close_run():
 gc.freeze()
 gc.set_threshold(200_000, 20, 100)
 
-GPU_MODELS = {"light_asd", "talknet", "sapiens", "wav2vec2", "whisper", "pyannote-community-1", "pyannote-3.1"}
+GPU_MODELS = set(
+    "light_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
+)
 
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))

@@ -36,7 +36,7 @@ def memory_mb(benchmark, section=None):
     `section` is the config section that chooses the job's model, if any.
     """
     need = NEEDS[benchmark]
-    more = LARGE_MODEL_MB if section and config[section]["model"] in GPU_MODELS else 0
+    more = LARGE_MODEL_MB if section and uses_gpu_model(section) else 0
 
     def megabytes(wildcards, attempt):
         measured = need.mem_mb + need.mem_mb_per_video_s * video_seconds(wildcards.video)

@@ -7,7 +7,7 @@ rule embed_sound:
             config["sound"]["sound_mode"] == "per_person",
             then="results/speaking/{video}.parquet",
         ),
-        weights=weights_below(config["sound"]["weights"]),
+        weights=weights_below(config["sound"]["weights"]) + weights_below(config["sound"]["separation_weights"]),
     output:
         embedded="results/sound/{video}.npz",
     log:

@@ -32,12 +32,14 @@ _PIXEL_STEPS, _SCORE_STEPS = 16, 256
 class Settings:
     """Settings of the pose estimation."""
 
-    model: str = cli.setting("mediapipe", "pose model", choices=["mediapipe", "sapiens"])
+    model: str = cli.setting("mediapipe", "pose model", choices=["mediapipe", "sapiens", "sapiens2"])
     min_score: float = cli.setting(0.3, "score from which a keypoint counts for a person's body box, 0-1")
     smooth_frames: int = cli.setting(
         0, "frames about each over which keypoints are smoothed in time, ahead as far as back; 0: not", minimum=0
     )
-    sapiens_weights: str = cli.setting("", "Sapiens' TorchScript file for 133 points; only for model sapiens")
+    sapiens_weights: str = cli.setting(
+        "", "Sapiens' TorchScript file for 133 points, or the folder of a Sapiens 2 for pose"
+    )
     sapiens_batch: int = cli.setting(16, "person crops that Sapiens is given at a time")
     sapiens_flip: bool = cli.setting(True, "average Sapiens' heat maps with those of the mirrored crop")
 
@@ -73,15 +75,20 @@ def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
 
 
 def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:
-    from talking.poses import sapiens
+    from talking.poses import sapiens, sapiens2
 
     if not settings.sapiens_weights:
-        raise InputError("poses.model is sapiens but poses.sapiens_weights names no file; name the TorchScript file.")
-    return sapiens.opened(settings.sapiens_weights, settings.sapiens_batch, settings.sapiens_flip, threads)
+        raise InputError(f"poses.model is {settings.model} but poses.sapiens_weights names nothing; name its weights.")
+    opened = {"sapiens": sapiens, "sapiens2": sapiens2}[settings.model].opened
+    return opened(settings.sapiens_weights, settings.sapiens_batch, settings.sapiens_flip, threads)
 
 
 # A model: given the settings and how many threads it may use, loaded once; then a session for each clip of so many people.
-MODELS: dict[str, Callable[[Settings, int], Callable[[int], Session]]] = {"mediapipe": _mediapipe, "sapiens": _sapiens}
+MODELS: dict[str, Callable[[Settings, int], Callable[[int], Session]]] = {
+    "mediapipe": _mediapipe,
+    "sapiens": _sapiens,
+    "sapiens2": _sapiens,
+}
 
 
 def estimate(

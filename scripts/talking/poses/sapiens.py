@@ -45,35 +45,56 @@ def _mirrored() -> list[int]:
 MIRRORED = _mirrored()
 
 
-def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callable[[int], "_Clip"]:
+def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callable[[int], "Clip"]:
     """Load a TorchScript file and return a function that starts a session for a clip of so many people.
 
-    Runs on the GPU if there is one, in bfloat16 where it has it. Raises InputError if the file is missing or no TorchScript.
+    Raises InputError if the file is missing or no TorchScript.
     """
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
     if not Path(weights).is_file():
         raise InputError(
             f"{weights} does not exist; fetch the Sapiens weights or name their file in poses.sapiens_weights."
         )
     try:
-        network = torch.jit.load(str(weights), map_location=device).eval()
+        network = torch.jit.load(str(weights), map_location="cpu").eval()
     except RuntimeError as error:
         raise InputError(f"{weights} is not a TorchScript file; name Sapiens' *_torchscript.pt2 file.") from error
-    model = _Model(network, device, torch.bfloat16 if half else torch.float32, flip)
-    return lambda people: _Clip(model, batch, people)
+    return sessions(network, batch, flip, threads, _MEAN, _SPREAD)
+
+
+def sessions(
+    network: torch.nn.Module,
+    batch: int,
+    flip: bool,
+    threads: int,
+    mean: tuple[float, float, float],
+    spread: tuple[float, float, float],
+) -> Callable[[int], "Clip"]:
+    """Return a function that starts a session for a clip of so many people, with a network that gives the 133 heat maps.
+
+    Runs on the GPU if there is one, in bfloat16 where it has it. `mean` and `spread` normalise RGB values of 0-255.
+    """
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    model = _Model(network.to(device), device, torch.bfloat16 if half else torch.float32, flip, mean, spread)
+    return lambda people: Clip(model, batch, people)
 
 
 class _Model:
     """The network with what surrounds it: from crops (n, 1024, 768, 3) uint8 to points in the crop and scores."""
 
     def __init__(
-        self, network: torch.jit.ScriptModule, device: torch.device, precision: torch.dtype, flip: bool
+        self,
+        network: torch.nn.Module,
+        device: torch.device,
+        precision: torch.dtype,
+        flip: bool,
+        mean: tuple[float, float, float],
+        spread: tuple[float, float, float],
     ) -> None:
         self._network, self._device, self._precision, self._flip = network.to(precision), device, precision, flip
-        self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
-        self._spread = torch.tensor(_SPREAD, device=device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self._spread = torch.tensor(spread, device=device).view(1, 3, 1, 1)
 
     @torch.inference_mode()
     def points(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +108,7 @@ class _Model:
         return decode(heat)
 
 
-class _Clip:
+class Clip:
     """A session for one clip: crops wait until they fill a batch."""
 
     def __init__(self, model: _Model, batch: int, people: int) -> None:
