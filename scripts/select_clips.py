@@ -9,11 +9,14 @@ def main() -> None:
     """Read the arguments and the candidates, decide which are kept, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument("--candidates", type=Path, required=True, help="table of results/candidates/")
+    parser.add_argument("--inspections", type=Path, required=True, help="table of results/inspections/")
     parser.add_argument("--clips", type=Path, required=True, help="table to write")
     cli.add_settings(parser, gates.Settings)
     arguments = parser.parse_args()
     candidates = tables.read("candidates", arguments.candidates)
-    tables.write("clips", gates.select(candidates, cli.settings_from(arguments, gates.Settings)), arguments.clips)
+    inspections = tables.read("inspections", arguments.inspections)
+    clips = gates.select(candidates, inspections, cli.settings_from(arguments, gates.Settings))
+    tables.write("clips", clips, arguments.clips)
 
 
 if __name__ == "__main__":

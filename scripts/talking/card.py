@@ -70,7 +70,8 @@ def _statistics(clips: pd.DataFrame) -> list[list[str]]:
 
 
 def _splits(clips: pd.DataFrame) -> list[list[str]]:
-    parts = ((name, clips[clips["split"] == name]) for name in ("train", "test_easy", "test_hard"))
+    again = [splits.DUPLICATE] if (clips["split"] == splits.DUPLICATE).any() else []
+    parts = ((name, clips[clips["split"] == name]) for name in ("train", "test_easy", "test_hard", *again))
     return [[n, str(len(c)), f"{c['duration_s'].sum() / 3600:.2f}", str(c["video"].nunique())] for n, c in parts]
 
 

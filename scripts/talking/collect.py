@@ -31,12 +31,13 @@ _CLIP_FOLDER = re.compile(r"\.?[A-Za-z0-9].*_\d{6,}to\d{6,}(\.new|\.old)?")
 
 @dataclass
 class Results:
-    """What is collected: folders of tables and probes by video, and the identities of all."""
+    """What is collected: folders of tables and probes by video, and the identities and duplicates of all."""
 
     clips: Path
     annotations: Path
     media: Path
     identities: Path
+    duplicates: Path
 
 
 class Identities:
@@ -86,6 +87,8 @@ def collect(
     """
     settings, split_settings = settings or card.Settings(), split_settings or splits.Settings()
     identities = Identities(results.identities)
+    again = tables.read("duplicates", results.duplicates)
+    originals = dict(zip(again["clip"], again["duplicate_of"], strict=True))
     cast = _cast(sheet, results, identities)
     component = splits.components(cast.video, cast.person, len(sheet), len(identities.names))
     videos, wanted = sheet["video"].tolist(), sheet["split"].tolist()
@@ -98,7 +101,7 @@ def collect(
         append = stack.enter_context(tables.writer("dataset", dataset / "clips.parquet"))
         lists = {s: stack.enter_context(_json_list(dataset / "splits" / f"{s}.json")) for s in SPLITS}
         for row, side in tqdm(zip(sheet.to_dict("records"), sides, strict=True), total=len(sheet), desc="clips"):
-            clips, persons = _clips_of(row, side, results, identities, split_settings)
+            clips, persons = _clips_of(row, side, results, identities, originals, split_settings)
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
             for split in SPLITS:
@@ -143,9 +146,17 @@ def _kept(path: Path, columns: list[str]) -> pa.Table:
 
 
 def _clips_of(
-    row: dict[str, str], side: str, results: Results, identities: Identities, settings: splits.Settings
+    row: dict[str, str],
+    side: str,
+    results: Results,
+    identities: Identities,
+    originals: dict[str, str],
+    settings: splits.Settings,
 ) -> tuple[pa.Table, np.ndarray]:
-    """Return the rows of the table `dataset` of one video, and the numbers of their people, clip after clip."""
+    """Return the rows of the table `dataset` of one video, and the numbers of their people, clip after clip.
+
+    `originals` tells of a duplicate what it shows again: it is in no split.
+    """
     path = results.annotations / f"{row['video']}.parquet"
     clips = _kept(results.clips / f"{row['video']}.parquet", _FROM_CLIPS)
     made = tables.read_columns("annotations", path, _FROM_ANNOTATIONS)
@@ -162,10 +173,13 @@ def _clips_of(
     split = (
         pc.if_else(pc.equal(hard, ""), "test_easy", "test_hard") if side == "test" else pa.array(["train"] * len(clips))
     )
+    shown_before = pa.array([originals.get(clip, "") for clip in clips["clip"].to_pylist()], type=pa.string())
+    split = pc.if_else(pc.equal(shown_before, ""), split, splits.DUPLICATE)
     columns = {
         "persons": pa.ListArray.from_arrays(offsets, people),
         "licence": pa.array([row["licence"]] * len(clips), type=pa.string()),
         "url": pa.array([row["url"]] * len(clips), type=pa.string()),
+        "duplicate_of": shown_before,
         "split": split.cast(pa.string()),
         "hard_because": hard,
     }

@@ -24,6 +24,7 @@ SECTIONS = {
     "attribution": "talking.attribution",
     "clips": "talking.clips",
     "gates": "talking.gates",
+    "duplicates": "talking.duplicates",
     "poses": "talking.poses",
     "sound": "talking.sound",
     "annotate": "talking.annotate",

@@ -1,6 +1,6 @@
 """The gates: thresholds on the measured qualities of candidate clips, which decide what is in the data set.
 
-A key `min_X` or `max_X` bounds the column X of the table `candidates`, so a gate's name, its config key and its reason in
+A key `min_X` or `max_X` bounds the column X of the table `clips`, so a gate's name, its config key and its reason in
 `rejected_by` are one word.
 """
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from talking import cli
+from talking import cli, tables
+from talking.errors import InputError
 
 
 @dataclass
@@ -57,6 +58,12 @@ class Settings:
     max_covered_share: float = cli.setting(
         0.5, "share of frames in which another face covers a fifth of anybody's", minimum=0, maximum=1
     )
+    max_hand_over_face_share: float = cli.setting(
+        0.3, "share of frames in which a hand lies over anybody's face", minimum=0, maximum=1
+    )
+    max_caption_over_face_share: float = cli.setting(
+        0.2, "share of seconds in which writing, such as a caption, lies over anybody's face", minimum=0, maximum=1
+    )
     max_sync_error_frames: float = cli.setting(
         3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
     )
@@ -67,10 +74,16 @@ class Settings:
     )
 
 
-def select(candidates: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
-    """Return the table `clips`: all candidates' rows, each with every gate that rejects it, and whether it is kept."""
+def select(candidates: pd.DataFrame, inspections: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
+    """Return the table `clips`: all candidates' rows, each with every gate that rejects it, and whether it is kept.
+
+    Raises InputError if the inspections are not of the same candidate clips.
+    """
     settings = settings or Settings()
-    clips = candidates.copy()
+    if set(inspections["clip"]) != set(candidates.loc[candidates["candidate"], "clip"]):
+        raise InputError("The inspections are of other clips than the candidates; delete both tables and run again.")
+    measured = [c for c in tables.schema("clips").names if c in inspections]
+    clips = candidates.merge(inspections[measured], on="clip", how="left", validate="one_to_one")
     reasons = clips["rejected_by"].to_numpy(dtype=object)
     for gate in dataclasses.fields(Settings):
         bound, column = gate.name.split("_", 1)

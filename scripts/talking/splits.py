@@ -13,6 +13,8 @@ from talking.errors import InputError
 
 HARD_COLUMNS = ["num_people", "camera_motion", "overlap_share", "face_px"]
 _TRAIN, _TEST = "train", "test"
+# What the column `split` says of a clip that is in none: it shows what another one shows.
+DUPLICATE = "duplicate"
 
 
 @dataclass

@@ -23,8 +23,9 @@ STAGES = {
     "transcribe": "speech/{video}.transcript.parquet",
     "attribute_words": "speech/{video}.words.parquet",
     "candidates": "candidates/{video}.parquet",
-    "clips": "clips/{video}.parquet",
     "poses": "poses/{video}.npz",
+    "inspections": "inspections/{video}.parquet",
+    "clips": "clips/{video}.parquet",
     "sound": "sound/{video}.npz",
     "annotations": "annotations/{video}.parquet",
 }

@@ -26,6 +26,7 @@ class Column:
 _INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
 _TEXTS = pa.list_(pa.string())
+_HASHES, _LONG_HASHES = pa.list_(pa.uint32()), pa.list_(pa.uint64())
 
 
 def _box(of: str) -> list[Column]:
@@ -206,6 +207,36 @@ SCHEMAS: dict[str, list[Column]] = {
             "largest such offset, either way, of talkers with min_sync_confidence; null if there are none",
         ),
     ],
+    "inspections": [
+        Column("clip", _TEXT, "", "name of a candidate clip"),
+        Column(
+            "hand_over_face_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which a hand lies over the face (5 of its 21 points)",
+        ),
+        Column(
+            "caption_over_face_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the seconds in which a line of writing covers 3 % of the face",
+        ),
+        Column("sound_hashes", _HASHES, "", "fingerprint of each frame's sound; 0 where it is too quiet"),
+        Column("picture_hashes", _LONG_HASHES, "", "fingerprint of a picture a second, from the first frame on"),
+    ],
+    "duplicates": [
+        _VIDEO,
+        Column("clip", _TEXT, "", "a kept clip that shows the same as an earlier one"),
+        Column("duplicate_of", _TEXT, "", "the earlier clip, which is no duplicate itself"),
+        Column(
+            "offset_frames", _INT, "frame", "frame of the earlier clip at which this one begins; negative: before it"
+        ),
+        Column("overlap_share", _FLOAT, "0-1", "how much of the shorter one both have"),
+        Column(
+            "sound_bit_error", _FLOAT, "0-1", "share of the bits of the sounds' fingerprints that differ; 0.5 by chance"
+        ),
+        Column("picture_bits", _FLOAT, "bits of 64", "median difference of the pictures' fingerprints; 32 by chance"),
+    ],
     "annotations": [
         _VIDEO,
         Column("clip", _TEXT, "", "name of a kept clip, and of its folder in dataset/"),
@@ -263,18 +294,20 @@ SCHEMAS["covog_metrics"] = [
     Column("better", _TEXT, "", "up or down"),
     Column("note", _TEXT, "", "why it was skipped, what was held out, or the source"),
 ]
-# What find_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+# What find_clips and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
 SCHEMAS["clips"] = [
     *SCHEMAS["candidates"],
+    *(c for c in SCHEMAS["inspections"] if c.name.endswith("_share")),
     Column("kept", _BOOL, "", "no gate rejects the clip: it is in the data set"),
 ]
 SCHEMAS["dataset"] = [
-    *(c for c in SCHEMAS["candidates"] if c.name not in ("candidate", "rejected_by")),
+    *(c for c in SCHEMAS["clips"] if c.name not in ("candidate", "rejected_by", "kept")),
     *(c for c in SCHEMAS["annotations"] if c.name in ("num_frames", "width", "height", "bytes", "sha256")),
     Column("persons", _TEXTS, "", "who they are, in the order of `tracks`: names of `people`"),
     Column("licence", _TEXT, "", "licence of the video in the sheet"),
     Column("url", _TEXT, "", "address of the video in the sheet"),
-    Column("split", _TEXT, "", "train, test_easy or test_hard"),
+    Column("duplicate_of", _TEXT, "", "clip that this one shows again; empty if none"),
+    Column("split", _TEXT, "", "train, test_easy or test_hard; duplicate: in none of them"),
     Column("hard_because", _TEXT, "", "criteria of a hard clip that it meets, joined by commas; train has them too"),
 ]
 

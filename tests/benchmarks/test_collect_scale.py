@@ -46,6 +46,7 @@ def write_results(results: Path) -> None:
     tracks["track"] = np.tile(np.arange(2 * CLIPS), VIDEOS)
     tracks["person"] = [f"p{n:06d}" for n in rng.integers(0, 300, len(tracks))]
     tables.write("identities", tracks, results / "identities.parquet")
+    tables.write("duplicates", tables.empty("duplicates"), results / "duplicates.parquet")
     rows = "".join(f"v{n}\tv{n}.mp4\ts\tCC0\n" for n in range(VIDEOS))
     (results / "sheet.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
 
@@ -58,6 +59,8 @@ def test_a_hundred_thousand_clips_take_a_tenth_of_a_minute(tmp_path):
         "sheet.tsv",
         "--identities",
         "identities.parquet",
+        "--duplicates",
+        "duplicates.parquet",
         "--dataset",
         "dataset",
         "--videos",

@@ -173,7 +173,18 @@ def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
 
 def _take_away(folder: Path, choose: random.Random) -> list[str]:
     """Remove an output, and tell which outputs will be made anew."""
-    outputs = ["shots", "voice", "tracks", "speech", "candidates", "poses", "sound", "clips", "annotations"]
+    outputs = [
+        "shots",
+        "voice",
+        "tracks",
+        "speech",
+        "candidates",
+        "poses",
+        "inspections",
+        "sound",
+        "clips",
+        "annotations",
+    ]
     name = choose.choice(outputs)
     for file in (folder / "results" / name).iterdir():
         file.unlink()

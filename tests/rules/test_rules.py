@@ -66,6 +66,9 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
     ).assign(talking_s=6.0, off_screen_share=0.0, ignored_face_share=0.0, turned_away_share=0.0, covered_share=0.0)
     rows = rows.assign(camera_motion=0.0, face_px=[100.0, 60.0])
     tables.write("candidates", rows, folder / "results/candidates/v.parquet")
+    seen = pd.DataFrame({"clip": rows["clip"], "sound_hashes": [[1], [2]], "picture_hashes": [[3], [4]]})
+    seen = seen.assign(hand_over_face_share=0.0, caption_over_face_share=0.0)
+    tables.write("inspections", seen, folder / "results/inspections/v.parquet")
     run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_px: 80}",))
     clips = tables.read("clips", folder / "results/clips/v.parquet")
     assert clips["kept"].tolist() == [True, False]

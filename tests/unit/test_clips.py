@@ -156,13 +156,20 @@ def test_limits_that_cannot_both_hold_are_refused(tmp_path):
         video(tmp_path, [], min_clip_s=5, max_clip_s=8)
 
 
+def select(found, settings=None):
+    """Apply the gates to candidates over whose faces nothing lies."""
+    wanted = found.loc[found["candidate"].astype(bool), ["clip"]]
+    seen = wanted.assign(hand_over_face_share=0.0, caption_over_face_share=0.0)
+    return gates.select(found, seen, settings)
+
+
 def test_video_without_anything_gives_an_empty_table(tmp_path):
     empty = {name: tables.empty(name) for name in ("shots", "tracks", "speaking", "voice")}
     np.savez(tmp_path / "l.npz", points=np.zeros((0, 68, 2)), yaw=np.zeros(0), blur=np.zeros(0))
     (tmp_path / "turns.rttm").touch()
     found = clips.find("v", "s", landmarks=tmp_path / "l.npz", rttm=tmp_path / "turns.rttm", **empty)
     assert len(found) == 0
-    tables.write("clips", gates.select(found), tmp_path / "clips.parquet")
+    tables.write("clips", select(found), tmp_path / "clips.parquet")
 
 
 def test_stretches_without_faces_are_told_too(tmp_path):
@@ -217,21 +224,21 @@ def test_speech_of_still_lips_is_not_borne_out(tmp_path):
 def test_every_gate_names_a_column_and_rejects_by_its_own_name(tmp_path):
     faces = [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400, size=60)]
     found = video(tmp_path, faces, talk={1: [(0, 200)]})
-    assert gates.select(found).loc[0, ["kept", "rejected_by"]].tolist() == [False, "min_area_ratio"]
+    assert select(found).loc[0, ["kept", "rejected_by"]].tolist() == [False, "min_area_ratio"]
     strict = gates.Settings(min_face_px=61, min_num_talkers=2, min_area_ratio=0.3)
-    chosen = gates.select(found, strict)
+    chosen = select(found, strict)
     assert chosen["rejected_by"].tolist() == ["min_face_px,min_num_talkers"]
-    assert gates.select(found, gates.Settings(min_area_ratio=0.3))["kept"].tolist() == [True]
+    assert select(found, gates.Settings(min_area_ratio=0.3))["kept"].tolist() == [True]
     tables.write("clips", chosen, tmp_path / "clips.parquet")
 
 
 def test_photographs_are_no_partners(tmp_path):
     found = video(tmp_path, [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400)], talk={1: [(0, 200)]})
-    assert gates.select(found)["kept"].tolist() == [True]
+    assert select(found)["kept"].tolist() == [True]
     found["face_motion"] = 0.001
-    assert gates.select(found)["rejected_by"].tolist() == ["min_face_motion"]
+    assert select(found)["rejected_by"].tolist() == ["min_face_motion"]
 
 
 def test_silent_people_are_no_conversation(tmp_path):
     found = video(tmp_path, [track_rows(t, 0, 400, x=200 * t) for t in (1, 2, 3)])
-    assert gates.select(found)["rejected_by"].tolist() == ["min_num_talkers,min_talking_s"]
+    assert select(found)["rejected_by"].tolist() == ["min_num_talkers,min_talking_s"]

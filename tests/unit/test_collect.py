@@ -48,12 +48,19 @@ def sheet_of(*videos, split=""):
     return pd.DataFrame(rows)
 
 
-def run(results, sheet, identities, **settings):
-    """Collect videos whose `identities` are (video, track, person)."""
+def run(results, sheet, identities, again=(), **settings):
+    """Collect videos whose `identities` are (video, track, person) and whose clips `again` are (video, clip, duplicate of)."""
     table = pd.DataFrame(identities, columns=tables.schema("identities").names)
     tables.write("identities", table, results / "identities.parquet")
+    shown = pd.DataFrame(again, columns=["video", "clip", "duplicate_of"])
+    shown = shown.assign(offset_frames=0, overlap_share=1.0, sound_bit_error=0.1, picture_bits=2.0)
+    tables.write("duplicates", shown, results / "duplicates.parquet")
     folders = collect.Results(
-        results / "clips", results / "annotations", results / "media", results / "identities.parquet"
+        results / "clips",
+        results / "annotations",
+        results / "media",
+        results / "identities.parquet",
+        results / "duplicates.parquet",
     )
     dataset = results / "dataset"
     collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), splits.Settings(**settings))
@@ -109,6 +116,22 @@ def test_a_person_in_two_videos_keeps_them_together(tmp_path):
     assert side["a"] == side["b"]
     assert set(side.values()) == {"trai", "test"}
     assert set(made["people"]["split"]) == {"train", "test"}
+
+
+def test_a_clip_that_was_shown_before_is_in_the_table_and_in_no_split(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    write_video(tmp_path, "b", clips=2)
+    cast = [("a", 1, "p1"), ("a", 2, "p2"), ("b", 1, "p1"), ("b", 2, "p2")]
+    plain = run(tmp_path, sheet_of("a", "b"), cast)
+    names = plain["dataset"]["clip"].tolist()
+    assert plain["dataset"]["split"].tolist() == ["train"] * 4
+    made = run(tmp_path, sheet_of("a", "b"), cast, again=[("b", names[2], names[1])])
+    clips = made["dataset"].set_index("clip")
+    assert clips["duplicate_of"].to_dict() == dict.fromkeys(names, "") | {names[2]: names[1]}
+    assert clips["split"].tolist() == ["train", "train", "duplicate", "train"]
+    assert [r["clip"] for r in made["splits"]["train"]] == [names[0], names[1], names[3]]
+    # Its folder stays, so that it is there when the other one goes.
+    assert "| duplicate | 1 |" in (tmp_path / "dataset/README.md").read_text()
 
 
 def test_one_group_is_for_training_and_the_card_says_why(tmp_path):

@@ -28,10 +28,37 @@ rule find_clips:
         " --rttm {input.rttm:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
 
 
+rule inspect_clips:
+    """Looking for hands and writing over faces in {wildcards.video}, and taking fingerprints of its candidate clips."""
+    input:
+        media="results/media/{video}.mp4",
+        sound="results/media/{video}.wav",
+        candidates="results/candidates/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        poses="results/poses/{video}.npz",
+    output:
+        inspections="results/inspections/{video}.parquet",
+    log:
+        "results/logs/inspections/{video}.log",
+    benchmark:
+        "results/benchmarks/inspections/{video}.tsv"
+    conda:
+        "../envs/captions.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb("inspections"),
+        runtime=minutes("inspections"),
+    shell:
+        "OMP_NUM_THREADS={threads} python -P -m inspect_clips --media {input.media:q} --sound {input.sound:q}"
+        " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
+        " --inspections {output.inspections:q} > {log:q} 2>&1"
+
+
 rule select_clips:
     """Applying the gates to the candidate clips of {wildcards.video}."""
     input:
         candidates="results/candidates/{video}.parquet",
+        inspections="results/inspections/{video}.parquet",
     output:
         clips="results/clips/{video}.parquet",
     log:
@@ -47,5 +74,5 @@ rule select_clips:
     params:
         settings=flags("gates"),
     shell:
-        "python -P -m select_clips --candidates {input.candidates:q} --clips {output.clips:q} {params.settings}"
-        " > {log:q} 2>&1"
+        "python -P -m select_clips --candidates {input.candidates:q} --inspections {input.inspections:q}"
+        " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"

@@ -34,6 +34,31 @@ rule annotate_clips:
         " --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
 
 
+rule find_duplicates:
+    """Looking for clips that show the same, in all videos."""
+    input:
+        sheet=SHEET,
+        clips=of_videos("results/clips/{video}.parquet"),
+        inspections=of_videos("results/inspections/{video}.parquet"),
+    output:
+        duplicates="results/duplicates.parquet",
+    log:
+        "results/logs/duplicates.log",
+    benchmark:
+        "results/benchmarks/duplicates.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(60),
+    params:
+        settings=flags("duplicates"),
+    shell:
+        "python -P -m find_duplicates --sheet {input.sheet:q} --clips results/clips --inspections results/inspections"
+        " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
+
+
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
     input:
@@ -42,6 +67,7 @@ rule collect_dataset:
         annotations=of_videos("results/annotations/{video}.parquet"),
         probes=of_videos("results/media/{video}.json"),
         identities="results/identities.parquet",
+        duplicates="results/duplicates.parquet",
     output:
         clips="results/dataset/clips.parquet",
         people="results/dataset/people.parquet",
@@ -65,4 +91,4 @@ rule collect_dataset:
         # Folders, not lists of files: a command line has no room for thousands of names.
         "python -P -m collect_dataset --sheet {input.sheet:q} --clips results/clips"
         " --annotations results/annotations --media results/media --identities {input.identities:q}"
-        " --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"
+        " --duplicates {input.duplicates:q} --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

@@ -1,0 +1,37 @@
+"""Find kept clips that show the same as an earlier one, in all videos."""
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from talking import cli, duplicates, tables
+from talking.sheet import read_sheet
+
+
+def main() -> None:
+    """Read the arguments, compare the clips, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--sheet", type=Path, required=True, help="sheet of the videos; of the same clips the first counts"
+    )
+    parser.add_argument("--clips", type=Path, required=True, help="folder of tables, one a video")
+    parser.add_argument("--inspections", type=Path, required=True, help="folder of tables, one a video")
+    parser.add_argument("--duplicates", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, duplicates.Settings)
+    arguments = parser.parse_args()
+
+    def read(video: str) -> duplicates.Prints:
+        clips = tables.read_columns("clips", arguments.clips / f"{video}.parquet", ["clip", "kept"])
+        kept = clips.filter(clips["kept"])["clip"]
+        columns = ["clip", "sound_hashes", "picture_hashes"]
+        found = tables.read_columns("inspections", arguments.inspections / f"{video}.parquet", columns)
+        found = found.filter(pc.is_in(found["clip"], value_set=kept)).to_pandas()
+        return duplicates.Prints(*(found[column].tolist() for column in columns))
+
+    videos = read_sheet(arguments.sheet)["video"]
+    found = duplicates.find(videos, read, cli.settings_from(arguments, duplicates.Settings))
+    tables.write("duplicates", found, arguments.duplicates)
+
+
+if __name__ == "__main__":
+    cli.run(main)

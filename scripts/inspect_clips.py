@@ -1,0 +1,25 @@
+"""Look at the candidate clips of a video again: hands and writing over faces, and fingerprints to know them again by."""
+
+from pathlib import Path
+
+from talking import cli, inspection, tables
+
+
+def main() -> None:
+    """Read the arguments and tables, look at the clips, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
+    parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
+    parser.add_argument("--candidates", type=Path, required=True, help="table of results/candidates/")
+    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--poses", type=Path, required=True, help="arrays of results/poses/")
+    parser.add_argument("--inspections", type=Path, required=True, help="table to write")
+    arguments = parser.parse_args()
+    candidates = tables.read("candidates", arguments.candidates)
+    tracks = tables.read("tracks", arguments.tracks)
+    found = inspection.inspect(arguments.media, arguments.sound, candidates, tracks, arguments.poses)
+    tables.write("inspections", found, arguments.inspections)
+
+
+if __name__ == "__main__":
+    cli.run(main)

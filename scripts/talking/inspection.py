@@ -1,0 +1,104 @@
+"""What is seen of a clip by looking at its pictures again: hands and writing over faces, and fingerprints to know it again by."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from talking import arrays, captions, fingerprints, keypoints, media, tables
+from talking.errors import InputError
+
+BOX = ["x1", "y1", "x2", "y2"]
+# A clip is looked at once a second.
+_EVERY_FRAMES = media.FPS
+# A hand covers a face if so many of its 21 points lie in the face box; writing if a line covers this share of it.
+_HAND_POINTS = 5
+_COVERED_BY_WRITING = 0.03
+
+
+def inspect(
+    video: str | Path, sound: str | Path, candidates: pd.DataFrame, tracks: pd.DataFrame, poses: str | Path
+) -> pd.DataFrame:
+    """Return the table `inspections` of the candidate clips of a `media/` video, with its wav, tracks and poses.
+
+    One picture a second is decoded, shared by clips that overlap. Raises InputError if the poses are of other clips.
+    """
+    wanted = candidates[candidates["candidate"]]
+    if wanted.empty:
+        return tables.empty("inspections")
+    boxes_of = {int(t): g.set_index("frame")[BOX] for t, g in tracks.groupby("track")}
+    hashes, written = _look(video, wanted, boxes_of)
+    rows = []
+    with arrays.opened(poses) as of_clips:
+        for clip in wanted.itertuples():
+            box = _boxes(boxes_of, clip.tracks, range(clip.start_frame, clip.end_frame))
+            try:
+                points, scores = of_clips[f"{clip.clip}/keypoints"], of_clips[f"{clip.clip}/scores"]
+            except KeyError as error:
+                raise InputError(f"{poses} has no poses of clip {clip.clip}; delete it and run again.") from error
+            rows.append(
+                {
+                    "clip": clip.clip,
+                    "hand_over_face_share": hands_over_faces(points, scores, box).mean(axis=0).max(),
+                    "caption_over_face_share": np.stack(written[clip.clip]).mean(axis=0).max(),
+                    "sound_hashes": _of_sound(sound, clip.start_frame, clip.end_frame),
+                    "picture_hashes": [hashes[frame] for frame in _looked_at(clip)],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def hands_over_faces(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return in which frames anybody's hand lies over whose face (frames, people) bool.
+
+    `points` (frames, people, 133, 2) and `scores` (frames, people, 133) are keypoints, `faces` (frames, people, 4) boxes, in px.
+    """
+    over = np.zeros(faces.shape[:2], dtype=bool)
+    for hand in (keypoints.LEFT_HAND, keypoints.RIGHT_HAND):
+        # Of every owner's hand (frames, owners, 1, 21, 2), the points in every face (frames, 1, people, 1, 4).
+        at, known = points[:, :, None, hand], scores[:, :, None, hand] > 0
+        face = faces[:, None, :, None]
+        inside = known & (at >= face[..., :2]).all(-1) & (at < face[..., 2:]).all(-1)
+        over |= (inside.sum(axis=-1) >= _HAND_POINTS).any(axis=1)
+    return over
+
+
+def _looked_at(clip: Any) -> range:
+    return range(clip.start_frame, clip.end_frame, _EVERY_FRAMES)
+
+
+def _look(
+    video: str | Path, wanted: pd.DataFrame, boxes_of: dict[int, pd.DataFrame]
+) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]]]:
+    """Return the fingerprint of each frame looked at, and of each clip, picture after picture, whose face is written over (people,)."""
+    lines_in = captions.detector()
+    clips_at: dict[int, list[Any]] = {}
+    for clip in wanted.itertuples():
+        for frame in _looked_at(clip):
+            clips_at.setdefault(frame, []).append(clip)
+    hashes, written = {}, {clip: [] for clip in wanted["clip"]}
+    pictures = media.frames_at(video, clips_at)
+    for frame, picture in tqdm(pictures, total=len(clips_at), desc="looking at clips", unit="frame", mininterval=5):
+        hashes[frame] = fingerprints.of_picture(picture)
+        lines = lines_in(picture)
+        for clip in clips_at[frame]:
+            faces = _boxes(boxes_of, clip.tracks, [frame])[0]
+            written[clip.clip].append(captions.covered(faces, lines) > _COVERED_BY_WRITING)
+    return hashes, written
+
+
+def _boxes(boxes_of: dict[int, pd.DataFrame], people: list[int], frames: range | list[int]) -> np.ndarray:
+    """Return the face boxes (frames, people, 4) of tracks."""
+    return np.stack([boxes_of[int(track)].reindex(frames).to_numpy(float) for track in people], axis=1)
+
+
+def _of_sound(sound: str | Path, start: int, end: int) -> np.ndarray:
+    """Return the fingerprints (frames,) of frames [start, end) of a wav; beyond its ends there is silence."""
+    margin = fingerprints.MARGIN_FRAMES
+    first = max(start - margin, 0)
+    samples = media.sound(sound, first, end + margin)
+    before = (margin - (start - first)) * media.SAMPLES_PER_FRAME
+    whole = (end - start + 2 * margin) * media.SAMPLES_PER_FRAME
+    return fingerprints.of_sound(np.pad(samples, (before, max(0, whole - before - samples.size)))[:whole])
