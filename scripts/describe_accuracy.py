@@ -10,9 +10,11 @@ def main() -> None:
     """Read the arguments and the figures, write the page."""
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="folder with MODEL/VIDEO.json, as score_labels --model MODEL prints them")  # fmt: skip
+    parser.add_argument("--turns", type=Path, nargs="*", default=[], help="files that score_turns printed")
+    parser.add_argument("--poses", type=Path, nargs="*", default=[], help="files that score_poses printed")
     parser.add_argument("--page", type=Path, required=True, help="page to write (.md)")
     arguments = parser.parse_args()
-    text = accuracy.page(arguments.scores)
+    text = accuracy.page(arguments.scores, arguments.turns, arguments.poses)
     with written_aside(arguments.page) as aside:
         aside.write_text(text, encoding="utf-8")
 

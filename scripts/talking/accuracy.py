@@ -1,7 +1,7 @@
 """The page on how true the labels are, written from what `score_labels` printed."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ _INTRODUCTION = Path(__file__).with_name("accuracy_page.md")
 _NONE = "–"
 
 
-def page(scores: Path) -> str:
+def page(scores: Path, turns: Iterable[Path] = (), poses: Iterable[Path] = ()) -> str:
     """Return the page, Markdown, from the files `{model}/{video}.json` below `scores`, printed by `score_labels --model`.
 
-    Raises InputError if there is none, or one that cannot be read.
+    `turns` and `poses` are files printed by `score_turns` and `score_poses`. Raises InputError if there is none, or one that
+    cannot be read.
     """
     by_model = _read(scores)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip()]
@@ -27,19 +28,27 @@ def page(scores: Path) -> str:
     videos = next(iter(by_model.values()))
     parts += ["## Faces, identities, cuts, clips", _table(_FACES, (_faces(name, d) for name, d in videos.items()))]
     parts += ["## Turns and words", _table(_TURNS, (_turns(name, d) for name, d in videos.items()))]
+    if of_sounds := [_json(file) for file in turns]:
+        parts += ["## Turns on recordings of others", _table(_SOUNDS, (r for d in of_sounds for r in _sounds(d)))]
+    if of_pictures := [_json(file) for file in poses]:
+        parts += ["## Poses on annotated pictures", _table(_POSES, map(_poses, of_pictures)), _POSE_UNITS]
     return "\n\n".join(parts) + "\n"
 
 
 def _read(scores: Path) -> dict[str, dict[str, dict]]:
     found: dict[str, dict[str, dict]] = {}
     for file in sorted(scores.glob("*/*.json")):
-        try:
-            found.setdefault(file.parent.name, {})[file.stem] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{file} holds no figures ({error}); print them anew with score_labels.") from error
+        found.setdefault(file.parent.name, {})[file.stem] = _json(file)
     if not found:
         raise InputError(f"{scores} has no MODEL/VIDEO.json; print figures there with score_labels --model MODEL.")
     return found
+
+
+def _json(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} holds no figures ({error}); print them anew.") from error
 
 
 _SPEAKING = (
@@ -65,6 +74,13 @@ _FACES = (
     "wrong",
 )
 _TURNS = ("film", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "words", "word's speaker")  # fmt: skip
+
+_SOUNDS = ("model", "people given", "recording", "speakers true/found", "DER, 0.25 s each side", "DER, 0.25 s in all", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s")  # fmt: skip
+_POSES = ("model", "people", "valid poses", "body keypoints found", "body error, mean", "median", "face error, mean", "median", "sides swapped")  # fmt: skip
+_POSE_UNITS = (
+    "Errors are in shares of the square root of the body box's area, or the face box's; annotators differ by 0.03 (eyes) to 0.1 (hips)\n"
+    "of a body by COCO's own measure."
+)
 
 
 def _speaking(name: str, d: dict) -> list[Any]:
@@ -97,6 +113,26 @@ def _turns(name: str, d: dict) -> list[Any]:
     with_collar, none = heard["collar_0.25_each_side"], heard["no_collar"]
     parts = [none[k] for k in ("missed_s", "false_alarm_s", "confusion_s", "speech_s")]
     return [name, with_collar["error"], none["error"], *parts, words.get("words"), words.get("speaker_accuracy")]
+
+
+def _sounds(d: dict) -> Iterator[list[Any]]:
+    """Yield a row for each recording, and one for all of them together."""
+    collars = ("collar_0.25_each_side", "collar_0.25_in_all", "no_collar")
+    parts = ("missed_s", "false_alarm_s", "confusion_s")
+    sums = {c: {k: sum(s[c][k] for s in d["sounds"].values()) for k in (*parts, "speech_s")} for c in collars}
+    for of in sums.values():
+        of["error"] = sum(of[k] for k in parts) / of["speech_s"] if of["speech_s"] else None
+    for name, of in (*d["sounds"].items(), ("all", sums)):
+        people = f"{of['speakers_true']}/{of['speakers_found']}" if "speakers_true" in of else None
+        last = [of["no_collar"][k] for k in (*parts, "speech_s")]
+        yield [f"`{d['model']}`", d["people_seen"] or None, name, people, *(of[c]["error"] for c in collars), *last]
+
+
+def _poses(d: dict) -> list[Any]:
+    errors = [d[of][k] for of in ("body_error", "face_error") for k in ("mean", "median")]
+    keypoints = f"{d['body_keypoints_found']} of {d['body_keypoints_seen']}"
+    swapped = f"{d['sides_swapped']} of {d['sides_told']}"
+    return [f"`{d['model']}`", d["people"], d["valid_poses"], keypoints, *errors, swapped]
 
 
 def _by_kind(videos: Iterable[dict]) -> str:

@@ -44,7 +44,7 @@ def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[st
         "shots": _per_shot(truth, labels, matched),
         "cuts": _cuts(truth.shots, labels.shots) if truth.shots is not None and labels.shots is not None else None,
         "clips": _clips(truth, labels, frames, spoken, rule or ClipRule()),
-        "diarization": _diarization(truth.turns, labels.turns, frames) if labels.turns is not None else None,
+        "diarization": diarization(truth.turns, labels.turns, frames) if labels.turns is not None else None,
         "words": _words(truth, labels.words, matched) if labels.words is not None else None,
     }
     return _plain(out)
@@ -250,7 +250,7 @@ def _clips(
     }
 
 
-def _diarization(truth: list[Turn], found: list[Turn], frames: int) -> dict[str, Any]:
+def diarization(truth: list[Turn], found: list[Turn], frames: int) -> dict[str, Any]:
     """Return diarization error and its parts, without a collar and with the two collars that go by the name 0.25 s."""
     reference, hypothesis = _annotation(truth), _annotation(found)
     whole = Timeline([Segment(0, max([frames / media.FPS] + [t.end_s for t in truth + found]))])

@@ -2,16 +2,14 @@
 
 import json
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from talking import arrays, keypoints, media, poses, tables
+from talking import arrays, keypoints, media, pose_scoring, poses, tables
 from talking.errors import InputError
-from talking.landmarks import MESH_TO_IBUG, FaceMesh
-from talking.poses import Faces, mediapipe_133, sapiens
+from talking.poses import Faces, sapiens
 
 SIZE = (720, 1280)
 HEAD = ["nose", "left_eye", "right_eye"]
@@ -194,65 +192,27 @@ def test_sapiens_without_its_file_says_what_to_do(tmp_path) -> None:
         poses.MODELS["sapiens"](poses.Settings(model="sapiens"), 1)
 
 
-def _annotated(shared) -> list[tuple[np.ndarray, list[dict]]]:
-    """Return pictures with their people: face box, whether it was annotated, points (133, 3) and size of the body."""
-    content = json.loads((shared / "data/pose/test_coco_wholebody.json").read_text())
-    pictures = []
-    for image in content["images"]:
-        picture = cv2.cvtColor(cv2.imread(str(shared / "data/pose" / image["file_name"])), cv2.COLOR_BGR2RGB)
-        people = []
-        for one in content["annotations"]:
-            groups = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
-            points = np.concatenate([np.reshape(one[group], (-1, 3)) for group in groups])
-            head = points[:5, :2][points[:5, 2] > 0]
-            if one["image_id"] != image["id"] or len(head) < 2:
-                continue
-            x, y, width, height = one["face_box"]
-            if not one["face_valid"]:
-                side = 1.5 * max(*np.ptp(head, axis=0), 0.35 * np.linalg.norm(points[5, :2] - points[6, :2]))
-                x, y, width, height = *(head.mean(0) - (side / 2, 0.45 * side)), side, side
-            person = {"face": [x, y, x + width, y + height], "points": points, "annotated": one["face_valid"]}
-            people.append(person | {"size": np.sqrt(np.prod(one["bbox"][2:]))})
-        pictures.append((picture, people))
-    return pictures
-
-
 @pytest.mark.slow
 def test_mediapipe_agrees_with_annotated_people(shared) -> None:
-    mesh = FaceMesh()
-    body, face, valid, swapped = [], [], [], []
-    for picture, people in _annotated(shared):
-        boxes = np.array([person["face"] for person in people])
-        marked = [mesh(picture, (box[:2] + box[2:]) / 2, 1.4 * np.max(box[2:] - box[:2]), 0.0) for box in boxes]
-        seen = np.array([score > 0.5 for _, score in marked])
-        points = np.stack(
-            [points[MESH_TO_IBUG, :2] if ok else NO_POINTS for (points, _), ok in zip(marked, seen, strict=True)]
-        )
-        session = mediapipe_133.opened(1)(len(people))
-        session.add(picture, Faces(boxes, points, seen.astype(float)))
-        found = poses.checked(*session.finish(), boxes[None], picture.shape[:2], 0.3)
-        for i, person in enumerate(people):
-            valid.append((found["valid"][0, i], person["annotated"]))
-            points, scores, truth = found["keypoints"][0, i], found["scores"][0, i], person["points"]
-            off = np.linalg.norm(points - truth[:, :2], axis=-1)
-            body.append(off[:17][(truth[:17, 2] == 2) & (scores[:17] > 0.5)] / person["size"])
-            if person["annotated"]:
-                face.append(
-                    off[keypoints.FACE][scores[keypoints.FACE] > 0] / np.sqrt(np.prod(boxes[i, 2:] - boxes[i, :2]))
-                )
-            left, right = _index("left_shoulder", "right_shoulder")
-            across = (truth[left] - truth[right])[0]
-            # A person seen from the side has no order of shoulders to keep.
-            if found["valid"][0, i] and abs(across) > 0.1 * person["size"]:
-                swapped.append(np.sign((points[left] - points[right])[0]) != np.sign(across))
-    assert len(valid) == 11 and sum(ok for ok, _ in valid) >= 9
-    assert all(ok for ok, annotated in valid if annotated)
-    assert len(swapped) >= 8 and not any(swapped)
+    annotated = pose_scoring.read(shared / "data/pose", shared / "data/pose/test_coco_wholebody.json")
+    found = pose_scoring.score(annotated, poses.Settings())
+    assert found["people"] == 11 and found["valid_poses"] >= 9
+    assert found["valid_poses_of_marked_faces"] == found["marked_faces"] == 4
+    assert found["sides_told"] >= 8 and found["sides_swapped"] == 0
     # In shares of the body's size; by COCO's own measure annotators differ by 0.03 at the eyes to 0.1 at the hips.
-    body = np.concatenate(body)
-    assert len(body) > 100 and np.mean(body) < 0.06 and np.median(body) < 0.04
+    assert found["body_error"]["keypoints"] > 100
+    assert found["body_error"]["mean"] < 0.06 and found["body_error"]["median"] < 0.04
     # In shares of the face's size, of faces 25 px large: 0.08 are two pixels.
-    assert len(face) == 4 and np.mean(np.concatenate(face)) < 0.08
+    assert found["face_error"]["mean"] < 0.08
+
+
+def test_annotations_that_are_none_are_named(tmp_path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match=r"a\.json holds no COCO-WholeBody"):
+        pose_scoring.read(tmp_path, tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps({"images": [{"id": 1, "file_name": "none.jpg"}], "annotations": []}))
+    with pytest.raises(InputError, match=r"none\.jpg is no picture"):
+        pose_scoring.read(tmp_path, tmp_path / "a.json")
 
 
 def _two_people(shared) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:

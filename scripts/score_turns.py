@@ -1,0 +1,29 @@
+"""Score a diarization model on sounds whose speaker turns are known and print the figures as JSON."""
+
+import json
+from pathlib import Path
+
+from talking import cli, diarization, media, scoring, turns
+
+
+def main() -> None:
+    """Read the arguments, diarize each sound, print the figures."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--sounds", type=Path, nargs="+", required=True, help="wavs, 16 kHz mono")
+    parser.add_argument("--rttm", type=Path, required=True, help="true turns of all of them, by the wavs' names")
+    parser.add_argument(
+        "--people-seen", type=int, default=0, help="how many people a picture would show talking; 0: not known"
+    )
+    cli.add_settings(parser, diarization.Settings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, diarization.Settings)
+    figures = {}
+    for sound in arguments.sounds:
+        found = diarization.diarize(sound, arguments.people_seen, settings)
+        frames = media.sound(sound).size // media.SAMPLES_PER_FRAME
+        figures[sound.stem] = scoring.diarization(turns.read(arguments.rttm, sound.stem), found, frames)
+    print(json.dumps({"model": settings.model, "people_seen": arguments.people_seen, "sounds": figures}, indent=1))
+
+
+if __name__ == "__main__":
+    cli.run(main)
