@@ -44,7 +44,7 @@ def inspect(
                     "hand_over_face_share": hands_over_faces(points, scores, box).mean(axis=0).max(),
                     "caption_over_face_share": np.stack(written[clip.clip]).mean(axis=0).max(),
                     "sound_hashes": _of_sound(sound, clip.start_frame, clip.end_frame),
-                    "picture_hashes": [hashes[frame] for frame in _looked_at(clip)],
+                    "picture_hashes": [hashes[frame] for frame in looked_at(clip)],
                 }
             )
     return pd.DataFrame(rows)
@@ -65,7 +65,8 @@ def hands_over_faces(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) 
     return over
 
 
-def _looked_at(clip: Any) -> range:
+def looked_at(clip: Any) -> range:
+    """Return the frames of a row of `candidates` that are looked at: one a second, from the first on."""
     return range(clip.start_frame, clip.end_frame, _EVERY_FRAMES)
 
 
@@ -76,7 +77,7 @@ def _look(
     lines_in = captions.detector()
     clips_at: dict[int, list[Any]] = {}
     for clip in wanted.itertuples():
-        for frame in _looked_at(clip):
+        for frame in looked_at(clip):
             clips_at.setdefault(frame, []).append(clip)
     hashes, written = {}, {clip: [] for clip in wanted["clip"]}
     pictures = media.frames_at(video, clips_at)

@@ -34,9 +34,10 @@ NETWORKS = {
     "transcribe",
     "estimate_poses",
     "embed_sound",
+    "inspect_clips",
 }
 # The pictures that the networks look at: frames of `media.frames`, or chosen ones of `media.frames_at`.
-FEEDS = ("detect_faces", "mark_landmarks", "embed_faces", "estimate_poses")
+FEEDS = ("detect_faces", "mark_landmarks", "embed_faces", "estimate_poses", "inspect_clips")
 
 
 @dataclass
@@ -122,12 +123,15 @@ def feed(name: str, results: Path) -> None:
             rows = identities.choose(tracks, landmarks, identities.EmbedSettings())
         pictures = media.frames_at(mp4, tracks["frame"].iloc[rows])
     else:
-        from talking import intervals
+        from talking import inspection, intervals
 
         clips = tables.read("candidates", results / "candidates" / "v.parquet")
         clips = clips[clips["candidate"]]
-        spans = intervals.union(zip(clips["start_frame"], clips["end_frame"], strict=True))
-        pictures = (picture for span in spans for picture in media.frames(mp4, *span))
+        if name == "inspect_clips":
+            pictures = media.frames_at(mp4, (n for clip in clips.itertuples() for n in inspection.looked_at(clip)))
+        else:
+            spans = intervals.union(zip(clips["start_frame"], clips["end_frame"], strict=True))
+            pictures = (picture for span in spans for picture in media.frames(mp4, *span))
     for _ in pictures:
         pass
 

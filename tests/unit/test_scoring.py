@@ -325,5 +325,19 @@ def test_the_page_tells_the_figures_that_were_printed(tmp_path):
     assert "| model alone | 0.875 | 0.938 |" in page
     assert f"| mimic | {2 * CUT} | 1.000 |" in page
     assert "| 0.9–1.0 | 0.900 | 1.000 | 800 |" in page
+    sound = scoring.diarization([Turn(0, 4, "a"), Turn(5, 7, "b")], [Turn(0, 3, "x"), Turn(5, 7, "y")], 200)
+    (tmp_path / "turns.json").write_text(json.dumps({"model": "embedded", "people_seen": 2, "sounds": {"one": sound}}))
+    figures = {"mean": 0.25, "median": 0.125, "keypoints": 9}
+    seen = dict.fromkeys(
+        ("people", "valid_poses", "sides_told", "sides_swapped", "body_keypoints_seen", "body_keypoints_found"), 3
+    )
+    (tmp_path / "poses.json").write_text(
+        json.dumps({"model": "m", **seen, "body_error": figures, "face_error": figures})
+    )
+    whole = accuracy.page(tmp_path, [tmp_path / "turns.json"], [tmp_path / "poses.json"])
+    assert whole.startswith(page.rstrip("\n"))
+    # Of six seconds of speech one was missed.
+    assert "| `embedded` | 2 | all | – | 0.150 | 0.159 | 0.167 | 1.000 | 0.000 | 0.000 | 6.000 |" in whole
+    assert "| `m` | 3 | 3 | 3 of 3 | 0.250 | 0.125 | 0.250 | 0.125 | 3 of 3 |" in whole
     with pytest.raises(InputError, match="score_labels"):
         accuracy.page(tmp_path / "lip_sync")
