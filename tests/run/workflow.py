@@ -17,6 +17,7 @@ COSTLY = {
     "embed_faces",
     "detect_voice",
     "score_speaking",
+    "inspect_clips",
     "diarize",
     "fuse_speaking",
     "transcribe",
