@@ -37,8 +37,8 @@ from talking import (  # noqa: E402
     words,
 )  # fmt: skip
 
-# A model this large is timed on so many frames of the first clip.
-_FEW_FRAMES = 4
+# A network this large is timed on so many frames of the first clip.
+_FEW_FRAMES = 1
 
 
 class Bench:
