@@ -6,7 +6,6 @@ in memory.
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -21,6 +20,8 @@ _MOST_SHARED = 50
 # Looked-up fingerprints that two clips must share at an offset (or the next one) to be compared.
 _LEAST_SHARED = 2
 _LOOKED_UP = 4
+# Fingerprints are compared in so many shards, one after the other.
+_SHARDS = 16
 # Clips of a video start anywhere, its pictures are compared where they lie at most half a second apart.
 _PICTURE_FRAMES = media.FPS
 
@@ -60,9 +61,9 @@ def find(videos: Iterable[str], read: Callable[[str], Prints], settings: Setting
     settings = settings or Settings()
     videos = list(videos)
     read = functools.lru_cache(maxsize=64)(read)
-    index, owner, first = _index(videos, read)
+    shards, owner, first = _index(videos, read)
     rows, originals = [], {}
-    for later, earlier, offset in _pairs(index):
+    for later, earlier, offset in _pairs(shards):
         if later in originals or earlier in originals:
             continue
         here, there = (read(videos[owner[clip]]) for clip in (later, earlier))
@@ -74,17 +75,28 @@ def find(videos: Iterable[str], read: Callable[[str], Prints], settings: Setting
     return pd.DataFrame(rows) if rows else tables.empty("duplicates")
 
 
-def _index(videos: list[str], read: Callable[[str], Prints]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Return the looked-up fingerprints (clip, frame, bits), of each clip its video, and of each video its first clip."""
-    parts, owner, first = [], [], []
+# Looked-up fingerprints: clip (n,), frame (n,) and bits (n,).
+_Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _index(videos: list[str], read: Callable[[str], Prints]) -> tuple[list[list[_Rows]], np.ndarray, np.ndarray]:
+    """Return the looked-up fingerprints in shards by their bits, of each clip its video, and of each video its first clip."""
+    shards: list[list[_Rows]] = [[] for _ in range(_SHARDS)]
+    owner, first = [], []
     for number, video in enumerate(tqdm(videos, desc="fingerprints")):
         first.append(len(owner))
-        for sound in read(video).sounds:
-            frames = np.flatnonzero((sound > 0) & (_mixed(sound) % _LOOKED_UP == 0))
-            parts.append((np.full(frames.size, len(owner), np.int32), frames.astype(np.int32), sound[frames]))
-            owner.append(number)
-    clip, frame, bits = (np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, int) for k in range(3))
-    return pd.DataFrame({"clip": clip, "frame": frame, "bits": bits}), np.array(owner, int), np.array(first, int)
+        sounds = read(video).sounds
+        if sounds:
+            clip = np.repeat(np.arange(len(sounds), dtype=np.int32) + len(owner), [sound.size for sound in sounds])
+            frame = np.concatenate([np.arange(sound.size, dtype=np.int32) for sound in sounds])
+            bits = np.concatenate(sounds).astype(np.uint32)
+            mixed = _mixed(bits)
+            wanted = (bits > 0) & (mixed % _LOOKED_UP == 0)
+            for shard, rows in enumerate(shards):
+                own = wanted & (mixed // _LOOKED_UP % _SHARDS == shard)
+                rows.append((clip[own], frame[own], bits[own]))
+        owner += [number] * len(sounds)
+    return shards, np.array(owner, dtype=int), np.array(first, dtype=int)
 
 
 def _mixed(sound: np.ndarray) -> np.ndarray:
@@ -92,24 +104,41 @@ def _mixed(sound: np.ndarray) -> np.ndarray:
     return (sound * np.uint32(2654435761)) >> np.uint32(16)
 
 
-def _pairs(index: pd.DataFrame) -> list[tuple[int, int, int]]:
+def _pairs(shards: list[list[_Rows]]) -> list[tuple[int, int, int]]:
     """Return (later clip, earlier clip, offset) of clips that share fingerprints, in the order of the later, the likeliest earlier first.
 
-    The offset is the earlier one's frame at which the later one begins.
+    The offset is the earlier one's frame at which the later one begins. The shards are emptied.
     """
-    index = index.sort_values(["bits", "clip", "frame"], kind="stable", ignore_index=True)
-    size = index.groupby("bits")["bits"].transform("size").to_numpy()
-    shared = index[(size > 1) & (size <= _MOST_SHARED)]
-    counts: dict[tuple[int, int, int], int] = {}
-    for _, group in shared.groupby("bits", sort=False):
-        seen = list(zip(group["clip"].tolist(), group["frame"].tolist(), strict=True))
-        for (earlier, then), (later, now) in itertools.combinations(seen, 2):
-            if earlier != later:
-                key = (later, earlier, then - now)
-                counts[key] = counts.get(key, 0) + 1
-    near = {key: n + counts.get((key[0], key[1], key[2] + 1), 0) for key, n in counts.items()}
-    likely = sorted((later, -n, earlier, offset) for (later, earlier, offset), n in near.items() if n >= _LEAST_SHARED)
-    return [(later, earlier, offset) for later, _, earlier, offset in likely]
+    found = [np.zeros((0, 3), np.int64)]
+    while shards:
+        rows = shards.pop()
+        if rows:
+            found += _meetings(*(np.concatenate([part[k] for part in rows]) for k in range(3)))
+    pairs, count = np.unique(np.concatenate(found), axis=0, return_counts=True)
+    # Sorted by offset last, so the next offset of the same two clips is the next row.
+    is_next = (np.diff(pairs, axis=0) == [0, 0, 1]).all(axis=1)
+    near = count + np.append(np.where(is_next, count[1:], 0), np.zeros(min(1, count.size), int))
+    likely = near >= _LEAST_SHARED
+    later, earlier, offset = pairs[likely].T
+    order = np.lexsort((offset, earlier, -near[likely], later))
+    return list(zip(later[order].tolist(), earlier[order].tolist(), offset[order].tolist(), strict=True))
+
+
+def _meetings(clip: np.ndarray, frame: np.ndarray, bits: np.ndarray) -> list[np.ndarray]:
+    """Return rows (later clip, earlier clip, offset), one for each two frames of different clips with the same rare fingerprint."""
+    order = np.argsort(bits, kind="stable")
+    size = np.unique(bits, return_counts=True)[1]
+    order = order[np.repeat((size > 1) & (size <= _MOST_SHARED), size)]
+    clip, frame, bits = clip[order], frame[order].astype(np.int64), bits[order]
+    found = []
+    # The rows with the same bits lie together, in the order of the clips: one and the next, one and the one after the next, ...
+    for apart in range(1, min(_MOST_SHARED, bits.size)):
+        same = bits[apart:] == bits[:-apart]
+        if not same.any():
+            break
+        at = np.flatnonzero(same & (clip[apart:] != clip[:-apart]))
+        found.append(np.stack([clip[at + apart], clip[at], frame[at] - frame[at + apart]], axis=1).astype(np.int64))
+    return found
 
 
 def _compare(

@@ -27,7 +27,10 @@ def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
     if clips.exists():
         kept = tables.read("dataset", clips)
         seconds = kept["duration_s"].sum()
-        lines.append(f"Data set: {results / 'dataset'} ({len(kept)} clips, {seconds:.0f} s, from {len(videos)} videos)")
+        again = int((kept["duplicate_of"] != "").sum())
+        shown = f", {again} of them in no split as they show what an earlier one shows" if again else ""
+        size = f"{len(kept)} clips, {seconds:.0f} s, from {len(videos)} videos{shown}"
+        lines.append(f"Data set: {results / 'dataset'} ({size})")
     model = results / "covog/covog/stage2/weights.safetensors"
     if model.exists():
         too_little = "" if model.stat().st_size else ", without bytes: the data set has too few clips to train on"
