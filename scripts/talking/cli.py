@@ -2,11 +2,15 @@
 
 import argparse
 import dataclasses
+import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, get_args, get_origin
 
 from talking.errors import InputError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -45,8 +49,13 @@ def setting(default: Any, help: str, **metadata: Any) -> Any:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command line: an InputError ends it with its one sentence and status 1, any other error with its trace."""
+    """Run a command line: an InputError or a full disk ends it with one sentence and status 1, any other error with its trace."""
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        # Of libraries' own errors only the words tell.
+        if error.errno not in _NO_ROOM and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        sys.exit(f"error: {error}; make room on the disk (or raise the quota) and run the same command again.")

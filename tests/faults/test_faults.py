@@ -1,6 +1,7 @@
 """A run that is killed again and again, or cannot write, ends as one that nobody disturbs."""
 
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -59,6 +60,28 @@ def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(film, w
     file.unlink()
     assert run(folder).returncode == 0 and file.exists()
     assert differences(folder, wanted) == []
+
+
+def test_a_disk_that_runs_full_is_told_and_nothing_half_written_stays(film, wanted, tmp_path):
+    disk = tmp_path / "disk"
+    with _Disk(disk, "200k"):
+        write_sheet(disk, film)
+        told = 0
+        for size in ("300k", "700k", "1200k", "2m", "4m"):
+            subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+            subprocess.run(workflow(disk, "--unlock"), cwd=REPO, check=False, capture_output=True)
+            failed = run(disk)
+            if failed.returncode == 0:
+                break
+            told += "No space left on device" in failed.stdout
+            # What is there is whole: it is what the undisturbed run has.
+            there = [d for d in differences(disk, wanted) if (disk / "results" / d).is_file()]
+            assert [d for d in there if not any(part.startswith(".") for part in Path(d).parts)] == []
+        assert told >= 2
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+        subprocess.run(workflow(disk, "--unlock"), cwd=REPO, check=True, capture_output=True)
+        assert run(disk).returncode == 0
+        assert differences(disk, wanted) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
