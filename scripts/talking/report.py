@@ -136,9 +136,10 @@ def write_cards(dataset: Path, clips: pd.DataFrame, path: Path, settings: Settin
         speakers = json.loads((folder / "speakers.json").read_text())
         picture = _data_uri(_jpeg(strip(folder)), "image/jpeg")
         curves = _data_uri(_curves(speakers["people"]), "image/svg+xml")
+        again = f", shows what {_text(row.duplicate_of)} shows: in no split" if row.duplicate_of else ""
         cards.append(
             f'<section><h2>{_text(row.clip)}</h2><p class="facts">{row.duration_s:.1f} s, {row.num_people} people, '
-            f"{row.num_turns} turns, smallest face {row.face_px:.0f} px</p>"
+            f"{row.num_turns} turns, smallest face {row.face_px:.0f} px{again}</p>"
             f'<img src="{picture}" alt="frames"><img src="{curves}" alt="speaking scores">'
             f"<p>{_words(speakers)}</p></section>"
         )
