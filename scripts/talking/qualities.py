@@ -1,6 +1,7 @@
 """What can be measured of a clip: how large, sharp and turned its faces are, who talks, and whether mouths go with the sound."""
 
 import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -212,12 +213,12 @@ def measure(
         "num_voices": sum(int(mask[span].sum() >= enough) for mask in sound.speakers.values()),
         "mouth_sound_agreement": borne_out[speaking].mean() if speaking.any() else np.nan,
         "speaking_confidence": _mean_known(faces.confidence[rows]),
-        "sharpness": min((_median_known(faces.blur[rows[:, i]]) for i in range(rows.shape[1])), default=np.nan),
-        "yaw_deg": max(_percentile_known(known_yaw[:, i], 95) for i in range(rows.shape[1])),
+        "sharpness": _extreme_known(min, (_median_known(faces.blur[rows[:, i]]) for i in range(rows.shape[1]))),
+        "yaw_deg": _extreme_known(max, (_percentile_known(known_yaw[:, i], 95) for i in range(rows.shape[1]))),
         "turned_away_share": (known_yaw > settings.turned_away_deg).mean(axis=0).max(),
         "detected_share": faces.detected[rows].mean(axis=0).min(),
         "landmark_share": marked.mean(axis=0).min(),
-        "face_motion": min((face_motion(points[:, i]) for i in range(rows.shape[1])), default=np.nan),
+        "face_motion": _extreme_known(min, (face_motion(points[:, i]) for i in range(rows.shape[1]))),
         "covered_share": covered_share(box).max(),
         **_sync(points, speaking, sound.rhythm[span], settings),
     }
@@ -258,6 +259,11 @@ def _key(track: np.ndarray, frame: np.ndarray) -> np.ndarray:
 
 def _known(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
+
+
+def _extreme_known(of: Callable[..., float], values: Iterable[float]) -> float:
+    """Return the least or greatest value of the people of whom it is known: NaN is neither less nor more than anything."""
+    return of((value for value in values if np.isfinite(value)), default=np.nan)
 
 
 def _mean_known(values: np.ndarray) -> float:

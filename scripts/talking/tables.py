@@ -25,8 +25,7 @@ class Column:
 
 _INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
-_TEXTS = pa.list_(pa.string())
-_HASHES, _LONG_HASHES = pa.list_(pa.uint32()), pa.list_(pa.uint64())
+_TEXTS, _HASHES, _LONG_HASHES = (pa.list_(of) for of in (pa.string(), pa.uint32(), pa.uint64()))
 
 
 def _box(of: str) -> list[Column]:

@@ -1,6 +1,7 @@
 """Qualities of clips on made-up faces and sounds whose truth is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from talking import qualities
@@ -63,3 +64,19 @@ def test_the_smaller_of_two_overlapping_faces_is_covered():
     box[:, 1] = [[200, 0, 260, 60], [90, 0, 150, 60], [70, 0, 130, 60], [20, 20, 80, 80]]
     assert qualities.covered_share(box).tolist() == [0, 0.5]
     assert qualities.covered_share(box[:, :1]).tolist() == [0]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_face_that_is_never_marked_says_nothing_of_the_other(lost):
+    track, frame = np.repeat([0, 1], FRAMES), np.tile(np.arange(FRAMES), 2)
+    box = {"x1": 300.0 * track, "y1": 0.0, "x2": 300.0 * track + 100, "y2": 100.0}
+    tracks = pd.DataFrame({"track": track, "frame": frame, **box, "detected": True})
+    says = pd.DataFrame({"track": track, "frame": frame, "score": 1.0, "speaking": True, "speaking_confidence": 0.9})
+    points = np.tile(faces(0.1 * syllables()), (2, 1, 1))
+    marks = {"points": points, "yaw": np.full(2 * FRAMES, 10.0), "blur": np.full(2 * FRAMES, 30.0)}
+    for values in marks.values():
+        values[track == lost] = np.nan
+    sound = qualities.Sound(np.ones(FRAMES, bool), np.full(FRAMES, -20.0), {})
+    found = qualities.measure([0, 1], 0, FRAMES, qualities.Faces(tracks, says, marks), sound, qualities.Settings())
+    assert found["face_motion"] == qualities.face_motion(points[track != lost])
+    assert (found["sharpness"], found["yaw_deg"]) == (30, 10)
