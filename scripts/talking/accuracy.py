@@ -5,20 +5,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from talking.aside import written_aside
 from talking.errors import InputError
 
 _INTRODUCTION = Path(__file__).with_name("accuracy_page.md")
 _NONE = "–"
+_FEW = 50
 
 
-def page(scores: Path, turns: Iterable[Path] = (), poses: Iterable[Path] = ()) -> str:
+def page(scores: Path, turns: Iterable[Path] = (), poses: Iterable[Path] = (), picture: str = "") -> str:
     """Return the page, Markdown, from the files `{model}/{video}.json` below `scores`, printed by `score_labels --model`.
 
-    `turns` and `poses` are files printed by `score_turns` and `score_poses`. Raises InputError if there is none, or one that
-    cannot be read.
+    `turns` and `poses` are files printed by `score_turns` and `score_poses`, `picture` the calibration curve's place seen from the
+    page. Raises InputError if there is none, or one that cannot be read.
     """
     by_model = _read(scores)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip()]
+    if picture:
+        parts.append(f"![How often decisions of a stated confidence are right, for each model]({picture})")
     for model, videos in by_model.items():
         parts.append(f"## Active speakers: `{model}`")
         parts.append(_table(_SPEAKING, (_speaking(name, d) for name, d in videos.items())))
@@ -159,18 +163,41 @@ def _ingredients(videos: Iterable[dict]) -> str:
     return _table(("decided from", "accuracy", "average precision"), rows)
 
 
+def draw_calibration(scores: Path, path: Path) -> None:
+    """Draw how often decisions of a stated confidence are right, over all films of each model, as an SVG."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["svg.hashsalt"] = "accuracy"
+    figure, axes = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
+    axes.plot([0.5, 1], [0.5, 1], color="#bbbbbb", linewidth=1, label="perfect")
+    for model, videos in _read(scores).items():
+        # Of fewer decisions the share that is right is chance.
+        known = [(said, right) for _, said, right, n in _bins(videos.values()) if n >= _FEW]
+        axes.plot(*zip(*known, strict=True), marker="o", label=model)
+    axes.set(xlabel="stated confidence", ylabel="right", xlim=(0.5, 1), ylim=(0.45, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    with written_aside(path) as aside:
+        figure.savefig(aside, metadata={"Date": None})
+    plt.close(figure)
+
+
 def _calibration(videos: Iterable[dict]) -> str:
-    """Return how often decisions of a stated confidence are right, over all films."""
+    rows = ([f"{k / 10:.1f}–{(k + 1) / 10:.1f}", said, right, n] for k, said, right, n in _bins(videos))
+    return _table(("stated confidence", "mean", "right", "person-frames"), rows)
+
+
+def _bins(videos: Iterable[dict]) -> list[tuple[int, float, float, int]]:
+    """Return of each tenth of stated confidence its number, mean, share that is right and person-frames, over all films."""
     sums: dict[int, list[float]] = {}
     for part in (part for d in videos for part in d["speaking"]["calibration"]["bins"]):
         into = sums.setdefault(min(int(part["confidence"] * 10), 9), [0.0, 0.0, 0.0])
         for k, value in enumerate((part["confidence"], part["right"], 1)):
             into[k] += value * part["person_frames"]
-    rows = (
-        [f"{k / 10:.1f}–{(k + 1) / 10:.1f}", said / n, right / n, int(n)]
-        for k, (said, right, n) in sorted(sums.items())
-    )
-    return _table(("stated confidence", "mean", "right", "person-frames"), rows)
+    return [(k, said / n, right / n, int(n)) for k, (said, right, n) in sorted(sums.items())]
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:

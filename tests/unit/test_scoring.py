@@ -339,5 +339,10 @@ def test_the_page_tells_the_figures_that_were_printed(tmp_path):
     # Of six seconds of speech one was missed.
     assert "| `embedded` | 2 | all | – | 0.150 | 0.159 | 0.167 | 1.000 | 0.000 | 0.000 | 6.000 |" in whole
     assert "| `m` | 3 | 3 | 3 of 3 | 0.250 | 0.125 | 0.250 | 0.125 | 3 of 3 |" in whole
+    accuracy.draw_calibration(tmp_path, tmp_path / "curve.svg")
+    assert "lip_sync" in (first := (tmp_path / "curve.svg").read_text())
+    accuracy.draw_calibration(tmp_path, tmp_path / "curve.svg")
+    assert (tmp_path / "curve.svg").read_text() == first
+    assert "](curve.svg)" in accuracy.page(tmp_path, picture="curve.svg")
     with pytest.raises(InputError, match="score_labels"):
         accuracy.page(tmp_path / "lip_sync")
