@@ -1,8 +1,10 @@
 """Small clip folders in the data set's layout, in which everything tells the number of its frame."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from talking import keypoints, media
@@ -42,14 +44,33 @@ def pose(frames: int, people: int) -> np.ndarray:
     return points
 
 
-def make(folder: Path, frames: int = 40, people: int = 2, start: int = 175) -> Path:
-    """Write a clip folder; `start` is its first frame in the video that it was cut from."""
-    folder.mkdir(parents=True)
+def grey_pictures(frames: int) -> Iterator[np.ndarray]:
+    """Yield pictures whose grey tells their number."""
     across = np.linspace(0, 20, WIDTH)[None, :, None]
-    shown = (
-        np.broadcast_to(brightness_at(f) + across, (HEIGHT, WIDTH, 3)).round().astype(np.uint8) for f in range(frames)
-    )
-    media.encode(folder / "video.mp4", shown, crf=1)
+    for frame in range(frames):
+        yield np.broadcast_to(brightness_at(frame) + across, (HEIGHT, WIDTH, 3)).round().astype(np.uint8)
+
+
+def busy_pictures(frames: int) -> Iterator[np.ndarray]:
+    """Yield a camera's way over a wall of coloured spots of 8 to 128 px: 15 kB a frame at 1920x1080, as films have."""
+    random, size = np.random.default_rng(0), (HEIGHT + 60, WIDTH + 120)
+    wall = np.full((*size, 3), 128, dtype=np.float32)
+    for spot, contrast in ((8, 25), (32, 30), (128, 40)):
+        spots = random.normal(size=(size[0] // spot + 1, size[1] // spot + 1, 3)).astype(np.float32)
+        wall += contrast * cv2.resize(spots, size[::-1], interpolation=cv2.INTER_CUBIC)
+    wall = wall.clip(0, 255).astype(np.uint8)
+    for frame in range(frames):
+        x, y = int(60 + 60 * np.sin(frame / 12)), int(30 + 30 * np.cos(frame / 17))
+        yield wall[y : y + HEIGHT, x : x + WIDTH]
+
+
+def make(folder: Path, frames: int = 40, people: int = 2, start: int = 175, busy: bool = False) -> Path:
+    """Write a clip folder; `start` is its first frame in the video that it was cut from.
+
+    Pictures are grey, brighter to the right; or `busy`, with as much in them, and as much that moves, as filmed ones.
+    """
+    folder.mkdir(parents=True)
+    media.encode(folder / "video.mp4", busy_pictures(frames) if busy else grey_pictures(frames), crf=18 if busy else 1)
     # A sound that is loud in every eighth frame.
     samples = np.zeros(frames * media.SAMPLES_PER_FRAME, dtype=np.float32)
     samples.reshape(frames, -1)[::8] = 0.5 * np.sin(np.arange(media.SAMPLES_PER_FRAME) / 5)

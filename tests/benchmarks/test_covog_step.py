@@ -9,8 +9,9 @@ its end.
 
 Every network is a fifth as wide as the paper's (rounded to what its norms divide) and as
 deep, with as many attention heads as leave each about its own width; the picture is a third as wide, windows have the
-paper's 15 frames, three people are the middle of what clips have, the video has the published set's 1080 lines, and the clip is the
-shortest there is, 5 s: wav2vec2's rows depend on all of its sound. docs/benchmarks.md has other sizes, with which less is saved.
+paper's 15 frames, three people are the middle of what clips have, the video has the published set's 1080 lines and as many
+bytes a frame as films have, and the clip lasts 15 of the 5 to 30 s that clips may: wav2vec2's rows depend on all of its
+sound. Each repeat draws a window of its own, the same for both sides. docs/benchmarks.md has other sizes, with which less is saved.
 """
 
 import time
@@ -34,7 +35,7 @@ from talking import store
 MOST = 0.6
 REPEATS = 5
 FRAMES, PEOPLE, HEIGHT, WIDTH = 15, 3, 128, 208
-VIDEO, CLIP_FRAMES = (1920, 1080), 125
+VIDEO, CLIP_FRAMES = (1920, 1080), 375
 SOUND_LAYERS, SOUND_WIDTH, TOKEN_WIDTH = 12, 160, 160
 FIFTH = {
     "block_out_channels": [64, 128, 256, 256],
@@ -107,9 +108,9 @@ WHOLE_POSES = pose_encoder.PoseEncoder.forward
 
 @dataclass
 class Bench:
-    """A clip, frozen networks, a cache of what they make of it, a model and its optimiser."""
+    """Windows of a clip, frozen networks, a cache of what they make of it, a model and its optimiser."""
 
-    window: data.Window
+    windows: list[data.Window]
     settings: config.Config
     towers: Towers
     hearing: Wav2Vec2Model
@@ -120,7 +121,7 @@ class Bench:
     @classmethod
     def made(cls, folder: Path) -> "Bench":
         """Make everything at random, as wide as the module says."""
-        clip = covog_clips.make(folder / "toy_v0_000000to000125", frames=CLIP_FRAMES, people=PEOPLE)
+        clip = covog_clips.make(folder / "toy_v0_000000to000125", frames=CLIP_FRAMES, people=PEOPLE, busy=True)
         random = np.random.default_rng(0)
         heard = random.normal(size=(CLIP_FRAMES, SOUND_LAYERS, SOUND_WIDTH)).astype(np.float16)
         np.savez(clip / "sound.npz", sound=heard)
@@ -145,25 +146,27 @@ class Bench:
         latents.write(cache, clip, (WIDTH, HEIGHT), towers, torch.device("cpu"))
         network = toy_model(**FIFTH).float().train()
         trained = train._freeze(network, 2, config.Training(mixed_precision="no"))
-        window = data.draw(data.Stretch(clip, 0, CLIP_FRAMES), FRAMES, settings.data, random)
+        stretch = data.Stretch(clip, 0, CLIP_FRAMES)
+        windows = [data.draw(stretch, FRAMES, settings.data, random) for _ in range(REPEATS)]
         optimizer = train._optimizer(trained, config.Training(learning_rate=0.0))
-        return cls(window, settings, towers, hearing, cache, network, optimizer)
+        return cls(windows, settings, towers, hearing, cache, network, optimizer)
 
-    def inputs(self, cached: bool) -> tuple:
-        """Return noisy latents, timesteps and conditions, read from the cache or made anew."""
-        sample = data.load(self.window, self.settings.data, self.cache if cached else None)
+    def inputs(self, number: int, cached: bool) -> tuple:
+        """Return noisy latents, timesteps and conditions of a window, read from the cache or made anew."""
+        window = self.windows[number]
+        sample = data.load(window, self.settings.data, self.cache if cached else None)
         if not cached:
-            self.hearing(torch.from_numpy(store.Clip(self.window.clip).samples())[None])
+            self.hearing(torch.from_numpy(store.Clip(window.clip).samples())[None])
         draws = [diffusion.generator(0, purpose) for purpose in range(4)]
         towers = None if cached else self.towers
         clean, given = train._inputs(data.collate([sample]), towers, draws, torch.device("cpu"), with_sound=True)
         noise, steps = torch.randn(clean.shape, generator=draws[train.NOISE]), torch.tensor([500])
         return diffusion.scheduler(self.settings.noise).add_noise(clean, noise, steps), steps, given
 
-    def step(self, cached: bool) -> SimpleNamespace:
-        """Take a step; return its processor time and its loss."""
+    def step(self, number: int, cached: bool) -> SimpleNamespace:
+        """Take a step on a window; return its processor time and its loss."""
         since = time.process_time()
-        noisy, steps, given = self.inputs(cached)
+        noisy, steps, given = self.inputs(number, cached)
         loss = self.network(noisy, steps, **given).square().mean()
         loss.backward()
         self.optimizer.step()
@@ -184,21 +187,23 @@ def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeyp
     monkeypatch.setattr(covog_clips, "WIDTH", VIDEO[0])
     monkeypatch.setattr(covog_clips, "HEIGHT", VIDEO[1])
     bench = Bench.made(tmp_path)
+    # The first step allocates what later ones use again.
+    bench.step(0, cached=True)
     ours, plain = [], []
-    for _ in range(REPEATS):
-        ours.append(bench.step(cached=True))
+    for number in range(REPEATS):
+        ours.append(bench.step(number, cached=True))
         with monkeypatch.context() as patched:
             make_plain(patched)
-            plain.append(bench.step(cached=False))
+            plain.append(bench.step(number, cached=False))
     # The cache holds half precision.
-    assert plain[0].loss == pytest.approx(ours[0].loss, rel=1e-2)
+    assert [step.loss for step in plain] == pytest.approx([step.loss for step in ours], rel=1e-2)
     with torch.no_grad(), monkeypatch.context() as patched:
-        noisy, steps, given = bench.inputs(cached=True)
+        noisy, steps, given = bench.inputs(0, cached=True)
         whole = bench.network(noisy, steps, **given)
         make_plain(patched)
         torch.testing.assert_close(bench.network(noisy, steps, **given), whole, rtol=1e-3, atol=1e-4)
-    seconds = [min(step.seconds for step in steps) for steps in (ours, plain)]
-    ratio = seconds[0] / seconds[1]
+    seconds = [np.median([step.seconds for step in steps]) for steps in (ours, plain)]
+    ratio = np.median([mine.seconds / other.seconds for mine, other in zip(ours, plain, strict=True)])
     with capsys.disabled():
-        print(f"\nstep: ours {seconds[0]:.2f} s, plain {seconds[1]:.2f} s, ratio {ratio:.2f}")
+        print(f"\nstep: ours {seconds[0]:.2f} s, plain {seconds[1]:.2f} s, ratio {ratio:.3f}")
     assert ratio <= MOST
