@@ -1,4 +1,4 @@
-"""How the cost of collecting grows: a million clips are to take a minute and 2 GB."""
+"""What collecting costs: a million clips are to take at most a minute and 2 GB."""
 
 import hashlib
 import json
@@ -12,11 +12,11 @@ import pandas as pd
 from talking import tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect_dataset.py"
-VIDEOS, CLIPS = 100, 1_000
+VIDEOS, CLIPS = 1_000, 1_000
 
 
 def write_results(results: Path) -> None:
-    """Write the tables of 100 videos with 1,000 kept clips each, of two people."""
+    """Write the tables of 1,000 videos with 1,000 kept clips each, of two people."""
     rng = np.random.default_rng(0)
     start = 1000 * np.arange(CLIPS)
     columns = {c.name: "" if c.type == "string" else 0 for c in tables.SCHEMAS["clips"]}
@@ -51,7 +51,7 @@ def write_results(results: Path) -> None:
     (results / "sheet.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
 
 
-def test_a_hundred_thousand_clips_take_a_tenth_of_a_minute(tmp_path):
+def test_a_million_clips_take_at_most_a_minute_and_two_gigabytes(tmp_path):
     write_results(tmp_path)
     folders = [word for name in ("clips", "annotations", "media") for word in (f"--{name}", str(tmp_path / name))]
     files = [
@@ -83,5 +83,5 @@ def test_a_hundred_thousand_clips_take_a_tenth_of_a_minute(tmp_path):
     seconds, gigabytes = map(float, run.stdout.split())
     print(f"{VIDEOS * CLIPS} clips: {seconds:.1f} s of processor time, {gigabytes:.2f} GB")
     assert len(tables.read("dataset", tmp_path / "dataset/clips.parquet")) == VIDEOS * CLIPS
-    assert seconds < 6
-    assert gigabytes < 1
+    assert seconds < 60
+    assert gigabytes < 2
