@@ -31,10 +31,10 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
-# torch comes first and with its dependencies: its build (CPU or CUDA) is the registry's choice.
-$(READY): workflow/envs/requirements.lock workflow/envs/fit_torchaudio.py
+# pip checks the hashes of all packages of a call or of none, so torch comes by itself, with what CUDA builds need; of that, the lock's own come again.
+$(READY): workflow/envs/requirements.lock workflow/envs/torch.lock workflow/envs/fit_torchaudio.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' workflow/envs/requirements.lock)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r workflow/envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r workflow/envs/torch.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --require-hashes --no-deps -r workflow/envs/requirements.lock
 	$(BIN)/python workflow/envs/fit_torchaudio.py
 	touch $@

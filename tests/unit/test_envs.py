@@ -165,7 +165,7 @@ def test_every_rule_names_an_env_that_exists():
 
 @pytest.mark.parametrize("env", sorted(ENVS.glob("*.yaml")), ids=lambda env: env.stem)
 def test_env_has_the_versions_of_the_lock(env):
-    lock = pins((ENVS / "requirements.lock").read_text())
+    lock = pins((ENVS / "requirements.lock").read_text() + (ENVS / "torch.lock").read_text())
     lock["scenedetect-headless"] = lock["scenedetect"]
     assert {name: lock.get(name) for name in provided(env)} == provided(env)
 
