@@ -94,6 +94,18 @@ class Cluster:
             time.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
 
+    def state(self, node: str) -> str:
+        """Return what the controller says of a node: "idle", "down", "drained" and the like."""
+        return " ".join(self._words("sinfo", "-hN", "-n", node, "-o", "%T"))
+
+    def drain(self, node: str) -> None:
+        """Let a node's jobs end and give it no more."""
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test"], check=True)
+
+    def resume(self, node: str) -> None:
+        """Give a drained node jobs again."""
+        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+
     def jobs(self) -> list[dict[str, str]]:
         """Return what the controller knows of every job, as scontrol's keys and values."""
         shown = subprocess.run(["scontrol", "-o", "show", "job"], capture_output=True, text=True, check=True).stdout

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -43,7 +44,7 @@ def film(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(cluster, film, tmp_path_factory, shared):
-    """The folder of a finished run of a film and a file that is no video, in which one model uses a GPU, and what was seen of it."""
+    """The folder of a finished run of a film and a file that is no video, what was seen of it, and its config, by which one model uses a GPU."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "text.mp4").write_text("no video\n")
     write_sheet(folder, {"talk": film, "text": folder / "text.mp4"})
@@ -51,7 +52,8 @@ def finished(cluster, film, tmp_path_factory, shared):
     thread = threading.Thread(target=watch.look)
     thread.start()
     weights = shared / "weights/light_asd_talkset.model"
-    run = start(folder, "all", config=("gpu=1", f"speaking={{model: light_asd, weights: {weights}}}"))
+    config = ("gpu=1", f"speaking={{model: light_asd, weights: {weights}}}")
+    run = start(folder, "all", config=config)
     try:
         code = run.wait(1500)
     finally:
@@ -59,7 +61,7 @@ def finished(cluster, film, tmp_path_factory, shared):
         watch.is_over.set()
         thread.join()
     assert code == 0, (folder / "printed.txt").read_text()[-5000:]
-    return folder, list(watch.seen.values())
+    return folder, list(watch.seen.values()), config
 
 
 def wait_for(what, seconds=120):
@@ -71,15 +73,20 @@ def wait_for(what, seconds=120):
     return found
 
 
+def outputs_of_talk(folder):
+    """Return the bytes of a run's outputs for the video `talk`, stage by stage."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in (folder / "results").glob("*/talk*")}
+
+
 def test_a_whole_run_ends_with_a_data_set(finished):
-    folder, _ = finished
+    folder, *_ = finished
     videos = tables.read("videos", folder / "results/videos.parquet").set_index("video")
     assert videos["status"].to_dict() == {"talk": "ok", "text": "failed"}
     assert (folder / "results/report.html").exists()
 
 
 def test_gpu_jobs_run_on_gpu_nodes_with_their_gpu_alone_and_no_other_does(finished):
-    _, seen = finished
+    _, seen, _ = finished
     with_gpu = [process for process in seen if process.module == GPU_STAGE]
     assert with_gpu and {process.node for process in with_gpu} <= set(slurm.GPU_NODES)
     assert all(re.fullmatch(r"\d", process.gpus) for process in with_gpu)
@@ -88,7 +95,7 @@ def test_gpu_jobs_run_on_gpu_nodes_with_their_gpu_alone_and_no_other_does(finish
 
 
 def test_a_job_sees_the_cores_that_its_rule_asks_for(finished):
-    _, seen = finished
+    _, seen, _ = finished
     cores = {process.module: process.cores for process in seen}
     assert {module for module, count in cores.items() if count == 2} <= TWO_CORES
     assert {module for module, count in cores.items() if count == 1} <= set(cores) - TWO_CORES
@@ -103,6 +110,34 @@ def test_a_cancelled_job_is_tried_again(cluster, finished, film, tmp_path):
     assert run.wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
     wanted, got = (pd.read_parquet(f / "results/shots/talk.parquet") for f in (finished[0], tmp_path))
     pd.testing.assert_frame_equal(got, wanted)
+
+
+def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluster, finished, film, tmp_path):
+    write_sheet(tmp_path, {"talk": film})
+    run = start(tmp_path, "all", config=finished[2])
+    on_node = wait_for(lambda: [job for job in cluster.jobs() if job["JobState"] == "RUNNING"])[0]
+    # The daemon of the node that works is killed; nobody starts it until the cluster has noticed.
+    node = on_node["NodeList"]
+    cluster.stop(f"slurmd-{node}", signal.SIGKILL)
+    wait_for(lambda: "down" in cluster.state(node))
+    assert wait_for(lambda: [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and job["NodeList"] != node])
+    cluster.start_node(node)
+    cluster.stop("slurmctld", signal.SIGKILL)
+    time.sleep(5)
+    cluster.start_controller()
+    wait_for(lambda: "idle" in cluster.state(node))
+    (other,) = set(slurm.CPU_NODES) - {node}
+    cluster.drain(other)
+    drained = time.strftime("%Y-%m-%dT%H:%M:%S")
+    try:
+        assert run.wait(1200) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    finally:
+        run.kill()
+        cluster.resume(other)
+    later = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path) and job["StartTime"] > drained]
+    assert len(later) > 5 and {job["NodeList"] for job in later} <= {node, *slurm.GPU_NODES}
+    wanted = outputs_of_talk(finished[0])
+    assert len(wanted) > 15 and outputs_of_talk(tmp_path) == wanted
 
 
 def test_a_job_out_of_memory_is_tried_again_with_more(cluster, film, tmp_path):
