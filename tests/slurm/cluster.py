@@ -161,7 +161,6 @@ class Cluster:
             "SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0",
             "SlurmdTimeout=15",
             "ReturnToService=2",
-            "KillWait=3",
             # Ended jobs stay listed long enough for squeue to tell how.
             "MinJobAge=600",
             "AccountingStorageType=accounting_storage/none",

@@ -1,5 +1,7 @@
 """The workflow on a SLURM cluster: where jobs run, what they see, and what becomes of them when the cluster takes them away."""
 
+import json
+import os
 import re
 import shutil
 import signal
@@ -11,7 +13,11 @@ import time
 import pandas as pd
 import pytest
 
+import stand_in_conda
 from conftest import REPO
+from rules.test_covog_rules import RULES as COVOG_RULES
+from rules.test_covog_rules import SETTINGS
+from rules.test_covog_rules import make as make_covog_dataset
 from run.workflow import write_sheet
 from slurm import cluster as slurm
 from slurm.running import Watch, start
@@ -23,6 +29,8 @@ pytestmark = [
 ]
 
 GPU_STAGE = "score_speaking"
+# Of training: about three minutes' worth on two cores, more than the time limit of one.
+STEPS = 60
 TWO_CORES = {"ingest_video", "diarize", "transcribe", "estimate_poses", "embed_sound", "annotate_clips", GPU_STAGE}
 
 
@@ -148,6 +156,41 @@ def test_a_job_out_of_memory_is_tried_again_with_more(cluster, film, tmp_path):
     assert run.wait(600) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
     mine = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path)]
     assert len(mine) == 2 and mine[0]["JobState"] != "COMPLETED" and mine[1]["JobState"] == "COMPLETED"
+
+
+def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{stand_in_conda.make(tmp_path / 'conda')}:{os.environ['PATH']}")
+    write_sheet(tmp_path, {"talk": film})
+    run = start(tmp_path, "results/shots/talk.parquet", "--sdm", "conda")
+    assert run.wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    assert re.findall(r"-m (\w+)", (tmp_path / "conda/jobs").read_text()) == ["ingest_video", "detect_shots"]
+    assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
+
+
+def test_training_on_two_gpus_goes_on_after_its_time_limit(cluster, tmp_path, monkeypatch):
+    # The devices are none: accelerate's processes train on processors, and talk with each other as on GPUs.
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    make_covog_dataset(tmp_path)
+    # No checkpoint before the end but that of the signal at the time limit.
+    stage = SETTINGS["stage1"] | {"steps": STEPS, "save_every": 10**6, "validate_every": 10**6}
+    weights = "results/covog/covog/stage1/weights.safetensors"
+    run = start(
+        tmp_path, weights, "--nolock", "--allowed-rules", *COVOG_RULES,
+        "--set-resources", "train_stage1:runtime=1 if attempt == 1 else 60",
+        config=(f"covog={json.dumps({'settings': SETTINGS | {'stage1': stage}, 'gpu': 2})}",),
+    )  # fmt: skip
+    assert run.wait(1500) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    first, second = [
+        job for job in cluster.jobs() if f"{tmp_path}/.snakemake/slurm_logs/rule_train_stage1" in job["StdOut"]
+    ]
+    assert (first["JobState"], second["JobState"]) == ("TIMEOUT", "COMPLETED")
+    assert {first["NodeList"], second["NodeList"]} <= set(slurm.GPU_NODES)
+    losses = tables.read("covog_losses", tmp_path / "results/covog/covog/stage1/losses.parquet")
+    assert losses[losses["kind"] == "train"]["step"].tolist() == list(range(1, STEPS + 1))
+    # The second job's bar begins where the first one's signal had the model saved.
+    log = (tmp_path / "results/logs/covog/covog/stage1.log").read_text()
+    assert 0 < int(re.search(rf"(\d+)/{STEPS} \[00:00", log)[1]) < STEPS
 
 
 def test_the_profile_keeps_retries_out_of_the_rules():

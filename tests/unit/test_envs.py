@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import stand_in_conda
+
 ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "workflow/envs"
 SCRIPTS = ROOT / "scripts"
@@ -189,34 +191,14 @@ def test_imports_are_followed_through_modules_into_the_functions_that_are_used()
     assert "torch" not in Imports("find_clips").third_party()
 
 
-# What Snakemake asks of conda. Its env is this interpreter, which leaves its mark when it is the one that a job runs.
-CONDA = """#!/usr/bin/env bash
-here=$(cd "$(dirname "$0")" && pwd)
-case "$*" in
-  --version) echo conda 25.1.0 ;;
-  info*) echo '{"conda_prefix": "'"${here%/bin}"'", "platform": "linux-64"}' ;;
-  config*) echo '{"get": {"channel_priority": "strict"}}' ;;
-  *create*)
-    while [ "$1" != --prefix ]; do shift; done
-    mkdir -p "$2/bin"
-    printf '#!/bin/sh\\necho "$@" >> %s/jobs\\nexec %s "$@"\\n' "${here%/bin}" PYTHON > "$2/bin/python"
-    chmod +x "$2/bin/python" ;;
-esac
-"""
-
-
 def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
-    conda = tmp_path / "conda/bin/conda"
-    conda.parent.mkdir(parents=True)
-    conda.write_text(CONDA.replace("PYTHON", sys.executable))
-    conda.chmod(0o755)
-    (conda.parent / "activate").write_text('export PATH="$1/bin:$PATH"\n')
+    conda = stand_in_conda.make(tmp_path / "conda")
     (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\ngone\tgone.mp4\ttest\tCC0-1.0\n")
     snakemake = [sys.executable, "-m", "snakemake", "results/media/gone.json", "--cores", "1", "--sdm", "conda"]
     options = ["--snakefile", ROOT / "workflow/Snakefile", "--directory", tmp_path, "--workflow-profile", "none"]
     subprocess.run(
         [*snakemake, *options, "--config", f"videos={tmp_path}/videos.tsv"],
-        env=os.environ | {"PATH": f"{conda.parent}:{os.environ['PATH']}"},
+        env=os.environ | {"PATH": f"{conda}:{os.environ['PATH']}"},
         check=True,
     )
     assert "-m ingest_video" in (tmp_path / "conda/jobs").read_text()
