@@ -31,6 +31,10 @@ STAGES = {
 }
 
 
+# A stage whose file may be deleted once these stages have read it.
+_READ_BY = {"landmarks": {"embeddings", "asd", "candidates", "poses"}}
+
+
 @dataclass
 class Video:
     """A video's state: `done`, `unusable` (with the reason), `failed` (a job did), `begun` or `left`."""
@@ -54,6 +58,7 @@ def _video(results: Path, name: str, marked: set[str]) -> Video:
     files = {stage: results / pattern.format(video=name) for stage, pattern in STAGES.items()}
     begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marked]
     done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
+    done |= {stage for stage, readers in _READ_BY.items() if stage not in begun and readers <= done}
     logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
     failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
     probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}

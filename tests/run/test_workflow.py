@@ -125,6 +125,19 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
     assert all(count == 1 for rule, count in jobs.items() if rule != "total")
 
 
+def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, films, tmp_path):
+    folder, asked = copy_run(run[0], tmp_path / "run"), ("delete_intermediates=true",)
+    done = snakemake(folder, "all", "--delete-temp-output", config=asked)
+    assert done.returncode == 0 and not (folder / "results/landmarks/talk.npz").exists(), done.stdout + done.stderr
+    for config in (asked, (), (*asked, "gates={min_face_px: 200}")):
+        assert not COSTLY & set(planned(folder, config=config))
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    assert {rule: count for rule, count in planned(folder, config=asked).items() if rule in COSTLY} == dict.fromkeys(
+        COSTLY, 1
+    )
+
+
 def test_a_changed_gate_plans_no_costly_job(run):
     jobs = planned(run[0], config=("gates={min_face_px: 200}",))
     assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)

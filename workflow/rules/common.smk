@@ -112,6 +112,11 @@ def uses_gpu_model(section):
     return any(value in GPU_MODELS for value in config[section].values())
 
 
+def intermediate(path):
+    """Return a large output that no table over all videos and no gate reads; with delete_intermediates it goes once all is made of it."""
+    return temp(path) if config["delete_intermediates"] else path
+
+
 def of_videos(pattern):
     """Return a list of one path for each video of the sheet."""
     return expand(pattern, video=VIDEOS.index)

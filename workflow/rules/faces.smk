@@ -52,7 +52,7 @@ rule mark_landmarks:
         media="results/media/{video}.mp4",
         tracks="results/tracks/{video}.parquet",
     output:
-        landmarks="results/landmarks/{video}.npz",
+        landmarks=intermediate("results/landmarks/{video}.npz"),
     log:
         "results/logs/landmarks/{video}.log",
     benchmark:

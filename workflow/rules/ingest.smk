@@ -1,7 +1,7 @@
 rule fetch_video:
     """Downloading {wildcards.video}."""
     output:
-        file="results/downloads/{video}.bin",
+        file=intermediate("results/downloads/{video}.bin"),
         state="results/downloads/{video}.json",
     log:
         "results/logs/fetch_video/{video}.log",
