@@ -1,6 +1,7 @@
 """The whole workflow, run as its users run it: on a filmed conversation, a mute film and files that are no videos."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,16 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
     jobs = planned(folder)
     assert {rule for rule in COSTLY if jobs.get(rule) != 1} == set()
     assert all(count == 1 for rule, count in jobs.items() if rule != "total")
+
+
+def test_files_that_only_seem_newer_plan_no_costly_job(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    # As after a clock that jumped back by an hour while the run was at work.
+    media_files = list((folder / "results/media").iterdir())
+    assert max(file.stat().st_size for file in media_files) > 1_000_000
+    for file in media_files:
+        os.utime(file, (time.time() + 3600,) * 2)
+    assert not COSTLY & set(planned(folder))
 
 
 def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, films, tmp_path):
