@@ -2,7 +2,7 @@
 
     python tests/faults/harness.py --kills 100 --seed 1 --work FOLDER
 
-prints what was killed and what differs. docs/reliability.md keeps what was found.
+prints what was killed, what differs, and the row of it for docs/reliability.md.
 """
 
 import argparse
@@ -207,6 +207,9 @@ def main() -> None:
         print(f"  {count:4} {kind}")
     print(f"finished jobs run again: {outcome.repeated or 'none'}")
     print(f"outputs that differ: {outcome.different or 'none'}")
+    kills, of_main = sum(outcome.killed.values()), outcome.killed["main process"]
+    names = [", ".join(found) or "none" for found in (outcome.repeated, outcome.different)]
+    print(f"| {kills} (seed {arguments.seed}) | {outcome.runs} | {of_main} | {kills - of_main} | {names[0]} | {names[1]} |")
     sys.exit(bool(outcome.repeated or outcome.different))
 
 

@@ -126,7 +126,7 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
     assert all(count == 1 for rule, count in jobs.items() if rule != "total")
 
 
-def test_files_that_only_seem_newer_plan_no_costly_job(run, tmp_path):
+def test_files_of_the_future_plan_no_costly_job_and_are_worked_with(run, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     # As after a clock that jumped back by an hour while the run was at work.
     media_files = list((folder / "results/media").iterdir())
@@ -134,6 +134,9 @@ def test_files_that_only_seem_newer_plan_no_costly_job(run, tmp_path):
     for file in media_files:
         os.utime(file, (time.time() + 3600,) * 2)
     assert not COSTLY & set(planned(folder))
+    done = snakemake(folder, "--forcerun", "annotate_clips")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not planned(folder)
 
 
 def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, films, tmp_path):
