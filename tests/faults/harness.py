@@ -209,7 +209,9 @@ def main() -> None:
     print(f"outputs that differ: {outcome.different or 'none'}")
     kills, of_main = sum(outcome.killed.values()), outcome.killed["main process"]
     names = [", ".join(found) or "none" for found in (outcome.repeated, outcome.different)]
-    print(f"| {kills} (seed {arguments.seed}) | {outcome.runs} | {of_main} | {kills - of_main} | {names[0]} | {names[1]} |")
+    print(
+        f"| {kills} (seed {arguments.seed}) | {outcome.runs} | {of_main} | {kills - of_main} | {names[0]} | {names[1]} |"
+    )
     sys.exit(bool(outcome.repeated or outcome.different))
 
 
