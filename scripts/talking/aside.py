@@ -1,10 +1,22 @@
 """Files are written aside and renamed when whole, so that what is there is never half of something."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# What mkstemp makes of `written_aside`'s prefix and suffix.
+_LEFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+
+
+def clear(results: Path) -> None:
+    """Remove what killed processes have left in the folders of `results`; for a time when none is at work there."""
+    for pattern in ("*", "*/*", "covog/*/*", "covog/*/*/*"):
+        for file in results.glob(pattern):
+            if _LEFT.fullmatch(file.name) and file.is_file():
+                file.unlink()
 
 
 @contextmanager

@@ -1,9 +1,14 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from talking import tables
+from conftest import REPO
+from talking import aside, tables
 from talking.aside import written_aside
 from talking.errors import InputError
 
@@ -64,8 +69,8 @@ def test_another_table_is_not_taken_for_this_one(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), written_aside(path) as aside:
-        aside.write_text("new")
+    with pytest.raises(ZeroDivisionError), written_aside(path) as new:
+        new.write_text("new")
         1 / 0  # noqa: B018
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
@@ -73,3 +78,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 def test_written_tables_carry_no_pandas_metadata(tmp_path):
     tables.write("shots", one_shot(), tmp_path / "t.parquet")
     assert not pq.read_schema(tmp_path / "t.parquet").metadata
+
+
+def test_what_a_killed_process_leaves_aside_is_cleared_and_nothing_else(tmp_path):
+    killed = "import os, sys; from talking.aside import written_aside\nwith written_aside(sys.argv[1]): os.kill(os.getpid(), 9)"
+    file = tmp_path / "poses/talk.npz"
+    subprocess.run([sys.executable, "-c", killed, file], env=os.environ | {"PYTHONPATH": str(REPO / "scripts")})
+    [left] = file.parent.iterdir()
+    kept = [file, file.parent / ".keep", file.parent / ".a.hidden.file"]
+    for other in kept:
+        other.write_text("whole")
+    aside.clear(tmp_path)
+    assert not left.exists() and set(file.parent.iterdir()) == set(kept)

@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import sheet
+from talking import aside, sheet
 from talking.errors import InputError
 from talking.settings import checked_config
 
