@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import pdist
+import scipy
 from tqdm import tqdm
 
 from talking import insightface, media, tables
@@ -214,12 +212,14 @@ def group(vectors: np.ndarray, apart: Iterable[tuple[int, int]], same_person: fl
     for members in _chains(vectors, np.arange(len(vectors)), same_person):
         if len(members) == 1:
             continue
-        distances = pdist(vectors[members], "cosine")
+        distances = scipy.spatial.distance.pdist(vectors[members], "cosine")
         place = {int(m): i for i, m in enumerate(members)}
         for m, i in place.items():
             others = np.array([place[o] for o in forbidden.get(m, ()) if o in place and place[o] > i], dtype=int)
             distances[len(members) * i - i * (i + 1) // 2 + others - i - 1] = _NEVER
-        found = fcluster(linkage(distances, "average"), same_person, "distance")
+        found = scipy.cluster.hierarchy.fcluster(
+            scipy.cluster.hierarchy.linkage(distances, "average"), same_person, "distance"
+        )
         for value in np.unique(found):
             labels[members[found == value]] = members[found == value].min()
     return np.unique(labels, return_inverse=True)[1]
@@ -233,6 +233,6 @@ def _chains(vectors: np.ndarray, members: np.ndarray, radius: float) -> list[np.
 
     # Of unit vectors, |a - b|² is twice the cosine distance.
     near = NearestNeighbors(radius=np.sqrt(2 * radius)).fit(vectors[members]).radius_neighbors_graph()
-    count, chain = connected_components(near, directed=False)
+    count, chain = scipy.sparse.csgraph.connected_components(near, directed=False)
     parts = [members[chain == c] for c in range(count)]
     return [part for whole in parts for part in _chains(vectors, whole, radius * 0.8)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d
+import scipy
 from tqdm import tqdm
 
 from talking import media
@@ -202,7 +202,7 @@ def _steadied(boxes: np.ndarray, tracks: np.ndarray) -> np.ndarray:
     out = boxes.copy()
     for number in np.unique(tracks):
         rows = tracks == number
-        out[rows] = gaussian_filter1d(boxes[rows], 2.0, axis=0, mode="nearest")
+        out[rows] = scipy.ndimage.gaussian_filter1d(boxes[rows], 2.0, axis=0, mode="nearest")
     return out
 
 

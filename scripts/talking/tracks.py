@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cosine
+import scipy
 
 from talking import intervals, media, tables
 from talking.cli import setting
@@ -200,7 +199,10 @@ def _looks_swapped(contact: Contact, tracks: list[Track], looks: Looks, margin: 
         vectors = [v for v in [next(found) for _ in group] if v is not None]
         if vectors:
             means[key] = np.mean(vectors, axis=0)
-    costs = [[cosine(means[x], means[y]) for x, y in pairs if x in means and y in means] for pairs in (stays, swaps)]
+    costs = [
+        [scipy.spatial.distance.cosine(means[x], means[y]) for x, y in pairs if x in means and y in means]
+        for pairs in (stays, swaps)
+    ]
     return all(costs) and float(np.mean(costs[0]) - np.mean(costs[1])) > margin
 
 
@@ -244,7 +246,7 @@ def _pairs(tracks: list[Track], boxes: np.ndarray, frame: int, reach: float) -> 
     # The longer a face was not seen, the less is known of where it is.
     missed = np.array([frame - t.frames[-1] - 1 for t in tracks])
     cost[cost > reach * (1 + missed[:, None] / 25)] = _NEVER
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = scipy.optimize.linear_sum_assignment(cost)
     return [(int(t), int(i)) for t, i in zip(rows, columns, strict=True) if cost[t, i] < _NEVER]
 
 

@@ -7,7 +7,7 @@ import soundfile
 import torch
 from torchaudio.models import HDemucs
 
-from talking import media, separation, sound
+from talking import media, separation, sound, sound_models
 from talking.errors import InputError
 
 
@@ -67,7 +67,7 @@ def test_published_weights_form_is_loaded_and_the_sound_embedded_is_the_voices(w
     settings = sound.Settings(separation="hdemucs", separation_weights=str(weights))
     [(_, found)] = sound.embed(tmp_path / "v.wav", clips, settings)
     heard = media.sound(tmp_path / "v.wav", 0, 50)
-    model = sound.whisper_tiny_en(settings)
+    model = sound_models.whisper_tiny_en(settings)
     expected = sound.rows(model, separation.hdemucs(weights)(heard))
     np.testing.assert_allclose(found, expected, atol=0.02)
     [(_, mixed)] = sound.embed(tmp_path / "v.wav", clips, sound.Settings())

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from talking import arrays, ctranslate2_weights, media, sound
+from talking import arrays, ctranslate2_weights, media, sound, sound_models
 from talking.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def whisper():
-    return sound.whisper_tiny_en(sound.Settings())
+    return sound_models.whisper_tiny_en(sound.Settings())
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_click_moves_the_row_of_its_frame_in_wav2vec2(wav2vec2_folder, frame):
     from transformers import Wav2Vec2Model
 
     # Its transformer mixes all frames, so the alignment is looked at where it is made: on the features it is given.
-    features = sound.FeaturesAtFrames(Wav2Vec2Model.from_pretrained(wav2vec2_folder).eval().feature_extractor)
+    features = sound_models.FeaturesAtFrames(Wav2Vec2Model.from_pretrained(wav2vec2_folder).eval().feature_extractor)
     quiet, clicked = noise(100), noise(100)
     middle = frame * media.SAMPLES_PER_FRAME + media.SAMPLES_PER_FRAME // 2
     clicked[middle - 40 : middle + 40] += 0.5
@@ -68,7 +68,7 @@ def test_a_click_moves_the_row_of_its_frame_in_wav2vec2(wav2vec2_folder, frame):
 
 
 def test_wav2vec2_gives_its_layers_in_eval_mode(wav2vec2_folder):
-    states = sound.wav2vec2(sound.Settings(model="wav2vec2", weights=str(wav2vec2_folder)))
+    states = sound_models.wav2vec2(sound.Settings(model="wav2vec2", weights=str(wav2vec2_folder)))
     rows = states(noise(50))
     assert rows.shape == (50, 3, 32)
     assert np.isfinite(rows).all()
@@ -118,7 +118,9 @@ def test_frames_take_the_states_around_their_centres():
 def test_clips_are_embedded_from_their_own_sound_and_silence_beyond_the_end(tmp_path, monkeypatch):
     samples = np.arange(10 * media.SAMPLES_PER_FRAME) / 20_000
     media.write_sound(tmp_path / "a.wav", samples)
-    monkeypatch.setitem(sound.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
+    monkeypatch.setitem(
+        sound_models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME)
+    )
     clips = pd.DataFrame(
         {"clip": ["a", "b", "c"], "candidate": [True, False, True], "start_frame": [2, 0, 8], "end_frame": [4, 9, 12]}
     )
@@ -140,9 +142,9 @@ def test_a_video_without_sound_or_clips_flows_through(tmp_path):
 
 def test_wav2vec2_without_its_folder_names_the_key(tmp_path):
     with pytest.raises(InputError, match="weights"):
-        sound.wav2vec2(sound.Settings(model="wav2vec2", weights=str(tmp_path)))
+        sound_models.wav2vec2(sound.Settings(model="wav2vec2", weights=str(tmp_path)))
     with pytest.raises(InputError, match="weights"):
-        sound.wav2vec2(sound.Settings(model="wav2vec2"))
+        sound_models.wav2vec2(sound.Settings(model="wav2vec2"))
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
@@ -154,7 +156,9 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(tmp_path, monkeypatch):
     samples = np.full(20 * media.SAMPLES_PER_FRAME, 0.25)
     media.write_sound(tmp_path / "a.wav", samples)
-    monkeypatch.setitem(sound.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
+    monkeypatch.setitem(
+        sound_models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME)
+    )
     clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15, "tracks": [[7, 3]]})
     frame = np.arange(20)
     speaking = pd.concat([

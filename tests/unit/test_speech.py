@@ -20,7 +20,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 from transformers.modeling_outputs import CausalLMOutput
 
-from talking import diarization, media, recognition, tables, turns, voice, voice_models, words
+from talking import diarization, diarization_pipelines, media, recognition, tables, turns, voice, voice_models, words
 from talking.errors import InputError
 from talking.turns import Turn
 
@@ -280,14 +280,14 @@ def voices(*counts: int, apart: float, seed: int = 0) -> np.ndarray:
     ],
 )
 def test_how_many_voices_there_are(apart, seen, expected):
-    clustering = diarization.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
+    clustering = diarization_pipelines.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
     clustering.people_seen = seen
     found = clustering.cluster(voices(20, 30, 15, apart=apart))
     assert len(np.unique(found)) == expected
 
 
 def test_a_few_odd_sounds_are_no_person_and_long_sounds_fit_in_memory():
-    clustering = diarization.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
+    clustering = diarization_pipelines.SeenVoicesClustering(same_voice=0.08, other_voice=0.22)
     clustering.people_seen = 2
     assert len(np.unique(clustering.cluster(voices(40, 40, 2, apart=0.4)))) == 2
     long = voices(7000, 7000, apart=0.4)[np.random.default_rng(1).permutation(14000)]

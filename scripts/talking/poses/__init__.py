@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from scipy.signal import savgol_filter
+import scipy
 from tqdm import tqdm
 
 from talking import boxes, cli, intervals, keypoints, media
@@ -171,7 +171,7 @@ def smoothed(points: np.ndarray, scores: np.ndarray, smooth_frames: int) -> np.n
         for start, end in intervals.from_mask(scores[:, person, keypoint] > 0):
             if end - start >= width:
                 run = points[start:end, person, keypoint]
-                points[start:end, person, keypoint] = savgol_filter(run, width, _PARABOLA, axis=0)
+                points[start:end, person, keypoint] = scipy.signal.savgol_filter(run, width, _PARABOLA, axis=0)
     return points
 
 

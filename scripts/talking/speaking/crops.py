@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.fft import dct
-from scipy.ndimage import median_filter
+import scipy
 
 from talking import media
 
@@ -51,7 +50,7 @@ def mfcc(sound: str | Path, start: int, end: int) -> np.ndarray:
     tiny = np.finfo(float).eps
     power = np.abs(np.fft.rfft(windows, _NFFT)) ** 2 / _NFFT
     energy = np.maximum(power.sum(axis=1), tiny)
-    coefficients = dct(np.log(np.maximum(power @ _mel_filters().T, tiny)), type=2, axis=1, norm="ortho")[
+    coefficients = scipy.fft.dct(np.log(np.maximum(power @ _mel_filters().T, tiny)), type=2, axis=1, norm="ortho")[
         :, :_COEFFICIENTS
     ]
     coefficients *= 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(_COEFFICIENTS) / _LIFTER)
@@ -70,7 +69,7 @@ def _squares(tracks: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     for rows in tracks.groupby("track").indices.values():
         # Zeros beyond the ends would pull the first and last squares to the picture's corner.
-        measures[:, rows] = median_filter(measures[:, rows], (1, _STEADY_FRAMES), mode="nearest")
+        measures[:, rows] = scipy.ndimage.median_filter(measures[:, rows], (1, _STEADY_FRAMES), mode="nearest")
     return measures[0], measures[1], measures[2]
 
 

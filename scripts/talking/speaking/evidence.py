@@ -2,8 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d, grey_closing
-from scipy.special import logit
+import scipy
 
 from talking import media
 
@@ -14,8 +13,8 @@ LIMIT = 4.0
 def local_mean(values: np.ndarray, weight: np.ndarray, sigma_s: float) -> np.ndarray:
     """Return the weighted mean (t,) under a Gaussian of 25 fps values; any length, zero where nothing near has weight."""
     sigma = sigma_s * media.FPS
-    above = gaussian_filter1d(values * weight, sigma, mode="constant")
-    below = gaussian_filter1d(weight, sigma, mode="constant")
+    above = scipy.ndimage.gaussian_filter1d(values * weight, sigma, mode="constant")
+    below = scipy.ndimage.gaussian_filter1d(weight, sigma, mode="constant")
     return np.divide(above, below, out=np.zeros_like(above), where=below > 1e-6)
 
 
@@ -52,5 +51,5 @@ def voice_logit(voice: pd.DataFrame, n_frames: int, pause_s: float) -> np.ndarra
     probability = np.zeros(n_frames)
     inside = voice["frame"].to_numpy() < n_frames
     probability[voice["frame"].to_numpy()[inside]] = np.nan_to_num(voice["voice"].to_numpy()[inside])
-    closed = grey_closing(probability, size=max(1, round(pause_s * media.FPS)), mode="constant")
-    return np.clip(logit(np.clip(moving_mean(closed, 3), 1e-3, 1 - 1e-3)), -LIMIT, LIMIT)
+    closed = scipy.ndimage.grey_closing(probability, size=max(1, round(pause_s * media.FPS)), mode="constant")
+    return np.clip(scipy.special.logit(np.clip(moving_mean(closed, 3), 1e-3, 1 - 1e-3)), -LIMIT, LIMIT)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import minimum_filter1d
-from scipy.special import expit, logit, softmax
+import scipy
 
 from talking import cli, intervals, turns
 from talking.speaking import calibration
@@ -71,7 +70,7 @@ def fuse(
         said = out["score_smooth"].to_numpy()[rows] > 0
         out.iloc[rows, out.columns.get_loc("speaking")] = intervals.merge_short(said, settings.shortest_frames)
     right = out["score_smooth"] * np.where(out["speaking"], 1, -1)
-    out["speaking_confidence"] = expit(right * fitted["confidence"])
+    out["speaking_confidence"] = scipy.special.expit(right * fitted["confidence"])
     return out
 
 
@@ -83,7 +82,7 @@ def smoothed(scored: pd.DataFrame, width: int, early_frames: int) -> np.ndarray:
     out = np.zeros(len(scored))
     for rows in in_order(scored):
         out[rows] = moving_mean(scored["score"].to_numpy()[rows], width)
-        out[rows] = minimum_filter1d(out[rows], 1 + 2 * early_frames)
+        out[rows] = scipy.ndimage.minimum_filter1d(out[rows], 1 + 2 * early_frames)
     return out
 
 
@@ -141,11 +140,11 @@ def match_voices(
             evidence[i, j] += np.clip(said, -_MOST_AGAINST, _MOST_FOR)
             seen[j] += len(at)
         evidence[i, :-1] += np.log((seen + _STEADY_FRAMES) / (solo.sum() + _STEADY_FRAMES))
-    belief = softmax(evidence, axis=1)
+    belief = scipy.special.softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
         against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
-        belief = (belief + softmax(evidence - against, axis=1)) / 2
+        belief = (belief + scipy.special.softmax(evidence - against, axis=1)) / 2
     return belief[:, :-1], voices, people
 
 
@@ -175,8 +174,10 @@ def _turn_odds(
         silent *= np.where(now, 1 - belief[i, column], 1)
         # If the voice's owner is on screen, two may talk at once; if with a still mouth, the turn itself is doubtful.
         doubt = np.ones(len(heard[voice]))
-        np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * expit(score)))
+        np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * scipy.special.expit(score)))
         known = (belief.max(axis=0, where=np.arange(len(voices))[:, None] != i, initial=0))[column]
         foreign = np.where(now, np.maximum(foreign, known * doubt[frame]), foreign)
-    odds = logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - logit(1 / (1 + min(len(people), _LIKELY_PEOPLE)))
+    odds = scipy.special.logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - scipy.special.logit(
+        1 / (1 + min(len(people), _LIKELY_PEOPLE))
+    )
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT), foreign * silent
