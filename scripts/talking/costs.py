@@ -1,4 +1,4 @@
-"""What jobs need: memory and time by the benchmark files of past runs and the lengths of their videos."""
+"""What jobs need: memory, time and disk by the benchmark files and outputs of past runs and the lengths of their videos."""
 
 import csv
 import json
@@ -8,31 +8,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from talking import tables
 from talking.aside import written_aside
 from talking.errors import InputError
+from talking.stages import STAGES
 
 # Lengths must differ this much before growth with length can be told from noise.
 _SPAN = 3.0
-_COLUMNS = ("benchmark", "mem_mb", "mem_mb_per_video_s", "s_per_video_s")
+_COLUMNS = ("benchmark", "mem_mb", "mem_mb_per_video_s", "s_per_video_s", "disk_mb_per_video_s")
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a job needs: memory (MB) at no length and for each second of video, and seconds for each second of video."""
+    """What a job needs: memory (MB) at no length and for each second of video; seconds and disk (MB) for each second of video."""
 
     mem_mb: float
     mem_mb_per_video_s: float
     s_per_video_s: float
+    disk_mb_per_video_s: float
 
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job: its folder of benchmarks, its video's length (s), its peak memory (MB) and how long it took (s)."""
+    """A finished job: its folder of benchmarks, its video's length (s), its peak memory (MB), how long it took (s) and what it wrote (MB)."""
 
     benchmark: str
     video_s: float
     mem_mb: float
     seconds: float
+    disk_mb: float
 
 
 def read_needs(path: Path) -> dict[str, Need]:
@@ -49,7 +53,8 @@ def write_needs(path: Path, needs: dict[str, Need]) -> None:
     """Write the table of needs."""
     lines = ["\t".join(_COLUMNS)]
     lines += [
-        f"{k}\t{n.mem_mb:.0f}\t{n.mem_mb_per_video_s:.3f}\t{n.s_per_video_s:.3f}" for k, n in sorted(needs.items())
+        f"{k}\t{n.mem_mb:.0f}\t{n.mem_mb_per_video_s:.3f}\t{n.s_per_video_s:.3f}\t{n.disk_mb_per_video_s:.3f}"
+        for k, n in sorted(needs.items())
     ]
     with written_aside(path) as aside:
         aside.write_text(
@@ -74,7 +79,9 @@ def finished_jobs(results: Path, clock: str) -> list[Job]:
             for row in csv.DictReader(lines, delimiter="\t"):
                 memory, taken = _number(row.get("max_rss")), _number(row.get(clock))
                 if memory and taken:
-                    jobs.append(Job(file.parent.name, seconds, memory, taken))
+                    jobs.append(
+                        Job(file.parent.name, seconds, memory, taken, _disk_mb(results, file.parent.name, file.stem))
+                    )
     return jobs
 
 
@@ -97,7 +104,20 @@ def _need(jobs: list[Job], known: Need) -> Need:
         low, high = (max(j.mem_mb for j in jobs if j.video_s == s) for s in (shortest, longest))
         slope = max(0.0, (high - low) / (longest - shortest))
     base = max(job.mem_mb - slope * job.video_s for job in jobs)
-    return Need(max(base, 0.0), slope, max(job.seconds / job.video_s for job in jobs))
+    seconds, disk = (
+        max(f(job) / job.video_s for job in jobs) for f in (lambda job: job.seconds, lambda job: job.disk_mb)
+    )
+    return Need(max(base, 0.0), slope, seconds, disk)
+
+
+def _disk_mb(results: Path, stage: str, video: str) -> float:
+    if stage not in STAGES:
+        return 0.0
+    file = results / STAGES[stage].format(video=video)
+    # Beside their tables these two write the video's media and the clips' folders.
+    files = file.parent.glob(f"{video}.*") if stage == "ingest" else [file]
+    clips = tables.read(stage, file)["bytes"].sum() if stage == "annotations" and file.exists() else 0
+    return (clips + sum(f.stat().st_size for f in files if f.exists())) / 1e6
 
 
 def _length(probe: Path) -> float | None:

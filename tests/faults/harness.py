@@ -2,7 +2,7 @@
 
     python tests/faults/harness.py --kills 100 --seed 1 --work FOLDER
 
-prints what was killed, what differs, and the row of it for docs/reliability.md.
+prints what was killed and what differs; with TALKING_RECORD=1 it notes that for docs/reliability.md (tests/records.py).
 """
 
 import argparse
@@ -20,6 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPO / "tests"))
+
+import records  # noqa: E402
+
 FILM = "--seed 5 --people 2 --width 320 --height 180 --shots 1,2:6:close 1,2:3:medium".split()
 # What tells of the run itself: when it was, how long it took.
 _OF_THE_RUN = ("logs", "benchmarks", "report", "report.html", "config.yaml")
@@ -88,6 +92,23 @@ def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int) -> Ou
                 done.discard(output)
     outcome.different = differences(folder, wanted)
     return outcome
+
+
+def note(outcome: Outcome, seed: int) -> None:
+    """Print what was killed and what came of it, and note it for docs/reliability.md."""
+    kills, of_main = sum(outcome.killed.values()), outcome.killed["main process"]
+    print(f"{kills} kills in {outcome.runs} runs (seed {seed})")
+    for kind, count in outcome.killed.most_common():
+        print(f"  {count:4} {kind}")
+    repeated, different = (", ".join(found) or "none" for found in (outcome.repeated, outcome.different))
+    print(f"finished jobs run again: {repeated}; outputs that differ: {different}")
+    row = {
+        "kills": f"{kills} (seed {seed})",
+        "runs": outcome.runs,
+        "of the main process": of_main,
+        "of jobs": kills - of_main,
+    }
+    records.note("kills", **row, **{"finished jobs run again": repeated, "outputs that differ": different})
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -202,16 +223,7 @@ def main() -> None:
     film = make_film(arguments.work)
     wanted = undisturbed(arguments.work / "undisturbed", film)
     outcome = torment(arguments.work / "tormented", film, wanted, arguments.kills, arguments.seed)
-    print(f"{sum(outcome.killed.values())} kills in {outcome.runs} runs (seed {arguments.seed})")
-    for kind, count in outcome.killed.most_common():
-        print(f"  {count:4} {kind}")
-    print(f"finished jobs run again: {outcome.repeated or 'none'}")
-    print(f"outputs that differ: {outcome.different or 'none'}")
-    kills, of_main = sum(outcome.killed.values()), outcome.killed["main process"]
-    names = [", ".join(found) or "none" for found in (outcome.repeated, outcome.different)]
-    print(
-        f"| {kills} (seed {arguments.seed}) | {outcome.runs} | {of_main} | {kills - of_main} | {names[0]} | {names[1]} |"
-    )
+    note(outcome, arguments.seed)
     sys.exit(bool(outcome.repeated or outcome.different))
 
 

@@ -1,6 +1,10 @@
 """A run that is killed again and again, or cannot write, ends as one that nobody disturbs."""
 
+import json
+import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -36,14 +40,19 @@ def test_the_run_has_something_to_lose(wanted):
     assert len(pd.read_parquet(wanted / "results/dataset/clips.parquet")) >= 1
 
 
+@pytest.mark.fault(
+    "kill -9 of the main process and of jobs, at random moments",
+    "outputs equal byte by byte, nothing finished run again",
+)
 def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, wanted, tmp_path):
     outcome = harness.torment(tmp_path, film, wanted, KILLS, SEED)
-    print(sum(outcome.killed.values()), "kills in", outcome.runs, "runs:", dict(outcome.killed))
+    harness.note(outcome, SEED)
     assert sum(outcome.killed.values()) >= KILLS and len(outcome.killed) > 1
     assert outcome.repeated == []
     assert outcome.different == []
 
 
+@pytest.mark.fault("an intermediate file cut in half", "named; deleted, it is made anew and outputs are equal")
 def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(film, wanted, tmp_path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
@@ -62,6 +71,10 @@ def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(film, w
     assert differences(folder, wanted) == []
 
 
+@pytest.mark.fault(
+    "a disk full at 0.3, 0.7, 1.2, 2 and 4 MB",
+    "told; what is there is whole; with room the rest is made, outputs equal",
+)
 def test_a_disk_that_runs_full_is_told_and_nothing_half_written_stays(film, wanted, tmp_path):
     disk = tmp_path / "disk"
     with _Disk(disk, "200k"):
@@ -84,6 +97,7 @@ def test_a_disk_that_runs_full_is_told_and_nothing_half_written_stays(film, want
         assert differences(disk, wanted) == []
 
 
+@pytest.mark.fault("an output folder that cannot be written", "named before the first job")
 def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
     disk = tmp_path / "disk"
     with _Disk(disk, "3m"):
@@ -93,6 +107,54 @@ def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
         failed = run(disk)
         assert failed.returncode != 0 and "is no folder that can be written" in failed.stdout
         assert "Traceback" not in failed.stdout
+
+
+@pytest.mark.fault(
+    "a network that drops in the middle of a download, at each try",
+    "told, other videos go on; tried again it goes on where it ended, outputs equal",
+)
+def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, tmp_path):
+    data = film.read_bytes()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Dropping)
+    server.data, server.begins, server.drops = data, [], True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    rows = f"talk\thttp://127.0.0.1:{server.server_port}/talk.mp4\ttest\tCC0\nother\t{film}\ttest\tCC0\n"
+    (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
+    try:
+        until = ("--until", "ingest_video")
+        dropped = run(tmp_path, *until)
+        probes = {
+            video: json.loads((tmp_path / f"results/media/{video}.json").read_text()) for video in ("talk", "other")
+        }
+        assert dropped.returncode == 0 and "Traceback" not in dropped.stdout
+        assert probes["talk"]["status"] == "failed" and "could not be downloaded" in probes["talk"]["reason"]
+        assert probes["other"]["status"] == "ok"
+        server.drops = False
+        (tmp_path / re.search(r"delete (\S+) to try again", probes["talk"]["reason"])[1]).unlink()
+        assert run(tmp_path, *until).returncode == 0
+    finally:
+        server.shutdown()
+    # Each try began where the one before had ended.
+    assert len(server.begins) == 4 and server.begins == sorted(server.begins) and server.begins[-1] > 0
+    for suffix in ("mp4", "wav"):
+        got, want = (folder / f"results/media/talk.{suffix}" for folder in (tmp_path, wanted))
+        assert got.read_bytes() == want.read_bytes()
+
+
+class _Dropping(BaseHTTPRequestHandler):
+    """A server that breaks off each answer after a quarter of the file while it `drops`."""
+
+    def do_GET(self):
+        data, start = self.server.data, int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.server.begins.append(start)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start : start + len(data) // 4] if self.server.drops else data[start:])
+
+    def log_message(self, *_):
+        pass
 
 
 class _Disk:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import records
 from conftest import REPO
 from faults import fuzz
 from media_tools import ffmpeg_exe
@@ -49,6 +50,11 @@ def films(tmp_path_factory):
     return films
 
 
+def note(inputs, asserted, cases, refused):
+    """Note a kind of inputs for docs/reliability.md."""
+    records.note("inputs", **{"inputs": inputs, "what is asserted": asserted, "cases": cases, "refused": refused})
+
+
 def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
     choose, states = random.Random(1), []
     for number in range(VIDEOS):
@@ -66,6 +72,12 @@ def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
         assert sum(1 for _ in media.frames(outputs[0])) == frames == probe.frames, number
         assert len(media.sound(outputs[1])) == frames * media.SAMPLES_PER_FRAME, number
         assert (probe.status == "failed") == (width * height == 0), number
+    note(
+        "films of one second (mp4, mkv, avi, ts, webm): flipped bits, cut, stretches dropped, doubled or blanked, heads and lengths changed",
+        "a result or a reason, whole files of fitting lengths, at most a minute, nothing else written",
+        VIDEOS,
+        states.count("failed"),
+    )
     # Were all alike, the damage would be too small or too great to tell anything.
     assert states.count("failed") > VIDEOS / 10 and states.count("ok") > VIDEOS / 10
 
@@ -86,6 +98,12 @@ def test_mangled_sheets_are_read_or_named(tmp_path):
             made = sheet.is_url(row["path"]) or sheet.film_of(row["path"])
             file = sheet.file_of(path, row["video"], row["path"])
             assert not made or (".." not in file.parts and file.parts[0] == "results"), number
+    note(
+        "sheets: marks, bits, lines and fields put in, dropped, doubled, swapped",
+        "read or refused in one sentence; no id or made path leaves `results/`",
+        SHEETS,
+        refused,
+    )
     assert SHEETS / 10 < refused < SHEETS * 0.95
 
 
@@ -99,6 +117,7 @@ def test_mangled_configs_are_read_or_named():
         except InputError as error:
             refused += 1
             assert str(error).startswith("config: "), (number, str(error))
+    note("configs: values of any kind at any depth", "read or refused in one sentence", CONFIGS, refused)
     assert refused > CONFIGS / 3
 
 
@@ -124,6 +143,12 @@ def test_damaged_tables_and_arrays_are_read_whole_or_named(tmp_path):
             except InputError as error:
                 refused += 1
                 assert str(path) in str(error), (number, name, str(error))
+    note(
+        "tables and arrays of the store, damaged as the films",
+        "read or refused in one sentence that names the file",
+        2 * TABLES,
+        refused,
+    )
     assert refused > TABLES
 
 
@@ -142,11 +167,19 @@ def test_no_shell_sees_a_hostile_name_and_no_other_video_changes(films, tmp_path
     done = snakemake(tmp_path, "--until", "ingest_video", config=("covog={train: never}",))
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
     assert {file.name for file in tmp_path.iterdir()} == before | {"results", ".snakemake"}
+    failed = 0
     for number, name in enumerate(fuzz.HOSTILE_NAMES):
         probe = json.loads((tmp_path / f"results/media/v{number}.json").read_text())
         exists = "/" not in name and name != "."
         assert probe["status"] == ("ok" if exists and number % 2 else "failed"), name
+        failed += probe["status"] == "failed"
     alone = tmp_path / "alone"
     outputs = [alone / name for name in ("v.mp4", "v.wav", "v.json")]
     ingest.ingest(tmp_path / "good.mp4", *outputs, ingest.Settings())
     assert outputs[0].read_bytes() == (tmp_path / "results/media/good.mp4").read_bytes()
+    note(
+        "names of files that a shell, a format or Snakemake would take apart, or that lead elsewhere",
+        "no shell runs them, the other video's bytes are the same, nothing is written beside `results/`",
+        len(fuzz.HOSTILE_NAMES),
+        failed,
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPO
-from talking import status
+from talking.stages import STAGES
 
 MOST_OVER_BARE = 2
 
@@ -65,7 +65,7 @@ def plan(folder: Path, videos: int) -> tuple[str, float, float]:
 
 def plan_bare(folder: Path, videos: int) -> tuple[str, float, float]:
     """Plan as many jobs of a workflow with nothing in it."""
-    last = len(status.STAGES) - 1
+    last = len(STAGES) - 1
     stages = "".join(_BARE_STAGE.format(stage=n, before=n - 1) for n in range(1, last + 1))
     (folder / "Snakefile").write_text(_BARE.format(videos=videos, stages=last) + stages)
     return dry_run(folder, "--snakefile", str(folder / "Snakefile"), "--workflow-profile", "none")
@@ -76,7 +76,7 @@ def test_a_thousand_videos_are_planned_at_little_more_than_snakemakes_own_cost(t
     # Processor time grows by half where others use the same core, so the two take turns.
     ours, bare = zip(*((plan(tmp_path, 1000), plan_bare(tmp_path, 1000)) for _ in range(2)), strict=True)
     assert re.search(r"^estimate_poses +1000$", ours[0][0], re.MULTILINE)
-    assert re.search(rf"^s{len(status.STAGES) - 1} +1000$", bare[0][0], re.MULTILINE)
+    assert re.search(rf"^s{len(STAGES) - 1} +1000$", bare[0][0], re.MULTILINE)
     seconds = [min(planned[1] for planned in plans) for plans in (ours, bare)]
     print(
         f"1000 videos: {seconds[0]:.1f} s of processor time, {ours[0][2]:.2f} GB; as many bare jobs {seconds[1]:.1f} s"

@@ -31,7 +31,7 @@ pytestmark = [
 GPU_STAGE = "score_speaking"
 # Of training: about three minutes' worth on two cores, more than the time limit of one.
 STEPS = 60
-TWO_CORES = {"ingest_video", "diarize", "transcribe", "estimate_poses", "embed_sound", "annotate_clips", GPU_STAGE}
+TWO_CORES = {"ingest_video", "estimate_poses"}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,7 @@ def test_a_job_sees_the_cores_that_its_rule_asks_for(finished):
     assert {1, 2} == set(cores.values())
 
 
+@pytest.mark.fault("a job is cancelled (scancel)", "tried again, outputs equal")
 def test_a_cancelled_job_is_tried_again(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "results/shots/talk.parquet")
@@ -120,6 +121,10 @@ def test_a_cancelled_job_is_tried_again(cluster, finished, film, tmp_path):
     pd.testing.assert_frame_equal(got, wanted)
 
 
+@pytest.mark.fault(
+    "kill -9 of a node's daemon, then of the controller (5 s away), then a node drained",
+    "one run ends by itself, outputs equal byte by byte",
+)
 def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "all", config=finished[2])
@@ -148,6 +153,7 @@ def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluste
     assert len(wanted) > 15 and outputs_of_talk(tmp_path) == wanted
 
 
+@pytest.mark.fault("a job out of memory", "killed, tried again with more")
 def test_a_job_out_of_memory_is_tried_again_with_more(cluster, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(
@@ -167,6 +173,7 @@ def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path
     assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
 
 
+@pytest.mark.fault("the time limit ends training in two processes (SIGTERM)", "the next attempt takes no step again")
 def test_training_on_two_gpus_goes_on_after_its_time_limit(cluster, tmp_path, monkeypatch):
     # The devices are none: accelerate's processes train on processors, and talk with each other as on GPUs.
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import REPO
 from talking import costs, status
+from talking.stages import STAGES
 
 
 @pytest.fixture
@@ -19,12 +20,12 @@ def results(tmp_path):
 
     def make(video, stages, **probe):
         for stage in stages:
-            file = results / status.STAGES[stage].format(video=video)
+            file = results / STAGES[stage].format(video=video)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({"status": "ok", "reason": "", "duration_s": 1800.0, **probe}))
 
-    make("finished", status.STAGES)
-    make("text", status.STAGES, status="failed", reason="text.mp4 is no video.", duration_s=0.0)
+    make("finished", STAGES)
+    make("text", STAGES, status="failed", reason="text.mp4 is no video.", duration_s=0.0)
     make("broken", ["ingest", "shots"])
     (results / "logs/faces").mkdir(parents=True)
     (results / "logs/faces/broken.log").write_text("some words\nerror: no memory\n")
@@ -46,13 +47,13 @@ def test_every_state_is_told_with_its_reason(results):
 
 def test_stages_tell_videos_hours_and_work(results):
     found = status.videos(results, ["finished", "broken", "later"])
-    needs = dict.fromkeys(status.STAGES, costs.Need(1, 1, 2))
+    needs = dict.fromkeys(STAGES, costs.Need(1, 1, 2, 0))
     table = [line.split("\t") for line in status.by_stage(found, needs).splitlines()]
     rows = {row[0]: row[1:] for row in table}
     # Of 3 videos of half an hour 2 have shots; the third's length is not known yet; a second of video takes two.
     assert rows["shots"] == ["2", "1.0", "0", "0", "1", "0.5", "1.0"]
     assert rows["faces"] == ["1", "0.5", "0", "1", "2", "1.0", "2.0"]
-    assert float(rows["all"][-1]) == pytest.approx(2 * 1.0 + (len(status.STAGES) - 2) * 2.0)
+    assert float(rows["all"][-1]) == pytest.approx(2 * 1.0 + (len(STAGES) - 2) * 2.0)
 
 
 def test_the_command_line_prints_both_tables(results, tmp_path):
@@ -67,4 +68,4 @@ def test_the_command_line_prints_both_tables(results, tmp_path):
 def test_the_stages_are_the_rules_of_single_videos():
     rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
     stages = set(re.findall(r'"results/benchmarks/(\w+)/\{video\}\.tsv"', rules)) - {"fetch_video", "preview"}
-    assert stages == set(status.STAGES) == set(costs.read_needs(REPO / "resources/jobs.tsv"))
+    assert stages == set(STAGES) == set(costs.read_needs(REPO / "resources/jobs.tsv"))

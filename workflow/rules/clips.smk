@@ -18,6 +18,7 @@ rule find_clips:
     threads: 1
     resources:
         mem_mb=memory_mb("candidates"),
+        disk_mb=disk_mb("candidates"),
         runtime=minutes("candidates"),
     params:
         source=from_sheet("source"),
@@ -47,6 +48,7 @@ rule inspect_clips:
     threads: 1
     resources:
         mem_mb=memory_mb("inspections"),
+        disk_mb=disk_mb("inspections"),
         runtime=minutes("inspections"),
     shell:
         "OMP_NUM_THREADS={threads} python -P -m inspect_clips --media {input.media:q} --sound {input.sound:q}"
@@ -70,6 +72,7 @@ rule select_clips:
     threads: 1
     resources:
         mem_mb=memory_mb("clips"),
+        disk_mb=disk_mb("clips"),
         runtime=minutes("clips"),
     params:
         settings=flags("gates"),

@@ -17,9 +17,10 @@ rule annotate_clips:
         "results/benchmarks/annotations/{video}.tsv"
     conda:
         "../envs/dataset.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory_mb("annotations"),
+        disk_mb=disk_mb("annotations"),
         runtime=minutes("annotations"),
     params:
         source=from_sheet("source"),

@@ -14,6 +14,7 @@ rule detect_faces:
     threads: 1
     resources:
         mem_mb=memory_mb("faces"),
+        disk_mb=disk_mb("faces"),
         runtime=minutes("faces"),
     params:
         settings=flags("faces"),
@@ -38,6 +39,7 @@ rule track_faces:
     threads: 1
     resources:
         mem_mb=memory_mb("tracks"),
+        disk_mb=disk_mb("tracks"),
         runtime=minutes("tracks"),
     params:
         settings=flags("tracks"),
@@ -62,6 +64,7 @@ rule mark_landmarks:
     threads: 1
     resources:
         mem_mb=memory_mb("landmarks"),
+        disk_mb=disk_mb("landmarks"),
         runtime=minutes("landmarks"),
     params:
         settings=flags("landmarks"),
@@ -87,6 +90,7 @@ rule embed_faces:
     threads: 1
     resources:
         mem_mb=memory_mb("embeddings"),
+        disk_mb=disk_mb("embeddings"),
         runtime=minutes("embeddings"),
     params:
         settings=flags("embeddings"),

@@ -37,6 +37,7 @@ rule ingest_video:
     threads: 2
     resources:
         mem_mb=memory_mb("ingest"),
+        disk_mb=disk_mb("ingest"),
         runtime=minutes("ingest"),
     params:
         row=source_row,

@@ -17,6 +17,7 @@ rule estimate_poses:
     threads: 2
     resources:
         mem_mb=memory_mb("poses", "poses"),
+        disk_mb=disk_mb("poses"),
         runtime=minutes("poses"),
         gpu=gpu_if("poses"),
     params:

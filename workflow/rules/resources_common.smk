@@ -1,4 +1,4 @@
-"""What jobs ask of the machine: memory and minutes by the table of past runs, the video's length and the attempt."""
+"""What jobs ask of the machine: memory, disk and minutes by the table of past runs, the video's length and the attempt."""
 
 import math
 
@@ -7,8 +7,8 @@ from talking import costs
 PROJECT = Path(workflow.basedir).parent
 NEEDS = costs.read_needs(PROJECT / "resources/jobs.tsv")
 # What a job may take over what was measured: other machines, other films.
-MEMORY_HEADROOM, TIME_HEADROOM = 1.4, 4
-LEAST_MB, LEAST_MIN = 500, 10
+MEMORY_HEADROOM, TIME_HEADROOM, DISK_HEADROOM = 1.4, 4, 4
+LEAST_MB, LEAST_MIN, LEAST_DISK_MB = 500, 10, 10
 # Before a video's length is known.
 UNKNOWN_S = 3600
 # What a model that uses a GPU takes over the embedded one that was measured, in main memory.
@@ -50,6 +50,14 @@ def minutes(benchmark):
     need = NEEDS[benchmark]
     return lambda wildcards, attempt: attempt * math.ceil(
         LEAST_MIN + need.s_per_video_s * video_seconds(wildcards.video) * TIME_HEADROOM / 60
+    )
+
+
+def disk_mb(benchmark):
+    """Return a function that gives what a job may write by its benchmark's folder."""
+    need = NEEDS[benchmark]
+    return lambda wildcards: math.ceil(
+        LEAST_DISK_MB + need.disk_mb_per_video_s * video_seconds(wildcards.video) * DISK_HEADROOM
     )
 
 

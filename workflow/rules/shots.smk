@@ -13,6 +13,7 @@ rule detect_shots:
     threads: 1
     resources:
         mem_mb=memory_mb("shots"),
+        disk_mb=disk_mb("shots"),
         runtime=minutes("shots"),
     params:
         settings=flags("shots"),

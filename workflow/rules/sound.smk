@@ -16,9 +16,10 @@ rule embed_sound:
         "results/benchmarks/sound/{video}.tsv"
     conda:
         "../envs/speech.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory_mb("sound", "sound"),
+        disk_mb=disk_mb("sound"),
         runtime=minutes("sound"),
         gpu=gpu_if("sound"),
     params:

@@ -15,9 +15,10 @@ rule score_speaking:
         "results/benchmarks/asd/{video}.tsv"
     conda:
         "../envs/speech.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory_mb("asd", "speaking"),
+        disk_mb=disk_mb("asd"),
         runtime=minutes("asd"),
         gpu=gpu_if("speaking"),
     params:
@@ -46,6 +47,7 @@ rule fuse_speaking:
     threads: 1
     resources:
         mem_mb=memory_mb("speaking"),
+        disk_mb=disk_mb("speaking"),
         runtime=minutes("speaking"),
     params:
         settings=flags("fusion"),

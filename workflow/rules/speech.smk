@@ -13,6 +13,7 @@ rule detect_voice:
     threads: 1
     resources:
         mem_mb=memory_mb("voice"),
+        disk_mb=disk_mb("voice"),
         runtime=minutes("voice"),
     params:
         settings=flags("voice"),
@@ -36,9 +37,10 @@ rule diarize:
         "results/benchmarks/diarize/{video}.tsv"
     conda:
         "../envs/speech.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory_mb("diarize"),
+        disk_mb=disk_mb("diarize"),
         runtime=minutes("diarize"),
         gpu=gpu_if("diarization"),
     params:
@@ -63,9 +65,10 @@ rule transcribe:
         "results/benchmarks/transcribe/{video}.tsv"
     conda:
         "../envs/speech.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=memory_mb("transcribe", "words"),
+        disk_mb=disk_mb("transcribe"),
         runtime=minutes("transcribe"),
         gpu=gpu_if("words"),
     params:
@@ -92,6 +95,7 @@ rule attribute_words:
     threads: 1
     resources:
         mem_mb=memory_mb("attribute_words"),
+        disk_mb=disk_mb("attribute_words"),
         runtime=minutes("attribute_words"),
     params:
         settings=flags("attribution"),
