@@ -13,6 +13,7 @@ import time
 import pandas as pd
 import pytest
 
+import small_networks
 import stand_in_conda
 from conftest import REPO
 from rules.test_covog_rules import RULES as COVOG_RULES
@@ -28,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("slurmctld"), reason="needs SLURM: make test-slurm installs it"),
 ]
 
-GPU_STAGE = "score_speaking"
+GPU_STAGE = "embed_sound"
 # Of training: about three minutes' worth on two cores, more than the time limit of one.
 STEPS = 60
 TWO_CORES = {"ingest_video", "estimate_poses"}
@@ -51,7 +52,7 @@ def film(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(cluster, film, tmp_path_factory, shared):
+def finished(cluster, film, tmp_path_factory):
     """The folder of a finished run of a film and a file that is no video, what was seen of it, and its config, by which one model uses a GPU."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "text.mp4").write_text("no video\n")
@@ -59,8 +60,8 @@ def finished(cluster, film, tmp_path_factory, shared):
     watch = Watch(folder)
     thread = threading.Thread(target=watch.look)
     thread.start()
-    weights = shared / "weights/light_asd_talkset.model"
-    config = ("gpu=1", f"speaking={{model: light_asd, weights: {weights}}}")
+    weights = small_networks.wav2vec2(tmp_path_factory.mktemp("wav2vec2"))
+    config = ("gpu=1", f"sound={{model: wav2vec2, weights: {weights}}}")
     run = start(folder, "all", config=config)
     try:
         code = run.wait(1500)

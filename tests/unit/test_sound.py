@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+import small_networks
 from talking import arrays, ctranslate2_weights, media, sound, sound_models
 from talking.errors import InputError
 
@@ -16,23 +17,7 @@ def whisper():
 
 @pytest.fixture(scope="module")
 def wav2vec2_folder(tmp_path_factory):
-    """A random wav2vec2 with the base model's convolutions (its 20 ms step) and a small transformer."""
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("wav2vec2")
-    config = Wav2Vec2Config(
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=64,
-        conv_dim=[16] * 7,
-        num_conv_pos_embedding_groups=4,
-        num_conv_pos_embeddings=16,
-        layerdrop=0.9,
-    )
-    Wav2Vec2Model(config).save_pretrained(folder)
-    return folder
+    return small_networks.wav2vec2(tmp_path_factory.mktemp("wav2vec2"))
 
 
 def noise(frames: int, level: float = 0.003) -> np.ndarray:
