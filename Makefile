@@ -1,11 +1,12 @@
 # make demo: the whole workflow on a filmed conversation; make test: the tests, lint included;
-# make test-faults: runs that are killed, filled and fuzzed, and large sheets; make test-slurm: a cluster on this machine.
+# make test-faults: runs that are killed, filled and fuzzed, and large sheets; make test-slurm: a cluster on this machine;
+# make audit: the pinned packages against the list of known weaknesses, where that can be reached.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast test-faults test-slurm lint
+.PHONY: demo test test-fast test-faults test-slurm audit lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all
@@ -21,6 +22,9 @@ test-faults: $(READY)
 test-slurm: $(READY)
 	$(BIN)/python tests/slurm/cluster.py
 	$(BIN)/python -m pytest tests/slurm
+
+audit: $(READY)
+	$(BIN)/python tests/audit.py $(VENV)/audit
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow" --ignore=tests/slurm tests

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import records
 from talking import tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect_dataset.py"
@@ -81,7 +82,13 @@ def test_a_million_clips_take_at_most_a_minute_and_two_gigabytes(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     seconds, gigabytes = map(float, run.stdout.split())
-    print(f"{VIDEOS * CLIPS} clips: {seconds:.1f} s of processor time, {gigabytes:.2f} GB")
+    row = {
+        "clips collected and split": VIDEOS * CLIPS,
+        "processor time, s": f"{seconds:.1f}",
+        "memory, GB": f"{gigabytes:.2f}",
+    }
+    print(row)
+    records.note("collecting", **row)
     assert len(tables.read("dataset", tmp_path / "dataset/clips.parquet")) == VIDEOS * CLIPS
     assert seconds < 60
     assert gigabytes < 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import records
 from conftest import REPO
 from talking.stages import STAGES
 
@@ -71,6 +72,18 @@ def plan_bare(folder: Path, videos: int) -> tuple[str, float, float]:
     return dry_run(folder, "--snakefile", str(folder / "Snakefile"), "--workflow-profile", "none")
 
 
+def note(videos: int, seconds: float, gigabytes: float, bare: str) -> None:
+    """Print what a plan took, and note it for docs/reliability.md."""
+    row = {
+        f"new videos, {len(STAGES)} jobs each": videos,
+        "processor time, s": f"{seconds:.1f}",
+        "memory, GB": f"{gigabytes:.2f}",
+    }
+    row["as many jobs of an empty workflow, s"] = bare
+    print(row)
+    records.note("planning", **row)
+
+
 @pytest.mark.slow
 def test_a_thousand_videos_are_planned_at_little_more_than_snakemakes_own_cost(tmp_path):
     # Processor time grows by half where others use the same core, so the two take turns.
@@ -78,9 +91,7 @@ def test_a_thousand_videos_are_planned_at_little_more_than_snakemakes_own_cost(t
     assert re.search(r"^estimate_poses +1000$", ours[0][0], re.MULTILINE)
     assert re.search(rf"^s{len(STAGES) - 1} +1000$", bare[0][0], re.MULTILINE)
     seconds = [min(planned[1] for planned in plans) for plans in (ours, bare)]
-    print(
-        f"1000 videos: {seconds[0]:.1f} s of processor time, {ours[0][2]:.2f} GB; as many bare jobs {seconds[1]:.1f} s"
-    )
+    note(1000, seconds[0], ours[0][2], f"{seconds[1]:.1f}")
     assert seconds[0] < MOST_OVER_BARE * seconds[1] and ours[0][2] < 1
 
 
@@ -88,6 +99,6 @@ def test_a_thousand_videos_are_planned_at_little_more_than_snakemakes_own_cost(t
 @pytest.mark.skipif(not os.environ.get("TALKING_LARGE"), reason="takes minutes: set TALKING_LARGE")
 def test_ten_thousand_videos_are_planned_within_150_seconds_and_4_gigabytes(tmp_path):
     printed, seconds, gigabytes = plan(tmp_path, 10_000)
-    print(f"10000 videos: {seconds:.1f} s of processor time, {gigabytes:.2f} GB")
+    note(10_000, seconds, gigabytes, "")
     assert re.search(r"^estimate_poses +10000$", printed, re.MULTILINE)
     assert seconds < 150 and gigabytes < 4
