@@ -40,7 +40,8 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     where = _place(name, folder)
     part = out.with_name(f".{out.name}.part")
     headers = {"Authorization": f"Bearer {os.environ[TOKEN]}"} if entry["gated"] else {}
-    if failure := fetch.download(url, part, pause_s, headers):
+    failure, _ = fetch.download(url, part, pause_s, headers)
+    if failure:
         raise InputError(
             f"{url} could not be downloaded ({failure}): check the network and run again, it goes on where it "
             f"broke off; or put the file in {where}."

@@ -19,18 +19,17 @@ _CHUNK = 1 << 16
 def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 2.0) -> str:
     """Download `url` to `file` and return "", or leave `file` without bytes and return why in one sentence.
 
-    The reason is also written to `state`, as json {"reason": ...}. An unfinished download stays beside `file` with the
-    suffix .part and is gone on with next time. `sha256` is the checksum that the file must have, if any.
+    The reason is also written to `state`, as json {"reason": ..., "try_again": ...}: whether another time may have more luck.
+    An unfinished download stays beside `file` with the suffix .part and is gone on with then. `sha256` is the checksum that the file must have, if any.
     """
     part = file.with_name(file.name + ".part")
     file.parent.mkdir(parents=True, exist_ok=True)
-    reason = ""
+    reason, is_final = "", True
     try:
-        if failure := download(url, part, pause_s):
-            raise InputError(
-                f"{_shown(url)} could not be downloaded ({failure}); check the address and the network, then delete "
-                f"{state} to try again."
-            )
+        failure, is_final = download(url, part, pause_s)
+        if failure:
+            next_step = f"check the address, then delete {state}" if is_final else "see to the network and run again"
+            raise InputError(f"{_shown(url)} could not be downloaded ({failure}); {next_step} to try again.")
         with part.open("rb") as whole:
             found = hashlib.file_digest(whole, "sha256").hexdigest()
         if sha256 and found != sha256.lower():
@@ -43,8 +42,16 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 
         reason = str(error)
         file.write_bytes(b"")
     with written_aside(state) as aside:
-        aside.write_text(json.dumps({"reason": reason}, ensure_ascii=False) + "\n", encoding="utf-8")
+        state_of = {"reason": reason, "try_again": bool(reason) and not is_final}
+        aside.write_text(json.dumps(state_of, ensure_ascii=False) + "\n", encoding="utf-8")
     return reason
+
+
+def forget_dropped(folder: Path) -> None:
+    """Remove the states of downloads in a folder that another time may have more luck with."""
+    for state in folder.glob("*.json"):
+        if json.loads(state.read_text(encoding="utf-8")).get("try_again"):
+            state.unlink()
 
 
 def reason_of(file: Path) -> str:
@@ -52,14 +59,14 @@ def reason_of(file: Path) -> str:
     return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))["reason"]
 
 
-def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, str] | None = None) -> str:
-    """Download `url` to `part`, going on with what is there, and return "" or why it failed after several tries.
+def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, str] | None = None) -> tuple[str, bool]:
+    """Download `url` to `part`, going on with what is there.
 
-    `headers` are sent along, for servers that ask for a token.
+    Return "" or why it failed after several tries, and whether there is nothing to be gained by another. `headers` are sent along, for servers that ask for a token.
     """
     import requests
 
-    failure = ""
+    failure, is_final = "", True
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(pause_s * 2**attempt)
@@ -69,7 +76,7 @@ def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, s
             failure, is_final = type(error).__name__, isinstance(error, requests.exceptions.InvalidURL)
         if not failure or is_final:
             break
-    return failure
+    return failure, is_final
 
 
 def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool]:

@@ -1,7 +1,6 @@
 """A run that is killed again and again, or cannot write, ends as one that nobody disturbs."""
 
 import json
-import re
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
 
 @pytest.mark.fault(
     "a network that drops in the middle of a download, at each try",
-    "told, other videos go on; tried again it goes on where it ended, outputs equal",
+    "told, other videos go on; the next run goes on where it ended, outputs equal",
 )
 def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, tmp_path):
     data = film.read_bytes()
@@ -130,12 +129,11 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         assert probes["talk"]["status"] == "failed" and "could not be downloaded" in probes["talk"]["reason"]
         assert probes["other"]["status"] == "ok"
         server.drops = False
-        (tmp_path / re.search(r"delete (\S+) to try again", probes["talk"]["reason"])[1]).unlink()
         assert run(tmp_path, *until).returncode == 0
     finally:
         server.shutdown()
     # Each try began where the one before had ended.
-    assert len(server.begins) == 4 and server.begins == sorted(server.begins) and server.begins[-1] > 0
+    assert len(server.begins) == 4 and server.begins == sorted(set(server.begins))
     for suffix in ("mp4", "wav"):
         got, want = (folder / f"results/media/talk.{suffix}" for folder in (tmp_path, wanted))
         assert got.read_bytes() == want.read_bytes()

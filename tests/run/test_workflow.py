@@ -117,6 +117,14 @@ def test_a_second_run_plans_nothing(run):
     assert planned(run[0]) == {}
 
 
+def test_an_edited_script_plans_nothing(run, tmp_path):
+    for folder in ("workflow", "scripts", "config", "resources"):
+        shutil.copytree(REPO / folder, tmp_path / folder)
+    with (tmp_path / "scripts/talking/tracks.py").open("a") as script:
+        script.write("raise RuntimeError('in the middle of an edit')\n")
+    assert planned(run[0], "--snakefile", str(tmp_path / "workflow/Snakefile")) == {}
+
+
 def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     with (folder / "videos.tsv").open("a") as sheet:

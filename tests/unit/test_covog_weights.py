@@ -36,7 +36,7 @@ def hub(monkeypatch):
     def download(url, part, pause_s, headers):
         asked.append((url, headers))
         part.write_bytes(CONTENT)
-        return ""
+        return "", True
 
     monkeypatch.setattr(weights.fetch, "download", download)
     monkeypatch.delenv(weights.TOKEN, raising=False)
@@ -87,7 +87,7 @@ def test_a_file_nobody_has_a_checksum_of_is_held_to_its_first_download(hub, tmp_
     assert (tmp_path / "out.bin.sha256").read_text().strip() == hashlib.sha256(CONTENT).hexdigest()
     (tmp_path / "out.bin").unlink()
     assert "nobody" not in weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin")
-    monkeypatch.setattr(weights.fetch, "download", lambda url, part, *_: part.write_bytes(b"x" * 7000) and "")
+    monkeypatch.setattr(weights.fetch, "download", lambda url, part, *_: (part.write_bytes(b"x" * 7000) and "", True))
     with pytest.raises(InputError, match=r"is not the file of .*out\.bin\.sha256, noted at the first download"):
         weights.obtain("model.bin", entry(sha256=None), tmp_path / "out.bin")
     assert (tmp_path / "out.bin").read_bytes() == CONTENT
@@ -103,6 +103,6 @@ def test_gated_files_name_the_page_and_take_a_token_from_the_environment(hub, tm
 
 
 def test_a_failed_download_says_what_to_do(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights.fetch, "download", lambda *_: "the server answers 503")
+    monkeypatch.setattr(weights.fetch, "download", lambda *_: ("the server answers 503", False))
     with pytest.raises(InputError, match=r"answers 503\): check the network and run again"):
         weights.obtain("model.bin", entry(), tmp_path / "out.bin")

@@ -55,7 +55,7 @@ def server():
 def fetched(url, folder, **options):
     file, state = folder / "v.bin", folder / "v.json"
     reason = fetch.fetch(url, file, state, pause_s=0.01, **options)
-    assert json.loads(state.read_text()) == {"reason": reason} and fetch.reason_of(file) == reason
+    assert json.loads(state.read_text())["reason"] == fetch.reason_of(file) == reason
     return reason, file
 
 
@@ -89,3 +89,10 @@ def test_what_cannot_be_had_gives_a_reason(server, tmp_path):
     assert "404" in reason and "v.json" in reason and file.stat().st_size == 0 and len(server.asked) == 1
     reason, _ = fetched("http://user:secret@127.0.0.1:9/v.mp4", tmp_path)
     assert "127.0.0.1:9" in reason and "secret" not in reason and reason.endswith(".")
+
+
+def test_only_what_may_have_more_luck_is_forgotten(server, tmp_path):
+    for name, url in {"gone": f"{server.url}/gone", "down": "http://127.0.0.1:9/v", "whole": f"{server.url}/v"}.items():
+        fetch.fetch(url, tmp_path / f"{name}.bin", tmp_path / f"{name}.json", pause_s=0.01)
+    fetch.forget_dropped(tmp_path)
+    assert {file.name for file in tmp_path.glob("*.json")} == {"gone.json", "whole.json"}

@@ -17,7 +17,7 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import aside, sheet
+from talking import aside, fetch, sheet
 from talking.errors import InputError
 from talking.settings import checked_config
 
@@ -89,9 +89,14 @@ def film_flags(wildcards):
 
 
 def source_file(wildcards):
-    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
+    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports.
+
+    With a download comes its state: where that is gone, as after a network that dropped, the video is tried again.
+    """
     row = VIDEOS.loc[wildcards.video]
     file = str(sheet.file_of(SHEET, wildcards.video, row.path))
+    if sheet.is_url(row.path):
+        return [file, str(Path(file).with_suffix(".json"))]
     is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
     return file if is_made or (os.path.isfile(file) and not is_misread(file)) else []
 
@@ -185,6 +190,7 @@ try:
     check_results()
     if workflow.is_main_process and not workflow.dryrun:
         bring_to_the_present()
+        fetch.forget_dropped(Path("results/downloads"))
     SHEET = resolved_sheet(config["videos"])
     VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])
