@@ -15,9 +15,10 @@ def main() -> None:
         "--file", type=Path, required=True, help="file to write; FILE.part keeps an unfinished download"
     )
     parser.add_argument("--state", type=Path, required=True, help="json to write: the reason of a failure, or empty")
+    parser.add_argument("--tries", type=int, default=0, help="how often it has been tried in vain before")
     arguments = parser.parse_args()
     row = sheet.row_of(arguments.sheet, arguments.video)
-    reason = fetch.fetch(row["path"], arguments.file, arguments.state, sha256=row["sha256"])
+    reason = fetch.fetch(row["path"], arguments.file, arguments.state, row["sha256"], arguments.tries)
     print(f"{arguments.video}: {reason or 'downloaded'}", file=sys.stderr)
 
 

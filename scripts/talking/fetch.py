@@ -16,11 +16,12 @@ _CONNECT_S, _SILENCE_S = 20, 60
 _CHUNK = 1 << 16
 
 
-def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 2.0) -> str:
+def fetch(url: str, file: Path, state: Path, sha256: str = "", tries: int = 0, pause_s: float = 2.0) -> str:
     """Download `url` to `file` and return "", or leave `file` without bytes and return why in one sentence.
 
-    The reason is also written to `state`, as json {"reason": ..., "try_again": ...}: whether another time may have more luck.
-    An unfinished download stays beside `file` with the suffix .part and is gone on with then. `sha256` is the checksum that the file must have, if any.
+    The reason is also written to `state`, as json {"reason": ..., "try_again": ..., "tries": ...}: whether another time may
+    have more luck, and how often it had been tried in vain before. An unfinished download stays beside `file` with the
+    suffix .part and is gone on with then. `sha256` is the checksum that the file must have, if any.
     """
     part = file.with_name(file.name + ".part")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,30 +29,33 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", pause_s: float = 
     try:
         failure, is_final = download(url, part, pause_s)
         if failure:
-            next_step = f"check the address, then delete {state}" if is_final else "see to the network and run again"
-            raise InputError(f"{_shown(url)} could not be downloaded ({failure}); {next_step} to try again.")
+            next_step = (
+                f"correct the address, or run with --forcerun {state}" if is_final else "the next run tries again"
+            )
+            raise InputError(f"{_shown(url)} could not be downloaded ({failure}); {next_step}.")
         with part.open("rb") as whole:
             found = hashlib.file_digest(whole, "sha256").hexdigest()
         if sha256 and found != sha256.lower():
             part.unlink()
             raise InputError(
-                f"{_shown(url)} has the SHA-256 {found}, not the sheet's; correct the sheet or delete {state} to try again."
+                f"{_shown(url)} has the SHA-256 {found}, not the sheet's; correct the sheet, or run with --forcerun {state}."
             )
         part.replace(file)
     except InputError as error:
         reason = str(error)
         file.write_bytes(b"")
     with written_aside(state) as aside:
-        state_of = {"reason": reason, "try_again": bool(reason) and not is_final}
+        state_of = {"reason": reason, "try_again": bool(reason) and not is_final, "tries": tries}
         aside.write_text(json.dumps(state_of, ensure_ascii=False) + "\n", encoding="utf-8")
     return reason
 
 
-def forget_dropped(folder: Path) -> None:
-    """Remove the states of downloads in a folder that another time may have more luck with."""
-    for state in folder.glob("*.json"):
-        if json.loads(state.read_text(encoding="utf-8")).get("try_again"):
-            state.unlink()
+def tries_in_vain(state: Path) -> int:
+    """Return how often a download has failed for a reason that may pass, by the state that the last try left, if any."""
+    if not state.exists():
+        return 0
+    last = json.loads(state.read_text(encoding="utf-8"))
+    return last["tries"] + last["try_again"]
 
 
 def reason_of(file: Path) -> str:

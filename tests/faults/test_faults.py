@@ -130,6 +130,8 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         assert probes["other"]["status"] == "ok"
         server.drops = False
         assert run(tmp_path, *until).returncode == 0
+        again = run(tmp_path, *until, "--dry-run")
+        assert again.returncode == 0 and "Nothing to be done" in again.stdout
     finally:
         server.shutdown()
     # Each try began where the one before had ended.

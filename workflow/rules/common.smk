@@ -89,14 +89,9 @@ def film_flags(wildcards):
 
 
 def source_file(wildcards):
-    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports.
-
-    With a download comes its state: where that is gone, as after a network that dropped, the video is tried again.
-    """
+    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
     row = VIDEOS.loc[wildcards.video]
     file = str(sheet.file_of(SHEET, wildcards.video, row.path))
-    if sheet.is_url(row.path):
-        return [file, str(Path(file).with_suffix(".json"))]
     is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
     return file if is_made or (os.path.isfile(file) and not is_misread(file)) else []
 
@@ -115,6 +110,11 @@ def source_row(wildcards):
     file = str(sheet.file_of(SHEET, wildcards.video, row.path))
     is_followed_here = is_misread(file) and not sheet.is_url(row.path) and os.path.isfile(file)
     return [row.path, row.sha256, [os.stat(file).st_mtime_ns, os.stat(file).st_size] if is_followed_here else ""]
+
+
+def tries_in_vain(wildcards):
+    """How often a video's download has failed for a reason that may pass: one more than before has it tried again."""
+    return fetch.tries_in_vain(Path(f"results/downloads/{wildcards.video}.json"))
 
 
 def from_sheet(column):
@@ -190,7 +190,6 @@ try:
     check_results()
     if workflow.is_main_process and not workflow.dryrun:
         bring_to_the_present()
-        fetch.forget_dropped(Path("results/downloads"))
     SHEET = resolved_sheet(config["videos"])
     VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])

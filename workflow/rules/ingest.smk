@@ -15,9 +15,10 @@ rule fetch_video:
         runtime=each_attempt(240),
     params:
         row=source_row,
+        tries=tries_in_vain,
     shell:
         'python -P -m fetch_video --sheet "$SHEET" --video {wildcards.video} '
-        "--file {output.file:q} --state {output.state:q} > {log:q} 2>&1"
+        "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
 
 
 rule ingest_video:
