@@ -166,8 +166,9 @@ class WorkflowSettings:
     )
     baseline: bool = setting(False, "train and measure the model without audio driver and person masks as well")
     cache_latents: bool = setting(True, "compute once what the frozen networks make of every frame")
-    gpu: int = setting(0, "GPUs that training asks for", minimum=0)
-    launcher: str = setting("", "what starts the training instead of python or accelerate launch, for many nodes")
+    gpu: int = setting(0, "GPUs that training asks for, on each node", minimum=0)
+    nodes: int = setting(1, "nodes of a SLURM cluster that training takes", minimum=1)
+    launcher: str = setting("", "what starts the training instead of python, accelerate launch or srun")
     start: list[str] = setting([], "published weights to start from instead of those that the preset fetches")
     weights_dir: str = setting("", "folder that is searched for fetched weights before anything is downloaded")
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LINK = Path("/etc/slurm/slurm.conf")
-CPU_NODES, GPU_NODES = ("cpu1", "cpu2"), ("gpu1",)
+CPU_NODES, GPU_NODES = ("cpu1", "cpu2"), ("gpu1", "gpu2")
 NODES = CPU_NODES + GPU_NODES
 GPUS = 2
 _NODE_MB = 16_000

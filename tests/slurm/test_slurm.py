@@ -201,6 +201,31 @@ def test_training_on_two_gpus_goes_on_after_its_time_limit(cluster, tmp_path, mo
     assert 0 < int(re.search(rf"(\d+)/{STEPS} \[00:00", log)[1]) < STEPS
 
 
+def test_training_on_two_nodes_is_one_training(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    stage = SETTINGS["stage1"] | {"steps": 6, "save_every": 3, "validate_every": 6}
+    losses = {}
+    for nodes, gpu in ((2, 1), (1, 2)):
+        folder = tmp_path / str(nodes)
+        folder.mkdir()
+        make_covog_dataset(folder)
+        covog = {"settings": SETTINGS | {"stage1": stage}, "gpu": gpu, "nodes": nodes}
+        weights = "results/covog/covog/stage1/weights.safetensors"
+        run = start(
+            folder, weights, "--nolock", "--allowed-rules", *COVOG_RULES, config=(f"covog={json.dumps(covog)}",)
+        )
+        log = folder / "results/logs/covog/covog/stage1.log"
+        assert run.wait(900) == 0, (folder / "printed.txt").read_text()[-3000:] + (
+            log.read_text()[-3000:] if log.exists() else ""
+        )
+        (job,) = [j for j in cluster.jobs() if f"{folder}/.snakemake/slurm_logs/rule_train_stage1" in j["StdOut"]]
+        assert (job["NumNodes"], job["NodeList"] == "gpu[1-2]") == (str(nodes), nodes == 2)
+        losses[nodes] = tables.read("covog_losses", folder / "results/covog/covog/stage1/losses.parquet")
+    # Two processes, wherever they are, draw the same samples and take the same steps.
+    pd.testing.assert_frame_equal(losses[2], losses[1])
+
+
 def test_the_profile_keeps_retries_out_of_the_rules():
     rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
     assert not re.search(r"^ +retries:", rules, re.MULTILINE)

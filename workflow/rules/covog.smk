@@ -94,9 +94,10 @@ rule train_stage1:
         "../envs/covog.yaml"
     threads: COVOG_THREADS
     resources:
+        **COVOG_NODES,
         mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
         runtime=1440,
-        gpu=COVOG["gpu"],
+        gpu=COVOG["gpu"] * COVOG["nodes"],
     params:
         launcher=covog_launcher,
         dataset=subpath(input.clips, parent=True),
@@ -127,9 +128,10 @@ rule train_stage2:
         "../envs/covog.yaml"
     threads: COVOG_THREADS
     resources:
+        **COVOG_NODES,
         mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
         runtime=1440,
-        gpu=COVOG["gpu"],
+        gpu=COVOG["gpu"] * COVOG["nodes"],
     params:
         launcher=covog_launcher,
         dataset=subpath(input.clips, parent=True),

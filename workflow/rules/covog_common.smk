@@ -79,9 +79,16 @@ def check_gates():
 
 
 def covog_launcher(wildcards, resources):
-    """Return what starts the training: python, accelerate's launcher on several GPUs, or the config's own words."""
+    """Return what starts the training: python, accelerate's launcher on several GPUs or nodes, or the config's own words."""
     if COVOG["launcher"]:
         return COVOG["launcher"]
+    if COVOG["nodes"] > 1:
+        # One launcher a node; they find each other at the first node's address and a port of the job's own.
+        return (
+            f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole accelerate launch --multi_gpu"
+            f" --num_machines {COVOG['nodes']} --num_processes {resources.gpu} --rdzv_backend c10d"
+            f' --main_process_ip "$({FIRST_NODE})" --main_process_port $((20000 + SLURM_JOB_ID % 10000)) --module'
+        )
     several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
     return several if resources.gpu > 1 else "python -P -m"
 
@@ -98,6 +105,22 @@ def covog_latents(wildcards):
     return ancient(f"{COVOG_LATENTS}.done") if covog_is_frozen(wildcards) else f"{COVOG_LATENTS}.done"
 
 
+# How SLURM reaches the first node of a job: names of nodes need not be known to the nodes themselves.
+FIRST_NODE = (
+    r"scontrol -o show node $(scontrol -o show job $SLURM_JOB_ID | sed 's/.* BatchHost=\([^ ]*\).*/\1/')"
+    r" | sed 's/.* NodeAddr=\([^ ]*\).*/\1/'"
+)
+# What a job on several nodes asks for besides: one task a node, started by its own srun (`mpi` says so to the executor), and as
+# many GPUs on each.
+COVOG_NODES = {
+    "nodes": COVOG["nodes"],
+    "tasks": COVOG["nodes"],
+    "tasks_per_gpu": 0,
+    "mpi": "srun",
+    "slurm_extra": f"--gpus-per-node={COVOG['gpu']}",
+}
+if COVOG["nodes"] == 1:
+    COVOG_NODES = {}
 COVOG_START = COVOG["start"] or weights_for("start")
 COVOG_TOWERS = weights_for("towers")
 # What FVD needs: fetched, else looked for in the user's own folder.
