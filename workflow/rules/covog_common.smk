@@ -83,10 +83,10 @@ def covog_launcher(wildcards, resources):
     if COVOG["launcher"]:
         return COVOG["launcher"]
     if COVOG["nodes"] > 1:
-        # One launcher a node; they find each other at the first node's address and a port of the job's own.
+        # One launcher a node; they find each other at the first node's address and a port of the job's own, and agree on their ranks there.
         return (
             f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole accelerate launch --multi_gpu"
-            f" --num_machines {COVOG['nodes']} --num_processes {resources.gpu} --rdzv_backend c10d"
+            f" --num_machines {COVOG['nodes']} --num_processes {resources.gpu} --rdzv_backend c10d --machine_rank 0"
             f' --main_process_ip "$({FIRST_NODE})" --main_process_port $((20000 + SLURM_JOB_ID % 10000)) --module'
         )
     several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
