@@ -83,11 +83,9 @@ def covog_launcher(wildcards, resources):
     if COVOG["launcher"]:
         return COVOG["launcher"]
     if COVOG["nodes"] > 1:
-        # One launcher a node; they find each other at the first node's address and a port of the job's own, and agree on their ranks there.
         return (
-            f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole accelerate launch --multi_gpu"
-            f" --num_machines {COVOG['nodes']} --num_processes {resources.gpu} --rdzv_backend c10d --machine_rank 0"
-            f' --main_process_ip "$({FIRST_NODE})" --main_process_port $((20000 + SLURM_JOB_ID % 10000)) --module'
+            f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole --kill-on-bad-exit=1"
+            f" python -P -m launch_on_node --processes {resources.gpu}"
         )
     several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
     return several if resources.gpu > 1 else "python -P -m"
@@ -105,11 +103,6 @@ def covog_latents(wildcards):
     return ancient(f"{COVOG_LATENTS}.done") if covog_is_frozen(wildcards) else f"{COVOG_LATENTS}.done"
 
 
-# How SLURM reaches the first node of a job: names of nodes need not be known to the nodes themselves.
-FIRST_NODE = (
-    r"scontrol -o show node $(scontrol -o show job $SLURM_JOB_ID | sed 's/.* BatchHost=\([^ ]*\).*/\1/')"
-    r" | sed 's/.* NodeAddr=\([^ ]*\).*/\1/'"
-)
 # What a job on several nodes asks for besides: one task a node, started by its own srun (`mpi` says so to the executor), and as
 # many GPUs on each.
 COVOG_NODES = {
