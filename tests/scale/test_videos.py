@@ -16,7 +16,7 @@ from talking import tables
 
 pytestmark = pytest.mark.slow
 
-FEW, MANY = (20, 200) if os.environ.get("TALKING_LARGE") else (2, 8)
+FEW, MANY = (20, 200) if os.environ.get("TALKING_LARGE") else (2, 6)
 MOST_GROWTH = 1.2
 # As many are filmed; more videos are later parts of the same films.
 FILMED = 20
