@@ -76,6 +76,13 @@ def same(one: Path, other: Path) -> None:
     assert all(torch.equal(weights[name], theirs[name]) for name in theirs)
 
 
+def test_a_node_s_launcher_outside_slurm_says_so():
+    without = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    command = [sys.executable, REPO / "scripts/launch_on_node.py", "--processes", "2", "train_covog"]
+    done = subprocess.run(command, env=without, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.endswith("needs SLURM.\n") and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(("processes", "stage"), [(1, 1), (2, 2)])
 def test_after_kill_9_a_rerun_gives_the_losses_and_weights_of_an_undisturbed_run(work, processes, stage):
     whole, torn = f"whole-{processes}", f"torn-{processes}"

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 from covog import weights
 
@@ -114,6 +115,8 @@ COVOG_NODES = {
 }
 if COVOG["nodes"] == 1:
     COVOG_NODES = {}
+elif not shutil.which("srun"):
+    raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
 COVOG_START = COVOG["start"] or weights_for("start")
 COVOG_TOWERS = weights_for("towers")
 # What FVD needs: fetched, else looked for in the user's own folder.
