@@ -1,6 +1,7 @@
 """What jobs ask of the machine: memory, disk and minutes by the table of past runs, the video's length and the attempt."""
 
 import math
+import re
 
 from talking import costs
 
@@ -17,6 +18,19 @@ LENGTHS = {}
 
 # The one file that a site edits; a site may keep its own elsewhere.
 os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(PROJECT / "workflow/profiles/slurm/partitions.yaml"))
+
+
+def outlive_the_controller():
+    """Put commands before SLURM's own that wait for a controller that is away, where the executor would fail or forget its jobs."""
+    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
+        return
+    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True).stdout
+    has_accounts = not re.search(
+        r"^AccountingStorageType\s*=\s*(\(null\)|accounting_storage/none)$", shown, re.MULTILINE
+    )
+    folders = ["patient"] if has_accounts else ["patient", "accountless"]
+    ours = [str(PROJECT / "workflow/profiles/slurm" / folder) for folder in folders]
+    os.environ["PATH"] = os.pathsep.join([*ours, os.environ["PATH"]])
 
 
 def video_seconds(video):
