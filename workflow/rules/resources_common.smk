@@ -30,7 +30,7 @@ def outlive_the_controller():
     )
     folders = ["patient"] if has_accounts else ["patient", "accountless"]
     ours = [str(PROJECT / "workflow/profiles/slurm" / folder) for folder in folders]
-    os.environ["PATH"] = os.pathsep.join([*ours, os.environ["PATH"]])
+    os.environ.update(PATH=os.pathsep.join([*ours, os.environ.get("PATH", "")]))
 
 
 def video_seconds(video):
