@@ -104,10 +104,9 @@ def _need(jobs: list[Job], known: Need) -> Need:
         low, high = (max(j.mem_mb for j in jobs if j.video_s == s) for s in (shortest, longest))
         slope = max(0.0, (high - low) / (longest - shortest))
     base = max(job.mem_mb - slope * job.video_s for job in jobs)
-    seconds, disk = (
-        max(f(job) / job.video_s for job in jobs) for f in (lambda job: job.seconds, lambda job: job.disk_mb)
-    )
-    return Need(max(base, 0.0), slope, seconds, disk)
+    seconds = max(job.seconds / job.video_s for job in jobs)
+    disk_mb = max(job.disk_mb / job.video_s for job in jobs)
+    return Need(max(base, 0.0), slope, seconds, disk_mb)
 
 
 def _disk_mb(results: Path, stage: str, video: str) -> float:

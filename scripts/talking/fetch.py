@@ -55,7 +55,7 @@ def tries_in_vain(state: Path) -> int:
     if not state.exists():
         return 0
     last = json.loads(state.read_text(encoding="utf-8"))
-    return last["tries"] + last["try_again"]
+    return last.get("tries", 0) + last.get("try_again", False)
 
 
 def reason_of(file: Path) -> str:

@@ -2,26 +2,15 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import records
-from conftest import REPO
+from scale import metering
 from talking.stages import STAGES
 
 MOST_OVER_BARE = 2
-
-# What `wait4` tells of the run: processor seconds and greatest resident memory, whatever else the machine does.
-_METER = """
-import os, sys
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(pid, 0)
-print("COST", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6, file=sys.stderr)
-"""
-
 
 # As many jobs a video as ours, each with an input, an output and a log, and nothing that is computed.
 _BARE = """
@@ -44,17 +33,9 @@ rule s{stage}:
 
 def dry_run(folder: Path, *words: str) -> tuple[str, float, float]:
     """Return what a dry run prints, its processor seconds and its memory in GB."""
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "rules", "--cores", "2"]
-    run = subprocess.run(
-        [sys.executable, "-S", "-c", _METER, *command, "--scheduler", "greedy", "--directory", str(folder), *words],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONHASHSEED": "0"},
+    return metering.snakemake(
+        "--dry-run", "--quiet", "rules", "--scheduler", "greedy", "--directory", str(folder), *words
     )
-    code, seconds, gigabytes = run.stderr.split("COST")[1].split()
-    assert code == "0", run.stderr
-    return run.stdout + run.stderr, float(seconds), float(gigabytes)
 
 
 def plan(folder: Path, videos: int) -> tuple[str, float, float]:

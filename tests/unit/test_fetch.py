@@ -94,5 +94,6 @@ def test_what_cannot_be_had_gives_a_reason(server, tmp_path):
 def test_only_what_may_have_more_luck_is_tried_again(server, tmp_path):
     for name, url in {"gone": f"{server.url}/gone", "down": "http://127.0.0.1:9/v", "whole": f"{server.url}/v"}.items():
         fetch.fetch(url, tmp_path / f"{name}.bin", tmp_path / f"{name}.json", tries=2, pause_s=0.01)
-    tries = {name: fetch.tries_in_vain(tmp_path / f"{name}.json") for name in ("gone", "down", "whole", "new")}
-    assert tries == {"gone": 2, "down": 3, "whole": 2, "new": 0}
+    (tmp_path / "old.json").write_text('{"reason": ""}')
+    tries = {name: fetch.tries_in_vain(tmp_path / f"{name}.json") for name in ("gone", "down", "whole", "new", "old")}
+    assert tries == {"gone": 2, "down": 3, "whole": 2, "new": 0, "old": 0}

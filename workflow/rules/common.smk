@@ -173,9 +173,10 @@ def close_run():
 # Snakemake asks anew, twice for each resource of each job, what parameters its own method takes: told once, planning is a tenth
 # faster. (Other versions of it may have other means.)
 if hasattr(snakemake.common, "overwrite_function_params") and hasattr(snakemake.resources, "Resource"):
-    method = snakemake.resources.Resource.evaluate
-    parameters = list(inspect.signature(method).parameters.items())[1:]
-    snakemake.common.overwrite_function_params(method, dict(parameters))
+    snakemake.common.overwrite_function_params(
+        snakemake.resources.Resource.evaluate,
+        inspect.signature(snakemake.resources.Resource("", 0).evaluate).parameters,
+    )
 
 # Tens of thousands of jobs live as long as the run does: searching them for garbage again and again took a third of the planning.
 gc.freeze()

@@ -106,16 +106,18 @@ def covog_latents(wildcards):
 
 # What a job on several nodes asks for besides: one task a node, started by its own srun (`mpi` says so to the executor), and as
 # many GPUs on each.
-COVOG_NODES = {
-    "nodes": COVOG["nodes"],
-    "tasks": COVOG["nodes"],
-    "tasks_per_gpu": 0,
-    "mpi": "srun",
-    "slurm_extra": f"--gpus-per-node={COVOG['gpu']}",
-}
-if COVOG["nodes"] == 1:
-    COVOG_NODES = {}
-elif not shutil.which("srun"):
+COVOG_NODES = (
+    {}
+    if COVOG["nodes"] == 1
+    else {
+        "nodes": COVOG["nodes"],
+        "tasks": COVOG["nodes"],
+        "tasks_per_gpu": 0,
+        "mpi": "srun",
+        "slurm_extra": f"--gpus-per-node={COVOG['gpu']}",
+    }
+)
+if COVOG_NODES and not shutil.which("srun"):
     raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
 COVOG_START = COVOG["start"] or weights_for("start")
 COVOG_TOWERS = weights_for("towers")
