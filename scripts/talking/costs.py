@@ -11,7 +11,7 @@ from pathlib import Path
 from talking import tables
 from talking.aside import written_aside
 from talking.errors import InputError
-from talking.stages import STAGES
+from talking.stages import STAGES, files_of
 
 # Lengths must differ this much before growth with length can be told from noise.
 _SPAN = 3.0
@@ -112,10 +112,9 @@ def _need(jobs: list[Job], known: Need) -> Need:
 def _disk_mb(results: Path, stage: str, video: str) -> float:
     if stage not in STAGES:
         return 0.0
-    file = results / STAGES[stage].format(video=video)
-    # Beside their tables these two write the video's media and the clips' folders.
-    files = file.parent.glob(f"{video}.*") if stage == "ingest" else [file]
-    clips = tables.read(stage, file)["bytes"].sum() if stage == "annotations" and file.exists() else 0
+    files = [results / name for name in files_of(stage, video)]
+    # Beside its tables this one writes the clips' folders.
+    clips = tables.read(stage, files[0])["bytes"].sum() if stage == "annotations" and files[0].exists() else 0
     return (clips + sum(f.stat().st_size for f in files if f.exists())) / 1e6
 
 

@@ -1,23 +1,26 @@
 """The stages that every video goes through."""
 
-# Each stage's file below results/, in the order of the work; a stage's name is its folder of logs and benchmarks.
+# Each stage's files below results/, in the order of the work: the first one stays as long as the stage is done. A stage's name
+# is its folder of logs and benchmarks.
 STAGES = {
-    "ingest": "media/{video}.json",
-    "shots": "shots/{video}.parquet",
-    "faces": "faces/{video}.parquet",
-    "tracks": "tracks/{video}.parquet",
-    "landmarks": "landmarks/{video}.npz",
-    "embeddings": "embeddings/{video}.npz",
-    "voice": "voice/{video}.parquet",
-    "asd": "asd/{video}.parquet",
-    "diarize": "speech/{video}.rttm",
-    "speaking": "speaking/{video}.parquet",
-    "transcribe": "speech/{video}.transcript.parquet",
-    "attribute_words": "speech/{video}.words.parquet",
-    "candidates": "candidates/{video}.parquet",
-    "poses": "poses/{video}.npz",
-    "inspections": "inspections/{video}.parquet",
-    "clips": "clips/{video}.parquet",
-    "sound": "sound/{video}.npz",
-    "annotations": "annotations/{video}.parquet",
+    "ingest": ("media/{video}.json", "media/{video}.mp4", "media/{video}.wav"),
+    "shots": ("shots/{video}.parquet",),
+    "faces": ("faces/{video}.parquet",),
+    "tracks": ("tracks/{video}.parquet", "landmarks/{video}.npz"),
+    "embeddings": ("embeddings/{video}.npz",),
+    "voice": ("voice/{video}.parquet",),
+    "asd": ("asd/{video}.parquet",),
+    "diarize": ("speech/{video}.rttm",),
+    "transcribe": ("speech/{video}.transcript.parquet",),
+    "candidates": ("candidates/{video}.parquet", "speaking/{video}.parquet"),
+    "poses": ("poses/{video}.npz",),
+    "inspections": ("inspections/{video}.parquet",),
+    "clips": ("clips/{video}.parquet",),
+    "sound": ("sound/{video}.npz",),
+    "annotations": ("annotations/{video}.parquet", "speech/{video}.words.parquet"),
 }
+
+
+def files_of(stage: str, video: str) -> list[str]:
+    """Return the files of a video's stage, as paths below results/."""
+    return [pattern.format(video=video) for pattern in STAGES[stage]]

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from talking.costs import Need
-from talking.stages import STAGES
-
-# A stage whose file may be deleted once these stages have read it.
-_READ_BY = {"landmarks": {"embeddings", "asd", "candidates", "poses"}}
+from talking.stages import STAGES, files_of
 
 
 @dataclass
@@ -33,10 +30,9 @@ def videos(results: Path, names: Iterable[str]) -> list[Video]:
 
 
 def _video(results: Path, name: str, marked: set[str]) -> Video:
-    files = {stage: results / pattern.format(video=name) for stage, pattern in STAGES.items()}
+    files = {stage: results / files_of(stage, name)[0] for stage in STAGES}
     begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marked]
     done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
-    done |= {stage for stage, readers in _READ_BY.items() if stage not in begun and readers <= done}
     logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
     failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
     probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}

@@ -26,7 +26,6 @@ VIDEO, SHEET = "v", "videos.tsv"
 NETWORKS = {
     "detect_faces",
     "track_faces",
-    "mark_landmarks",
     "embed_faces",
     "detect_voice",
     "score_speaking",
@@ -37,7 +36,7 @@ NETWORKS = {
     "inspect_clips",
 }
 # The pictures that the networks look at: frames of `media.frames`, or chosen ones of `media.frames_at`.
-FEEDS = ("detect_faces", "mark_landmarks", "embed_faces", "estimate_poses", "inspect_clips")
+FEEDS = ("detect_faces", "track_faces", "embed_faces", "estimate_poses", "inspect_clips")
 
 
 @dataclass
@@ -111,7 +110,7 @@ def feed(name: str, results: Path) -> None:
     if name == "detect_faces":
         height = min(720, media.size_and_length(mp4)[1])
         pictures = media.frames(mp4, height=height, pixel_format="bgr24")
-    elif name == "mark_landmarks":
+    elif name == "track_faces":
         pictures = media.frames_at(mp4, tables.read("tracks", results / "tracks" / "v.parquet")["frame"])
     elif name == "embed_faces":
         import numpy as np

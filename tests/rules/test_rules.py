@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from run.workflow import snakemake, write_sheet
-from talking import media, tables
+from talking import arrays, media, tables
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +42,8 @@ def test_a_file_of_no_bytes_flows_through_the_stages_of_pictures(folder):
     run_rule(folder, "detect_voice", "voice/v.parquet")
     for name in ("shots", "faces", "tracks", "voice"):
         assert tables.read(name, folder / f"results/{name}/v.parquet").empty
+    with arrays.opened(folder / "results/landmarks/v.npz") as landmarks:
+        assert len(landmarks["points"]) == 0
 
 
 def test_select_clips_applies_the_gates_of_the_config(folder):

@@ -10,7 +10,10 @@ import records
 from scale import metering
 from talking.stages import STAGES
 
-MOST_OVER_BARE = 2
+# Of the same number of jobs of an empty workflow, whose every job Snakemake puts into words that are not shown.
+MOST_OVER_BARE = 1
+# Of a thousand videos' time, for ten thousand.
+MOST_GROWTH = 12
 
 # As many jobs a video as ours, each with an input, an output and a log, and nothing that is computed.
 _BARE = """
@@ -66,8 +69,8 @@ def note(videos: int, seconds: float, gigabytes: float, bare: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_videos_are_planned_at_little_more_than_snakemakes_own_cost(tmp_path):
-    # Processor time grows by half where others use the same core, so the two take turns.
+def test_a_thousand_videos_are_planned_at_less_than_snakemakes_own_cost(tmp_path):
+    # Processor time grows by half where others use the same core, so the two take turns; the bound of 15 s holds on a core of one's own.
     ours, bare = zip(*((plan(tmp_path, 1000), plan_bare(tmp_path, 1000)) for _ in range(2)), strict=True)
     assert re.search(r"^estimate_poses +1000$", ours[0][0], re.MULTILINE)
     assert re.search(rf"^s{len(STAGES) - 1} +1000$", bare[0][0], re.MULTILINE)

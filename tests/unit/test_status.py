@@ -10,7 +10,7 @@ import pytest
 
 from conftest import REPO
 from talking import costs, status
-from talking.stages import STAGES
+from talking.stages import STAGES, files_of
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def results(tmp_path):
 
     def make(video, stages, **probe):
         for stage in stages:
-            file = results / STAGES[stage].format(video=video)
+            file = results / files_of(stage, video)[0]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({"status": "ok", "reason": "", "duration_s": 1800.0, **probe}))
 
@@ -61,7 +61,7 @@ def test_the_command_line_prints_both_tables(results, tmp_path):
     (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
     command = [sys.executable, REPO / "scripts/status.py", "--results", results, "--sheet", tmp_path / "videos.tsv"]
     printed = subprocess.run([*command, "--state", "failed"], check=True, capture_output=True, text=True).stdout
-    assert printed.count("broken\tfailed\t1800\t2/18") == 1 and "finished" not in printed
+    assert printed.count(f"broken\tfailed\t1800\t2/{len(STAGES)}") == 1 and "finished" not in printed
     assert "annotations\t1\t0.5" in printed
 
 

@@ -1,5 +1,3 @@
-import gc
-import inspect
 import os
 import shlex
 import subprocess
@@ -7,8 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-import snakemake.common
-import snakemake.resources
 import yaml
 
 from snakemake.exceptions import WorkflowError
@@ -119,7 +115,8 @@ def tries_in_vain(wildcards):
 
 def from_sheet(column):
     """Return a function of the wildcards that gives a column of the video's row in the sheet."""
-    return lambda wildcards: VIDEOS.at[wildcards.video, column]
+    values = VIDEOS[column].to_dict()
+    return asked_once(lambda wildcards: values[wildcards.video])
 
 
 def gpu_if(section):
@@ -170,18 +167,6 @@ def close_run():
     subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", "--results", "results", "--sheet", SHEET], check=True)
 
 
-# Snakemake asks anew, twice for each resource of each job, what parameters its own method takes: told once, planning is a tenth
-# faster. (Other versions of it may have other means.)
-if hasattr(snakemake.common, "overwrite_function_params") and hasattr(snakemake.resources, "Resource"):
-    snakemake.common.overwrite_function_params(
-        snakemake.resources.Resource.evaluate,
-        inspect.signature(snakemake.resources.Resource("", 0).evaluate).parameters,
-    )
-
-# Tens of thousands of jobs live as long as the run does: searching them for garbage again and again took a third of the planning.
-gc.freeze()
-gc.set_threshold(200_000, 20, 100)
-
 GPU_MODELS = set(
     "light_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
 )
@@ -189,7 +174,7 @@ GPU_MODELS = set(
 try:
     config.update(checked_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml"))
     check_results()
-    if workflow.is_main_process and not workflow.dryrun:
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
         bring_to_the_present()
     SHEET = resolved_sheet(config["videos"])
     VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)

@@ -1,15 +1,17 @@
 rule annotate_clips:
-    """Making the folders of the kept clips of {wildcards.video}: pictures, sound, labels."""
+    """Giving the words of {wildcards.video} to who says them, and making the folders of its kept clips: pictures, sound, labels."""
     input:
         clips="results/clips/{video}.parquet",
         media="results/media/{video}.mp4",
         wav="results/media/{video}.wav",
         tracks="results/tracks/{video}.parquet",
         speaking="results/speaking/{video}.parquet",
-        words="results/speech/{video}.words.parquet",
+        transcript="results/speech/{video}.transcript.parquet",
+        turns="results/speech/{video}.rttm",
         poses="results/poses/{video}.npz",
         sound="results/sound/{video}.npz",
     output:
+        words="results/speech/{video}.words.parquet",
         annotations="results/annotations/{video}.parquet",
     log:
         "results/logs/annotations/{video}.log",
@@ -26,11 +28,14 @@ rule annotate_clips:
         source=from_sheet("source"),
         licence=from_sheet("licence"),
         url=from_sheet("url"),
+        attribution=flags("attribution"),
         settings=flags("annotate"),
     shell:
-        "python -P -m annotate_clips --video={wildcards.video:q} --source={params.source:q}"
+        "python -P -m run_in_turn attribute_words --transcript {input.transcript:q} --turns {input.turns:q}"
+        " --speaking {input.speaking:q} --words {output.words:q} {params.attribution}"
+        " --then annotate_clips --video={wildcards.video:q} --source={params.source:q}"
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
-        " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {input.words:q}"
+        " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
         " --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
 

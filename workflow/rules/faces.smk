@@ -23,13 +23,14 @@ rule detect_faces:
 
 
 rule track_faces:
-    """Joining the faces of {wildcards.video} into tracks."""
+    """Joining the faces of {wildcards.video} into tracks, and marking their eyes, noses and lips."""
     input:
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
     output:
         tracks="results/tracks/{video}.parquet",
+        landmarks=intermediate("results/landmarks/{video}.npz"),
     log:
         "results/logs/tracks/{video}.log",
     benchmark:
@@ -43,33 +44,12 @@ rule track_faces:
         runtime=minutes("tracks"),
     params:
         settings=flags("tracks"),
+        landmarks=flags("landmarks"),
     shell:
-        "python -P -m track_faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
-        " --tracks {output.tracks:q} {params.settings} > {log:q} 2>&1"
-
-
-rule mark_landmarks:
-    """Marking the eyes, nose and lips of the faces in {wildcards.video}."""
-    input:
-        media="results/media/{video}.mp4",
-        tracks="results/tracks/{video}.parquet",
-    output:
-        landmarks=intermediate("results/landmarks/{video}.npz"),
-    log:
-        "results/logs/landmarks/{video}.log",
-    benchmark:
-        "results/benchmarks/landmarks/{video}.tsv"
-    conda:
-        "../envs/faces.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb("landmarks"),
-        disk_mb=disk_mb("landmarks"),
-        runtime=minutes("landmarks"),
-    params:
-        settings=flags("landmarks"),
-    shell:
-        "python -P -m mark_landmarks --media {input.media:q} --tracks {input.tracks:q} --landmarks {output.landmarks:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m run_in_turn track_faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
+        " --tracks {output.tracks:q} {params.settings}"
+        " --then mark_landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
+        " {params.landmarks} > {log:q} 2>&1"
 
 
 rule embed_faces:

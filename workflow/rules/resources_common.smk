@@ -40,6 +40,8 @@ def video_seconds(video):
             with open(f"results/media/{video}.json", encoding="utf-8") as file:
                 LENGTHS[video] = json.load(file)["duration_s"]
         except (OSError, ValueError):
+            if workflow.output_settings.dryrun:
+                LENGTHS[video] = UNKNOWN_S
             return UNKNOWN_S
     return LENGTHS[video]
 
@@ -52,6 +54,7 @@ def memory_mb(benchmark, section=None):
     need = NEEDS[benchmark]
     more = LARGE_MODEL_MB if section and uses_gpu_model(section) else 0
 
+    @asked_once
     def megabytes(wildcards, attempt):
         measured = need.mem_mb + need.mem_mb_per_video_s * video_seconds(wildcards.video)
         return math.ceil((max(LEAST_MB, measured * MEMORY_HEADROOM) + more) * (1 + attempt) / 200) * 100
@@ -62,17 +65,23 @@ def memory_mb(benchmark, section=None):
 def minutes(benchmark):
     """Return a function that gives a job's time by its benchmark's folder: twice, three times as much at further attempts."""
     need = NEEDS[benchmark]
-    return lambda wildcards, attempt: attempt * math.ceil(
-        LEAST_MIN + need.s_per_video_s * video_seconds(wildcards.video) * TIME_HEADROOM / 60
-    )
+
+    @asked_once
+    def runtime(wildcards, attempt):
+        return attempt * math.ceil(LEAST_MIN + need.s_per_video_s * video_seconds(wildcards.video) * TIME_HEADROOM / 60)
+
+    return runtime
 
 
 def disk_mb(benchmark):
     """Return a function that gives what a job may write by its benchmark's folder."""
     need = NEEDS[benchmark]
-    return lambda wildcards: math.ceil(
-        LEAST_DISK_MB + need.disk_mb_per_video_s * video_seconds(wildcards.video) * DISK_HEADROOM
-    )
+
+    @asked_once
+    def megabytes(wildcards):
+        return math.ceil(LEAST_DISK_MB + need.disk_mb_per_video_s * video_seconds(wildcards.video) * DISK_HEADROOM)
+
+    return megabytes
 
 
 def each_attempt(amount):

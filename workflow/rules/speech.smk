@@ -76,29 +76,3 @@ rule transcribe:
     shell:
         "OMP_NUM_THREADS={threads} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "{params.settings} > {log:q} 2>&1"
-
-
-rule attribute_words:
-    """Giving the words of {wildcards.video} to the people who say them."""
-    input:
-        transcript="results/speech/{video}.transcript.parquet",
-        turns="results/speech/{video}.rttm",
-        speaking="results/speaking/{video}.parquet",
-    output:
-        words="results/speech/{video}.words.parquet",
-    log:
-        "results/logs/attribute_words/{video}.log",
-    benchmark:
-        "results/benchmarks/attribute_words/{video}.tsv"
-    conda:
-        "../envs/speech.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory_mb("attribute_words"),
-        disk_mb=disk_mb("attribute_words"),
-        runtime=minutes("attribute_words"),
-    params:
-        settings=flags("attribution"),
-    shell:
-        "python -P -m attribute_words --transcript {input.transcript:q} --turns {input.turns:q} --speaking {input.speaking:q} "
-        "--words {output.words:q} {params.settings} > {log:q} 2>&1"
