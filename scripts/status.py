@@ -1,8 +1,9 @@
-"""Say how far a run is: every video's state, and what each stage has done and has left."""
+"""Say how far a run is: every video's state, and for each stage what is done and left, and when that will be done at the pace of the last hour."""
 
+import time
 from pathlib import Path
 
-from talking import cli, costs, sheet, status
+from talking import cli, costs, pace, sheet, status
 
 
 def main() -> None:
@@ -12,11 +13,15 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
     parser.add_argument("--state", nargs="*", help="only videos of these states: done unusable failed begun left")
     default = Path(__file__).resolve().parents[1] / "resources/jobs.tsv"
-    parser.add_argument("--jobs", type=Path, default=default, help="table of what jobs take, for the work that is left")
+    parser.add_argument(
+        "--jobs", type=Path, default=default, help="table of what jobs take, for stages of which none has ended"
+    )
     arguments = parser.parse_args()
     found = status.videos(arguments.results.resolve(), sheet.read_sheet(arguments.sheet)["video"])
     print(status.by_video(v for v in found if not arguments.state or v.state in arguments.state), end="\n\n")
-    print(status.by_stage(found, costs.read_needs(arguments.jobs)))
+    seconds = {video.video: video.seconds for video in found}
+    going = pace.of_run(arguments.results, seconds, costs.read_needs(arguments.jobs), time.time())
+    print(status.by_stage(found, going))
 
 
 if __name__ == "__main__":

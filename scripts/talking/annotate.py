@@ -182,9 +182,11 @@ def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings
 
 
 def _has_cut(folder: Path, fingerprint: str) -> bool:
-    if not (folder / "meta.json").exists():
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        # None, or one that something has damaged since: it is cut anew.
         return False
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     files = [folder / name for name in ("video.mp4", "audio.wav")]
     return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == meta["files"][f.name] for f in files)
 

@@ -77,7 +77,7 @@ def finished_jobs(results: Path, clock: str) -> list[Job]:
             continue
         with file.open(newline="") as lines:
             for row in csv.DictReader(lines, delimiter="\t"):
-                memory, taken = _number(row.get("max_rss")), _number(row.get(clock))
+                memory, taken = finite(row.get("max_rss")), finite(row.get(clock))
                 if memory and taken:
                     jobs.append(
                         Job(file.parent.name, seconds, memory, taken, _disk_mb(results, file.parent.name, file.stem))
@@ -126,7 +126,8 @@ def _length(probe: Path) -> float | None:
     return seconds or None
 
 
-def _number(text: str | None) -> float:
+def finite(text: str | None) -> float:
+    """Return the number of a benchmark's field, 0 where it has none."""
     try:
         value = float(text or "nan")
     except ValueError:

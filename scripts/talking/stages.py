@@ -20,6 +20,18 @@ STAGES = {
     "annotations": ("annotations/{video}.parquet", "speech/{video}.words.parquet"),
 }
 
+# Tables over all videos, by the benchmark of the job that makes them.
+AGGREGATES = {
+    "identities": ["identities.parquet"],
+    "duplicates": ["duplicates.parquet"],
+    "dataset": [
+        "dataset/clips.parquet",
+        "dataset/people.parquet",
+        *(f"dataset/splits/{split}.json" for split in ("train", "test_easy", "test_hard")),
+        "videos.parquet",
+    ],
+}
+
 
 def files_of(stage: str, video: str) -> list[str]:
     """Return the files of a video's stage, as paths below results/."""

@@ -1,12 +1,12 @@
 """How far a run is: for each video of the sheet and each stage what is done, begun, failed and left."""
 
-import base64
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from talking.costs import Need
+from talking.marks import marked
+from talking.pace import Pace
 from talking.stages import STAGES, files_of
 
 
@@ -25,13 +25,13 @@ class Video:
 
 def videos(results: Path, names: Iterable[str]) -> list[Video]:
     """Return the states of videos, by the files below `results` and Snakemake's marks of begun jobs beside it."""
-    marked = _begun(results.parent / ".snakemake" / "incomplete")
-    return [_video(results, name, marked) for name in names]
+    marks = marked(results.parent / ".snakemake" / "incomplete")
+    return [_video(results, name, marks) for name in names]
 
 
-def _video(results: Path, name: str, marked: set[str]) -> Video:
+def _video(results: Path, name: str, marks: set[str]) -> Video:
     files = {stage: results / files_of(stage, name)[0] for stage in STAGES}
-    begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marked]
+    begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marks]
     done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
     logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
     failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
@@ -57,38 +57,32 @@ def by_video(found: Iterable[Video]) -> str:
     return "\n".join(lines)
 
 
-def by_stage(found: list[Video], needs: dict[str, Need]) -> str:
-    """Return a line for each stage: videos and hours of video done, begun, failed and left, and hours of work left.
+def by_stage(found: list[Video], pace: Pace) -> str:
+    """Return a line for each stage: videos and hours of video done, begun, failed and left, hours of work left, and in how many
+    hours that will be done ("?" where no job ended lately).
 
-    A length not known yet counts as the mean of those that are; work is what `needs` says a second of video takes.
+    A length not known yet counts as the mean of those that are.
     """
     known = [v.seconds for v in found if v.seconds]
     mean = sum(known) / len(known) if known else 0.0
-    lines, total = ["stage\tdone\thours\tbegun\tfailed\tleft\thours\twork_left_h"], 0.0
+    lines, total = ["stage\tdone\thours\tbegun\tfailed\tleft\thours\twork_left_h\ttime_left_h"], 0.0
     for stage in STAGES:
         done = [v for v in found if stage in v.done]
         left = [v for v in found if stage not in v.done]
         left_s = sum(mean if v.seconds is None else v.seconds for v in left)
-        work = left_s * needs[stage].s_per_video_s / 3600
+        work = left_s * pace.s_per_video_s[stage] / 3600
         total += work
         begun, failed = sum(stage in v.begun for v in found), sum(stage in v.failed for v in found)
         done_h = sum(v.seconds or 0.0 for v in done) / 3600
         lines.append(
-            f"{stage}\t{len(done)}\t{done_h:.1f}\t{begun}\t{failed}\t{len(left)}\t{left_s / 3600:.1f}\t{work:.1f}"
+            f"{stage}\t{len(done)}\t{done_h:.1f}\t{begun}\t{failed}\t{len(left)}\t{left_s / 3600:.1f}\t{_hours(pace, work)}"
         )
-    return "\n".join([*lines, f"all\t\t\t\t\t\t\t{total:.1f}"])
+    return "\n".join([*lines, f"all\t\t\t\t\t\t\t{_hours(pace, total)}"])
 
 
-def _begun(marks: Path) -> set[str]:
-    """Return the outputs that Snakemake has marked as begun and not ended, as paths below the working directory."""
-    out = set()
-    for mark in marks.rglob("*") if marks.exists() else []:
-        if mark.is_file() and mark.name != "migration_underway":
-            try:
-                out.add(base64.b64decode("".join(mark.relative_to(marks).parts).replace("@", ""), b"-_").decode())
-            except ValueError:
-                continue
-    return out
+def _hours(pace: Pace, work_h: float) -> str:
+    time_h = pace.hours_left(work_h)
+    return f"{work_h:.1f}\t{'?' if time_h is None else f'{time_h:.1f}'}"
 
 
 def _last_line(log: Path) -> str:

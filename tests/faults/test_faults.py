@@ -1,6 +1,7 @@
 """A run that is killed again and again, or cannot write, ends as one that nobody disturbs."""
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -52,23 +53,58 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, wanted, tmp_pa
     assert outcome.different == []
 
 
-@pytest.mark.fault("an intermediate file cut in half", "named; deleted, it is made anew and outputs are equal")
-def test_a_damaged_intermediate_file_is_named_and_made_anew_once_deleted(film, wanted, tmp_path):
+@pytest.mark.fault(
+    "files of a finished run cut off, emptied or overwritten, one of each kind",
+    "the next run names them, makes them anew with what follows, outputs equal",
+)
+def test_damaged_files_are_named_and_made_anew(film, wanted, tmp_path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
     write_sheet(folder, film)
-    # A file that nothing waits for is not read again: what follows is yet to be made.
+    cut_off = [
+        *("media/talk.mp4", "media/talk.wav", "tracks/talk.parquet", "landmarks/talk.npz", "speech/talk.rttm"),
+        *("poses/talk.npz", "dataset/clips.parquet"),
+    ]
+    for name in cut_off:
+        file = folder / "results" / name
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    (folder / "results/shots/talk.parquet").write_bytes(b"")
+    (folder / "results/media/talk.json").write_bytes(bytes(300))
+    again = run(folder)
+    assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
+    named = re.findall(r"^results/(\S+) was changed after it was made and is damaged", again.stdout, re.MULTILINE)
+    assert set(named) == {*cut_off, "shots/talk.parquet", "media/talk.json"}
+    assert differences(folder, wanted) == []
+
+
+def test_a_file_that_is_damaged_during_a_run_is_named(film, wanted, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
+    write_sheet(folder, film)
     for name in ("candidates", "annotations"):
         (folder / f"results/{name}/talk.parquet").unlink()
-    file = folder / "results/tracks/talk.parquet"
-    data = file.read_bytes()
-    file.write_bytes(data[: len(data) // 2])
+    file, benchmark = folder / "results/tracks/talk.parquet", folder / "results/benchmarks/tracks/talk.tsv"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    # As if the run had begun before: it takes the file for one that its job left so.
+    os.utime(benchmark)
     failed = run(folder)
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     assert "tracks/talk.parquet cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
     file.unlink()
     assert run(folder).returncode == 0 and file.exists()
     assert differences(folder, wanted) == []
+
+
+def test_a_readable_change_is_an_edit_which_is_kept(film, wanted, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
+    write_sheet(folder, film)
+    file = folder / "results/speaking/talk.parquet"
+    edited = pd.read_parquet(file).assign(speaking=False)
+    edited.to_parquet(file)
+    again = run(folder, "--dry-run")
+    assert again.returncode == 0 and "is damaged" not in again.stdout
+    assert "annotate_clips" in again.stdout and "find_clips" not in again.stdout
 
 
 @pytest.mark.fault(

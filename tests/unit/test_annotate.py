@@ -104,13 +104,15 @@ def test_scores_that_are_missing_are_those_of_the_nearest_frame(sources):
 def test_what_has_not_changed_is_not_encoded_again(sources, tmp_path, monkeypatch):
     annotate.annotate(clips_of((10, 60), (60, 110)), "v", sources, tmp_path)
     before = digests(tmp_path)
-    (tmp_path / "s_v_000060to000110/audio.wav").write_bytes(b"damaged")
     asked = []
     cut_all = cutting.cut_all
     monkeypatch.setattr(cutting, "cut_all", lambda *a, **k: (asked.extend(a[2]), cut_all(*a, **k)))
-    annotate.annotate(clips_of((10, 60), (60, 110)), "v", sources, tmp_path)
-    assert [(start, end) for start, end, *_ in asked] == [(60, 110)]
-    assert digests(tmp_path) == before
+    for name in ("audio.wav", "meta.json"):
+        (tmp_path / "s_v_000060to000110" / name).write_bytes(b"damaged")
+        asked.clear()
+        annotate.annotate(clips_of((10, 60), (60, 110)), "v", sources, tmp_path)
+        assert [(start, end) for start, end, *_ in asked] == [(60, 110)]
+        assert digests(tmp_path) == before
 
 
 def test_folders_no_longer_kept_are_removed_and_others_are_not(sources, tmp_path):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 import pytest
 
 from conftest import REPO
-from talking import costs, status
+from talking import costs, pace, status
+from talking.pace import Pace
 from talking.stages import STAGES, files_of
 
 
@@ -47,13 +49,34 @@ def test_every_state_is_told_with_its_reason(results):
 
 def test_stages_tell_videos_hours_and_work(results):
     found = status.videos(results, ["finished", "broken", "later"])
-    needs = dict.fromkeys(STAGES, costs.Need(1, 1, 2, 0))
-    table = [line.split("\t") for line in status.by_stage(found, needs).splitlines()]
+    table = [line.split("\t") for line in status.by_stage(found, Pace(dict.fromkeys(STAGES, 2), 4)).splitlines()]
     rows = {row[0]: row[1:] for row in table}
     # Of 3 videos of half an hour 2 have shots; the third's length is not known yet; a second of video takes two.
-    assert rows["shots"] == ["2", "1.0", "0", "0", "1", "0.5", "1.0"]
-    assert rows["faces"] == ["1", "0.5", "0", "1", "2", "1.0", "2.0"]
-    assert float(rows["all"][-1]) == pytest.approx(2 * 1.0 + (len(STAGES) - 2) * 2.0)
+    assert rows["shots"] == ["2", "1.0", "0", "0", "1", "0.5", "1.0", "0.2"]
+    assert rows["faces"] == ["1", "0.5", "0", "1", "2", "1.0", "2.0", "0.5"]
+    # Four jobs run at a time.
+    work = 2 * 1.0 + (len(STAGES) - 2) * 2.0
+    assert [float(hours) for hours in rows["all"][-2:]] == [work, work / 4]
+
+
+def test_the_pace_is_that_of_the_jobs_that_ended_lately(results):
+    now = 1_000_000
+    # Two jobs side by side for ten minutes, up to now; one of another stage hours ago.
+    for stage, video, ended, took in [
+        *[("shots", "finished", now, 600), ("shots", "broken", now, 600)],
+        ("faces", "finished", now - 9000, 900),
+    ]:
+        file = results / f"benchmarks/{stage}/{video}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\tmax_rss\n{took}\t100\n")
+        os.utime(file, (ended, ended))
+    needs = dict.fromkeys(STAGES, costs.Need(1, 1, 2, 0))
+    going = pace.of_run(results, {"finished": 1800.0, "broken": 1800.0}, needs, now)
+    assert going.at_a_time == pytest.approx(2)
+    assert going.s_per_video_s["shots"] == pytest.approx(600 / 1800) and going.s_per_video_s["faces"] == 0.5
+    assert going.s_per_video_s["poses"] == 2
+    later = pace.of_run(results, {}, needs, now + 7200)
+    assert later.hours_left(3.0) is None and later.hours_left(0.0) == 0
 
 
 def test_the_command_line_prints_both_tables(results, tmp_path):

@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import aside, fetch, sheet
+from talking import aside, damage, fetch, marks, sheet
 from talking.errors import InputError
 from talking.settings import checked_config
 
@@ -49,6 +49,16 @@ def bring_to_the_present():
     for file in (file for pattern in patterns for file in Path("results").glob(pattern)):
         if file.is_file() and file.stat().st_mtime > now + 1:
             os.utime(file, (now, now))
+
+
+def make_damaged_anew():
+    """Have files that were changed since they were made, and that cannot be read, made anew with what follows from them."""
+    if any(Path(".snakemake/locks").glob("*")):
+        # A run is at work on them.
+        return
+    for file in damage.damaged(Path("results"), VIDEOS.index):
+        logger.warning(f"results/{file} was changed after it was made and is damaged: it is made anew.")
+        marks.mark(Path(".snakemake/incomplete"), f"results/{file}")
 
 
 def check_films(paths):
@@ -179,6 +189,8 @@ try:
     SHEET = resolved_sheet(config["videos"])
     VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])
+    if workflow.is_main_process:
+        make_damaged_anew()
 except InputError as error:
     raise WorkflowError(str(error))
 
