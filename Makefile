@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TORCH ?= --require-hashes --no-deps -r workflow/envs/torch.lock
 
 .PHONY: demo test test-fast test-faults test-slurm audit lint
 
@@ -35,10 +37,11 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
-# pip checks the hashes of all packages of a call or of none, so torch comes by itself, with what CUDA builds need; of that, the lock's own come again.
-$(READY): workflow/envs/requirements.lock workflow/envs/torch.lock workflow/envs/fit_torchaudio.py
+# The index says whether torch comes for processors or with CUDA, which wants libraries of its own. For another build of it:
+# make ... TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
+$(READY): workflow/envs/requirements.lock workflow/envs/torch.lock workflow/envs/cuda.lock workflow/envs/fit_torch.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r workflow/envs/torch.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --require-hashes --no-deps -r workflow/envs/requirements.lock
-	$(BIN)/python workflow/envs/fit_torchaudio.py
+	$(PIP) --require-hashes --no-deps -r workflow/envs/requirements.lock
+	$(PIP) $(TORCH)
+	$(BIN)/python workflow/envs/fit_torch.py
 	touch $@

@@ -19,7 +19,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     venv.create(folder, with_pip=True)
     subprocess.run([folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", PIP_AUDIT], check=True)
-    locks = [word for name in ("requirements", "torch") for word in ("--requirement", ENVS / f"{name}.lock")]
+    locks = [word for name in ("requirements", "torch", "cuda") for word in ("--requirement", ENVS / f"{name}.lock")]
     command = [folder / "bin/pip-audit", "--vulnerability-service", "osv", "--disable-pip", "--no-deps", *locks]
     audit = subprocess.run(command, capture_output=True, text=True)
     if "requests.exceptions.ConnectionError" in audit.stderr:

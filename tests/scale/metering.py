@@ -17,8 +17,14 @@ print("COST", os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 def snakemake(*words: str) -> tuple[str, float, float]:
     """Run Snakemake in the project; return what it prints, its processor seconds and its memory in GB."""
-    command = [sys.executable, "-S", "-c", _METER, sys.executable, "-m", "snakemake", "--cores", "2", *words]
-    run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "0"})
+    return python("-m", "snakemake", "--cores", "2", *words)
+
+
+def python(*words: str) -> tuple[str, float, float]:
+    """Run Python in the project; return what it prints, its processor seconds and its memory in GB."""
+    command = [sys.executable, "-S", "-c", _METER, sys.executable, *words]
+    environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": str(REPO / "scripts")}
+    run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, env=environment)
     code, seconds, gigabytes = run.stderr.rpartition("COST")[2].split()
     assert code == "0", run.stderr[-3000:]
     return run.stdout + run.stderr, float(seconds), float(gigabytes)

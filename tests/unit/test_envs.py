@@ -159,6 +159,15 @@ class Imports:
         return {p for p in self.packages if p not in sys.stdlib_module_names and self.path(p) is None}
 
 
+@pytest.mark.parametrize("lock", sorted(ENVS.glob("*.lock")), ids=lambda lock: lock.stem)
+def test_every_package_of_a_lock_has_the_hashes_of_its_files(lock):
+    text = re.sub(r"^#.*$", "", lock.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    packages = [line.split() for line in text.splitlines() if line.strip()]
+    assert packages and all(re.fullmatch(r"[\w.-]+==[\w.]+", name) for name, *_ in packages)
+    assert [name for name, *hashes in packages if not hashes] == []
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for _, *hashes in packages for h in hashes)
+
+
 def test_every_rule_names_an_env_that_exists():
     found = list(rules())
     assert len(found) > 20

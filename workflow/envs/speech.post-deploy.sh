@@ -6,7 +6,7 @@ python -m pip install --quiet --no-deps \
   Resemblyzer==0.1.4
 # pyannote.audio brings torchcodec, which nothing here reads with and whose CUDA build does not load beside a CPU torch.
 python -m pip uninstall --quiet --yes torchcodec
-# As in fit_torchaudio.py, which is not at hand here: the native libraries of a CUDA torchaudio do not load beside a CPU torch.
+# As in fit_torch.py, which is not at hand here: the native libraries of a CUDA torchaudio do not load beside a CPU torch.
 python - <<'PYTHON'
 import importlib.util
 from pathlib import Path
