@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-TORCH ?= --require-hashes --no-deps -r workflow/envs/torch.lock
+TORCH := --require-hashes --no-deps -r workflow/envs/torch.lock
 
 .PHONY: demo test test-fast test-faults test-slurm audit lint
 

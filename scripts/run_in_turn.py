@@ -17,6 +17,8 @@ THEN = "--then"
 def main() -> None:
     """Split the words at each --then, and run each part as the command line that its first word names."""
     parts = [list(words) for is_then, words in itertools.groupby(sys.argv[1:], THEN.__eq__) if not is_then]
+    if not parts:
+        raise InputError("no command line is named; give its name and its words.")
     for name, *words in parts:
         if not name.isidentifier() or not Path(__file__).with_name(f"{name}.py").is_file():
             raise InputError(f"{name} is no command line of {Path(__file__).parent}; see the names of the files there.")

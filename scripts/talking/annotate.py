@@ -184,11 +184,11 @@ def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings
 def _has_cut(folder: Path, fingerprint: str) -> bool:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        files = {folder / name: meta["files"][name] for name in ("video.mp4", "audio.wav")}
+        return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == facts for f, facts in files.items())
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         # None, or one that something has damaged since: it is cut anew.
         return False
-    files = [folder / name for name in ("video.mp4", "audio.wav")]
-    return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == meta["files"][f.name] for f in files)
 
 
 def _slices(

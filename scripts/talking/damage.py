@@ -1,6 +1,7 @@
 """Files of the store that were changed after the job that made them had ended, and cannot be read any more."""
 
 import json
+import logging
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,44 +18,57 @@ _MOST = 1000
 def damaged(results: Path, videos: Collection[str]) -> list[str]:
     """Return the files of some videos, and of the tables over all, that were changed since and cannot be read, as paths below `results`.
 
-    What was changed and can be read is taken for an edit.
+    What was changed and can be read is taken for an edit, and not read again. Raises InputError if the folder or a file may not be read.
     """
-    changed = list(_changed(results, videos))
-    if len(changed) > _MOST:
-        return []
-    return [file for file in changed if not _can_be_read(results / file)]
+    try:
+        changed = list(_changed(results, videos))
+        if len(changed) > _MOST:
+            logging.getLogger(__name__).warning(
+                "%d files are younger than their jobs; none is looked at.", len(changed)
+            )
+            return []
+        found = [file for file, _ in changed if not _can_be_read(results / file)]
+    except OSError as error:
+        raise InputError(f"{results} cannot be read ({error}); see to its files and run again.") from error
+    for file, benchmark in changed:
+        if file not in found:
+            os.utime(benchmark)
+    return found
 
 
-def _changed(results: Path, videos: Collection[str]) -> Iterator[str]:
-    """Yield the files that are younger than the benchmark of the job that made them."""
+def _changed(results: Path, videos: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the files that are younger than the benchmark of the job that made them, and that benchmark."""
     for stage in STAGES:
-        for video, ended in _ended(results / "benchmarks" / stage):
+        for video, benchmark in _benchmarks(results / "benchmarks" / stage):
             if video in videos:
-                yield from _younger(results, files_of(stage, video), ended)
-    for name, ended in _ended(results / "benchmarks"):
-        yield from _younger(results, AGGREGATES.get(name, []), ended)
+                yield from _younger(results, files_of(stage, video), benchmark)
+    for name, benchmark in _benchmarks(results / "benchmarks"):
+        yield from _younger(results, AGGREGATES.get(name, []), benchmark)
 
 
-def _ended(benchmarks: Path) -> Iterator[tuple[str, float]]:
-    """Yield the names of a folder's benchmarks and when they were written."""
-    if benchmarks.is_dir():
-        with os.scandir(benchmarks) as entries:
-            yield from ((e.name.removesuffix(".tsv"), e.stat().st_mtime) for e in entries if e.name.endswith(".tsv"))
+def _benchmarks(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            yield from ((entry.name.removesuffix(".tsv"), entry) for entry in entries if entry.name.endswith(".tsv"))
 
 
-def _younger(results: Path, files: list[str], ended: float) -> Iterator[str]:
+def _younger(results: Path, files: list[str], benchmark: os.DirEntry) -> Iterator[tuple[str, Path]]:
+    ended = benchmark.stat().st_mtime
     for file in files:
         try:
             if os.stat(f"{results}/{file}").st_mtime > ended + _SLACK_S:
-                yield file
-        except FileNotFoundError:
+                yield file, Path(benchmark.path)
+        except (FileNotFoundError, NotADirectoryError):
             continue
 
 
 def _can_be_read(file: Path) -> bool:
+    with file.open("rb") as found:
+        found.read(1)
     try:
         _READERS[file.suffix](file)
-    except (InputError, OSError, ValueError):
+    except Exception:
+        # The system lets it be read: whatever a reader makes of such bytes, they are not what a job leaves.
         return False
     return True
 
@@ -74,9 +88,9 @@ def _read_arrays(file: Path) -> None:
 
 
 def _read_lines(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        raise ValueError("its end is missing")
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if not lines or not all(line.startswith(("SPEAKER", ";;")) and line.endswith("\n") for line in lines):
+        raise ValueError("not all of its lines are there")
 
 
 def _read_pictures(file: Path) -> None:

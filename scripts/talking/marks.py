@@ -2,9 +2,8 @@
 
 import base64
 import json
+import os
 from pathlib import Path
-
-_LONGEST = 254
 
 
 def marked(marks: Path) -> set[str]:
@@ -21,8 +20,9 @@ def marked(marks: Path) -> set[str]:
 
 def mark(marks: Path, output: str) -> None:
     """Mark an output, so that the next run makes it anew."""
-    name = base64.urlsafe_b64encode(output.encode()).decode()
-    *folders, last = (name[start : start + _LONGEST] for start in range(0, len(name), _LONGEST))
+    marks.mkdir(parents=True, exist_ok=True)
+    name, longest = base64.urlsafe_b64encode(output.encode()).decode(), os.pathconf(marks, "PC_NAME_MAX") - 1
+    *folders, last = (name[start : start + longest] for start in range(0, len(name), longest))
     file = marks.joinpath(*(f"@{folder}" for folder in folders), last)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"external_jobid": None}))

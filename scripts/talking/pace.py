@@ -9,7 +9,7 @@ from pathlib import Path
 from talking.costs import Need, finite
 from talking.stages import STAGES
 
-# The jobs of this last while tell how many run at a time, and so many of each stage what a second of video takes.
+# What jobs that ended in this last while took of it tells how many run at a time; so many of each stage what a second of video takes.
 _WHILE_S = 3600
 _LATEST = 200
 
@@ -35,24 +35,26 @@ def of_run(results: Path, seconds: Mapping[str, float | None], needs: Mapping[st
     """
     rates, lately = {}, []
     for stage in STAGES:
-        jobs = [(ended, took, seconds.get(video)) for ended, video, took in _latest(results / "benchmarks" / stage)]
-        lately += [(ended, took) for ended, took, _ in jobs if ended > now - _WHILE_S]
-        timed = [(took, length) for _, took, length in jobs if length]
+        jobs = _latest(results / "benchmarks" / stage, now)
+        lately += [(ended, took) for ended, _, took in jobs if ended > now - _WHILE_S]
+        timed = [(took, seconds[video]) for _, video, took in jobs[:_LATEST] if seconds.get(video)]
         total_s = sum(length for _, length in timed)
         rates[stage] = sum(took for took, _ in timed) / total_s if timed else needs[stage].s_per_video_s
     if not lately:
         return Pace(rates, 0.0)
-    began = min(ended - took for ended, took in lately)
-    return Pace(rates, sum(took for _, took in lately) / max(now - began, 1.0))
+    began = max(min(ended - took for ended, took in lately), now - _WHILE_S)
+    return Pace(rates, sum(ended - max(ended - took, began) for ended, took in lately) / max(now - began, 1.0))
 
 
-def _latest(benchmarks: Path) -> list[tuple[float, str, float]]:
-    """Return when a stage's latest jobs ended, their videos and how many seconds they took."""
+def _latest(benchmarks: Path, now: float) -> list[tuple[float, str, float]]:
+    """Return when a stage's jobs ended, their videos and how many seconds they took: the latest ones and all of the last while."""
     if not benchmarks.is_dir():
         return []
     with os.scandir(benchmarks) as entries:
         files = sorted(((e.stat().st_mtime, e.path) for e in entries if e.name.endswith(".tsv")), reverse=True)
-    return [(ended, Path(path).stem, _seconds(path)) for ended, path in files[:_LATEST]]
+    past = [(ended, path) for ended, path in files if ended <= now]
+    wanted = [f for place, f in enumerate(past) if place < _LATEST or f[0] > now - _WHILE_S]
+    return [(ended, Path(path).stem, _seconds(path)) for ended, path in wanted]
 
 
 def _seconds(path: str) -> float:

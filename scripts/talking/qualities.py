@@ -89,7 +89,7 @@ class Faces:
         for name, values in (landmarks or {}).items():
             if len(values) != len(order):
                 raise InputError(
-                    f"The landmarks ({len(values)} faces) are not of these tracks ({len(order)} faces); run again."
+                    f"The landmarks ({len(values)} faces) are not of these tracks ({len(order)} faces); delete both files and run again."
                 )
             # A long video's landmarks are large: they are not copied where they lie in order already.
             setattr(self, name, values if is_in_order else values[order])

@@ -31,11 +31,16 @@ def videos(results: Path, names: Iterable[str]) -> list[Video]:
 
 def _video(results: Path, name: str, marks: set[str]) -> Video:
     files = {stage: results / files_of(stage, name)[0] for stage in STAGES}
-    begun = [stage for stage, file in files.items() if f"{results.name}/{file.relative_to(results)}" in marks]
+    begun = [stage for stage in STAGES if any(f"{results.name}/{file}" in marks for file in files_of(stage, name))]
     done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
     logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
     failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
-    probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}
+    try:
+        probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}
+    except ValueError:
+        # Damaged: the next run makes it anew.
+        probe = {}
+        done.discard("ingest")
     found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun, failed=failed)
     if probe.get("status") == "failed":
         found.state, found.reason = "unusable", probe["reason"]

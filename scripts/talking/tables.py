@@ -323,7 +323,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     """
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}); delete it and run again.") from error
     return _checked(name, table, path).to_pandas()
 
@@ -339,7 +339,7 @@ def read_columns(name: str, path: str | Path, columns: list[str] | None = None) 
     try:
         # partitioning=None: a folder named like "key=value" is no column.
         return pq.read_table(path, columns=wanted.names, partitioning=None).cast(wanted)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a {name} table ({error}); delete it and run again.") from error
 
 

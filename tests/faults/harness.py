@@ -40,6 +40,11 @@ COVOG = {
     }
 }
 NO_COVOG = {"train": "never"}
+# Two threads do not always add up in the same order on a busy machine.
+_ONE_THREAD = [
+    "--set-threads",
+    *(f"{rule}=1" for rule in ("cache_latents", "train_stage1", "train_stage2", "evaluate_covog")),
+]
 # What tells of the run itself: when it was, how long it took, where it began again.
 _OF_THE_RUN = ("logs", "benchmarks", "report", "report.html", "config.yaml")
 _OF_TRAINING = {"tensorboard", "checkpoints"}
@@ -67,7 +72,7 @@ def make_film(folder: Path) -> Path:
 def workflow(folder: Path, *words: str, covog: dict = NO_COVOG) -> list[str]:
     """Return the command that runs the workflow on the sheet of a folder, by itself the data side alone."""
     command = [sys.executable, "-m", "snakemake", "all", *words, "--cores", "2", "--directory", str(folder)]
-    return [*command, "--config", f"videos={folder / 'videos.tsv'}", f"covog={json.dumps(covog)}"]
+    return [*command, *_ONE_THREAD, "--config", f"videos={folder / 'videos.tsv'}", f"covog={json.dumps(covog)}"]
 
 
 def undisturbed(folder: Path, film: Path, covog: dict = NO_COVOG) -> Path:
@@ -85,11 +90,11 @@ def write_sheet(folder: Path, film: Path) -> None:
     (folder / "videos.tsv").write_text(f"video\tpath\tsource\tlicence\ntalk\t{film}\ttest\tCC0\n")
 
 
-def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int) -> Outcome:
+def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int, module: str = "") -> Outcome:
     """Run the whole workflow, kill so many of its processes, run it to its end, and compare it with the folder `wanted`.
 
-    Between two kills the run goes on for up to some seconds. Where a run ends before the last kill its last outputs are
-    taken away, and it begins again from there.
+    Between two kills the run goes on for up to some seconds; with `module` only processes of that command line are killed.
+    Where a run ends before the last kill some of its outputs are taken away, and it begins again from there.
     """
     write_sheet(folder, film)
     choose, outcome, done = random.Random(seed), Outcome(), set()
@@ -97,8 +102,8 @@ def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int) -> Ou
         outcome.runs += 1
         with _Run(folder) as run:
             while sum(outcome.killed.values()) < kills and run.goes_on(choose.uniform(0.2, 8)):
-                victim = choose.choice(run.processes())
-                if kind := _kill(victim, run.main.pid):
+                victims = [pid for pid in run.processes() if not module or _module(pid) == module]
+                if victims and (kind := _kill(choose.choice(victims), run.main.pid)):
                     outcome.killed[kind] += 1
             code = run.main.wait(600)
         outcome.printed += run.printed()
@@ -202,12 +207,20 @@ def _sessions() -> Iterator[tuple[int, int]]:
 def _kill(pid: int, main: int) -> str:
     """Kill a process at once and return what it was; "" if it was gone."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        module = _module(pid)
         os.kill(pid, signal.SIGKILL)
     except OSError:
         return ""
-    module = words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
     return "main process" if pid == main else f"job: {module}"
+
+
+def _module(pid: int) -> str:
+    """Return the command line that a process runs, or else its program; "" if it is gone."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return ""
+    return words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
 
 
 def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
@@ -219,6 +232,13 @@ def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
             made[job[1]] = output[1]
     outcome.repeated += [output for output in made.values() if output in done]
     done.update(made[job] for job in re.findall(r"Finished jobid: (\d+)", printed) if job in made)
+
+
+def take_away(folder: Path, output: str) -> None:
+    """Remove the files of a folder of the results."""
+    for file in (folder / "results" / output).rglob("*"):
+        if file.is_file():
+            file.unlink()
 
 
 def _take_away(folder: Path, choose: random.Random) -> list[str]:
@@ -234,10 +254,9 @@ def _take_away(folder: Path, choose: random.Random) -> list[str]:
         "sound",
         "clips",
         "annotations",
+        "covog/covog",
     ]
-    name = choose.choice(outputs)
-    for file in (folder / "results" / name).iterdir():
-        file.unlink()
+    take_away(folder, choose.choice(outputs))
     dry = workflow(folder, "--dry-run", covog=COVOG)
     planned = subprocess.run(dry, cwd=REPO, check=True, capture_output=True, text=True)
     return re.findall(r"output: ([^\s,]+)", planned.stdout + planned.stderr)

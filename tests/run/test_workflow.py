@@ -171,7 +171,7 @@ def test_a_changed_model_plans_its_stage_and_what_follows(run):
     assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
     assert COSTLY & set(jobs) == {"embed_sound"}
     jobs = planned(run[0], config=("speaking={model: light_asd}",))
-    assert {"score_speaking", "diarize", "find_clips", "estimate_poses"} <= set(jobs)
+    assert {"score_speaking", "diarize", "fuse_speaking", "find_clips", "estimate_poses"} <= set(jobs)
     before = {"ingest_video", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
 

@@ -18,6 +18,7 @@ COSTLY = {
     "score_speaking",
     "inspect_clips",
     "diarize",
+    "fuse_speaking",
     "transcribe",
     "find_clips",
     "estimate_poses",

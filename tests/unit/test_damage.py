@@ -1,6 +1,7 @@
 """Which files count as damaged since they were made."""
 
 import os
+import random
 
 import pandas as pd
 import pytest
@@ -34,6 +35,22 @@ def test_what_was_changed_and_cannot_be_read_is_damaged(results):
     assert damage.damaged(results, ["b"]) == []
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_no_damage_ends_the_look_at_it(results, seed):
+    choose = random.Random(seed)
+    for name in ("media/a.mp4", "media/a.wav", "media/a.json", "landmarks/a.npz", "tracks/a.parquet"):
+        (results / name).parent.mkdir(exist_ok=True)
+        (results / name).write_bytes(choose.choice([b"null", b"", choose.randbytes(400), b"RIFF" + bytes(60)]))
+    data = bytearray((results / "shots/a.parquet").read_bytes())
+    data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+    (results / "shots/a.parquet").write_bytes(data)
+    for stage in ("ingest", "tracks"):
+        (results / "benchmarks" / stage).mkdir()
+        (results / f"benchmarks/{stage}/a.tsv").write_text("s\n1\n")
+        os.utime(results / f"benchmarks/{stage}/a.tsv", (1, 1))
+    assert {"media/a.mp4", "landmarks/a.npz", "tracks/a.parquet"} <= set(damage.damaged(results, ["a"]))
+
+
 def test_what_can_be_read_was_edited(results):
     pd.DataFrame({"n": [1]}).to_parquet(results / "shots/a.parquet")
     (results / "shots/b.parquet").unlink()
@@ -51,8 +68,12 @@ def test_a_text_without_its_end_is_damaged(results):
     for folder in ("speech", "benchmarks/diarize"):
         (results / folder).mkdir(parents=True)
     (results / "benchmarks/diarize/a.tsv").write_text("s\n1\n")
-    os.utime(results / "benchmarks/diarize/a.tsv", (1, 1))
     (results / "speech/a.rttm").write_text("SPEAKER a 1 0.0 1.0 <NA> <NA> s1 <NA> <NA>\n")
+    os.utime(results / "benchmarks/diarize/a.tsv", (1, 1))
     assert damage.damaged(results, ["a"]) == []
-    (results / "speech/a.rttm").write_text("SPEAKER a 1 0.0 1.")
-    assert damage.damaged(results, ["a"]) == ["speech/a.rttm"]
+    # It is not read again, until it is changed again.
+    assert (results / "benchmarks/diarize/a.tsv").stat().st_mtime > 1
+    os.utime(results / "benchmarks/diarize/a.tsv", (1, 1))
+    for damaged in ("SPEAKER a 1 0.0 1.", "", "\0" * 300 + "\n"):
+        (results / "speech/a.rttm").write_text(damaged)
+        assert damage.damaged(results, ["a"]) == ["speech/a.rttm"]

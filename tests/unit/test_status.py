@@ -12,7 +12,7 @@ import pytest
 from conftest import REPO
 from talking import costs, pace, status
 from talking.pace import Pace
-from talking.stages import STAGES, files_of
+from talking.stages import AGGREGATES, STAGES, files_of
 
 
 @pytest.fixture
@@ -75,6 +75,11 @@ def test_the_pace_is_that_of_the_jobs_that_ended_lately(results):
     assert going.at_a_time == pytest.approx(2)
     assert going.s_per_video_s["shots"] == pytest.approx(600 / 1800) and going.s_per_video_s["faces"] == 0.5
     assert going.s_per_video_s["poses"] == 2
+    # Of a job of two hours, one lies in the last hour; what ended in the future, by a clock that jumped, tells nothing.
+    for video, ended in {"a": now, "b": now + 50}.items():
+        (results / f"benchmarks/shots/{video}.tsv").write_text("s\tmax_rss\n7200\t100\n")
+        os.utime(results / f"benchmarks/shots/{video}.tsv", (ended, ended))
+    assert pace.of_run(results, {}, needs, now).at_a_time == pytest.approx(1 + 2 * 600 / 3600)
     later = pace.of_run(results, {}, needs, now + 7200)
     assert later.hours_left(3.0) is None and later.hours_left(0.0) == 0
 
@@ -92,3 +97,16 @@ def test_the_stages_are_the_rules_of_single_videos():
     rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
     stages = set(re.findall(r'"results/benchmarks/(\w+)/\{video\}\.tsv"', rules)) - {"fetch_video", "preview"}
     assert stages == set(STAGES) == set(costs.read_needs(REPO / "resources/jobs.tsv"))
+
+
+def test_the_files_of_a_stage_are_the_outputs_of_its_rule():
+    for file in (REPO / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^(?=rule )", file.read_text(), flags=re.MULTILINE):
+            benchmark = re.search(r'"results/benchmarks/([\w/]+?)(?:/\{video\})?\.tsv"', rule)
+            outputs = re.findall(r'"results/([^"]+)"', rule.partition("    output:")[2].partition("    log:")[0])
+            if benchmark and benchmark[1] in STAGES:
+                assert set(STAGES[benchmark[1]]) == set(outputs)
+            elif benchmark and benchmark[1] in AGGREGATES:
+                splits = [f"dataset/splits/{split}.json" for split in ("train", "test_easy", "test_hard")]
+                found = {name for o in outputs for name in (splits if "{split}" in o else [o])} - {"dataset/README.md"}
+                assert set(AGGREGATES[benchmark[1]]) == found

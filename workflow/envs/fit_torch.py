@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 CUDA_LOCK = Path(__file__).with_name("cuda.lock")
 _PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
@@ -26,8 +28,9 @@ def is_there(distribution: str) -> bool:
 
 def main() -> None:
     """Read what torch wants, install or remove."""
-    wanted = [re.match(r"[\w.-]+", line)[0] for line in importlib.metadata.requires("torch") if "extra ==" not in line]
-    libraries = [name for name in wanted if sys.platform == "linux" and re.match(r"cuda-|nvidia-|triton", name)]
+    wanted = map(Requirement, importlib.metadata.requires("torch"))
+    here = [w.name for w in wanted if w.marker is None or w.marker.evaluate({"extra": ""})]
+    libraries = [name for name in here if re.match(r"cuda-|nvidia-|triton", name)]
     if not libraries:
         for library in Path(importlib.util.find_spec("torchaudio").origin).parent.joinpath("lib").glob("*.so"):
             library.unlink()

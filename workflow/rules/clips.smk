@@ -1,40 +1,32 @@
 rule find_clips:
-    """Deciding who speaks when in {wildcards.video}, and finding the stretches in which the people on screen do not change."""
+    """Finding the stretches of {wildcards.video} in which the people on screen do not change."""
     input:
-        asd="results/asd/{video}.parquet",
-        embeddings="results/embeddings/{video}.npz",
         shots="results/shots/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        voice="results/voice/{video}.parquet",
-        turns="results/speech/{video}.rttm",
-    output:
         speaking="results/speaking/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+        rttm="results/speech/{video}.rttm",
+    output:
         candidates="results/candidates/{video}.parquet",
     log:
         "results/logs/candidates/{video}.log",
     benchmark:
         "results/benchmarks/candidates/{video}.tsv"
     conda:
-        "../envs/speech.yaml"
+        "../envs/dataset.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb("candidates"),
         disk_mb=disk_mb("candidates"),
         runtime=minutes("candidates"),
     params:
-        fusion=flags("fusion"),
-        model=config["speaking"]["model"],
-        same_person=lookup(within=config, dpath="identities/same_person"),
         source=from_sheet("source"),
         settings=flags("clips"),
     shell:
-        "python -P -m run_in_turn fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
-        " --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
-        " --speaking {output.speaking:q} {params.fusion}"
-        " --then find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
-        " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --speaking {output.speaking:q} --voice {input.voice:q}"
-        " --rttm {input.turns:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
+        " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q}"
+        " --rttm {input.rttm:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
 
 
 rule inspect_clips:

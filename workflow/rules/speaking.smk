@@ -27,3 +27,33 @@ rule score_speaking:
     shell:
         "python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
+
+
+rule fuse_speaking:
+    """Deciding who speaks when in {wildcards.video}: faces, voices and turns together."""
+    input:
+        asd="results/asd/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+        turns="results/speech/{video}.rttm",
+        embeddings="results/embeddings/{video}.npz",
+    output:
+        speaking="results/speaking/{video}.parquet",
+    log:
+        "results/logs/speaking/{video}.log",
+    benchmark:
+        "results/benchmarks/speaking/{video}.tsv"
+    conda:
+        "../envs/speech.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb("speaking"),
+        disk_mb=disk_mb("speaking"),
+        runtime=minutes("speaking"),
+    params:
+        settings=flags("fusion"),
+        model=config["speaking"]["model"],
+        same_person=lookup(within=config, dpath="identities/same_person"),
+    shell:
+        "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
+        " --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
+        " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
