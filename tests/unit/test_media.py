@@ -250,3 +250,14 @@ def test_a_clip_is_not_larger_than_its_piece_of_the_video(film, tmp_path):
 def test_batches():
     assert list(media.batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(media.batches([], 2)) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(192, 112), (320, 180)])
+def test_the_same_pictures_are_encoded_into_the_same_bytes(width, height, tmp_path):
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    contents = set()
+    for _ in range(20):
+        media.encode(tmp_path / "v.mp4", [np.roll(blocks, 2 * n, axis=1) for n in range(24)])
+        contents.add((tmp_path / "v.mp4").read_bytes())
+    assert len(contents) == 1
