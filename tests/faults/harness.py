@@ -48,6 +48,8 @@ _ONE_THREAD = [
 # What tells of the run itself: when it was, how long it took, where it began again.
 _OF_THE_RUN = ("logs", "benchmarks", "report", "report.html", "config.yaml")
 _OF_TRAINING = {"tensorboard", "checkpoints"}
+# What is taken away where a run has ended before the last kill.
+_OUTPUTS = "shots voice tracks speech candidates poses inspections sound clips annotations covog".split()
 _MOST_RUNS = 200
 
 
@@ -94,7 +96,7 @@ def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int, modul
     """Run the whole workflow, kill so many of its processes, run it to its end, and compare it with the folder `wanted`.
 
     Between two kills the run goes on for up to some seconds; with `module` only processes of that command line are killed.
-    Where a run ends before the last kill some of its outputs are taken away, and it begins again from there.
+    Where a run ends before the last kill some of its outputs, or with `module` training's, are taken away, and it begins again.
     """
     write_sheet(folder, film)
     choose, outcome, done = random.Random(seed), Outcome(), set()
@@ -111,7 +113,7 @@ def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int, modul
         if code == 0 and sum(outcome.killed.values()) >= kills:
             break
         if code == 0:
-            for output in _take_away(folder, choose):
+            for output in take_away(folder, "covog" if module else choose.choice(_OUTPUTS)):
                 done.discard(output)
     outcome.different = differences(folder, wanted)
     return outcome
@@ -234,29 +236,11 @@ def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
     done.update(made[job] for job in re.findall(r"Finished jobid: (\d+)", printed) if job in made)
 
 
-def take_away(folder: Path, output: str) -> None:
-    """Remove the files of a folder of the results."""
+def take_away(folder: Path, output: str) -> list[str]:
+    """Remove the files of a folder of the results, and tell which outputs will be made anew."""
     for file in (folder / "results" / output).rglob("*"):
         if file.is_file():
             file.unlink()
-
-
-def _take_away(folder: Path, choose: random.Random) -> list[str]:
-    """Remove an output, and tell which outputs will be made anew."""
-    outputs = [
-        "shots",
-        "voice",
-        "tracks",
-        "speech",
-        "candidates",
-        "poses",
-        "inspections",
-        "sound",
-        "clips",
-        "annotations",
-        "covog/covog",
-    ]
-    take_away(folder, choose.choice(outputs))
     dry = workflow(folder, "--dry-run", covog=COVOG)
     planned = subprocess.run(dry, cwd=REPO, check=True, capture_output=True, text=True)
     return re.findall(r"output: ([^\s,]+)", planned.stdout + planned.stderr)

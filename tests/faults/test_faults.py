@@ -53,7 +53,7 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, tmp_path):
     assert outcome.different == []
     harness.note(outcome, SEED)
     # Most of those hit the data side: now training alone.
-    harness.take_away(tmp_path / "tormented", "covog/covog")
+    harness.take_away(tmp_path / "tormented", "covog")
     training = harness.torment(tmp_path / "tormented", film, whole, TRAINING_KILLS, SEED, "train_covog")
     assert training.killed["job: train_covog"] >= TRAINING_KILLS
     assert training.repeated == training.different == []
