@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-TORCH := --require-hashes --no-deps -r workflow/envs/torch.lock
 
 .PHONY: demo test test-fast test-faults test-slurm audit lint
 
@@ -37,11 +36,13 @@ lint: $(READY)
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 
-# The index says whether torch comes for processors or with CUDA, which wants libraries of its own. For another build of it:
-# make ... TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cu126"
+# The index says whether torch comes for processors or with CUDA, which wants libraries of its own: it is fetched first and then checked, as pip with
+# hashes would take a build of whose hash the index tells.
 $(READY): workflow/envs/requirements.lock workflow/envs/torch.lock workflow/envs/cuda.lock workflow/envs/fit_torch.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --no-deps -r workflow/envs/requirements.lock
-	$(PIP) $(TORCH)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(VENV)/torch $(shell grep -o '^torch==[0-9.]*' workflow/envs/torch.lock)
+	$(PIP) --require-hashes --no-deps --no-index --find-links $(VENV)/torch -r workflow/envs/torch.lock
+	rm -r $(VENV)/torch
 	$(BIN)/python workflow/envs/fit_torch.py
 	touch $@
