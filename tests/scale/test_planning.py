@@ -81,8 +81,10 @@ def test_a_thousand_videos_are_planned_at_less_than_snakemakes_own_cost(tmp_path
 
 @pytest.mark.slow
 def test_ten_thousand_videos_cost_ten_times_a_thousand_and_fit_into_4_gigabytes(tmp_path):
-    _, one, _ = plan(tmp_path, 1000)
+    # The machine may have other work for a part of it.
+    before = plan(tmp_path, 1000)[1]
     printed, seconds, gigabytes = plan(tmp_path, 10_000)
+    one = max(before, plan(tmp_path, 1000)[1])
     note(10_000, seconds, gigabytes, "")
     assert re.search(r"^estimate_poses +10000$", printed, re.MULTILINE)
     assert seconds < MOST_GROWTH * one and gigabytes < 4
