@@ -40,7 +40,7 @@ COVOG = {
     }
 }
 NO_COVOG = {"train": "never"}
-# Two threads do not always add up in the same order on a busy machine.
+# What is compared byte by byte shall not depend on how threads share a sum.
 _ONE_THREAD = [
     "--set-threads",
     *(f"{rule}=1" for rule in ("cache_latents", "train_stage1", "train_stage2", "evaluate_covog")),
