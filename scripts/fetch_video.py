@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, required=True, help="sheet that names the URL")
     parser.add_argument("--video", required=True, help="id of the video in the sheet")
     parser.add_argument(
-        "--file", type=Path, required=True, help="file to write; FILE.part keeps an unfinished download"
+        "--file", type=Path, required=True, help="file to write; FILE.*.part keeps an unfinished download"
     )
     parser.add_argument("--state", type=Path, required=True, help="json to write: the reason of a failure, or empty")
     parser.add_argument("--tries", type=int, default=0, help="how often it has been tried in vain before")

@@ -21,7 +21,7 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     `entry` is what the list says of them: url, revision (filled into the url), sha256 and bytes (None if not known),
     licence, gated.
     A file of that name in `folder` is taken before anything is downloaded. An unfinished download stays beside `out` as
-    .NAME.part and is gone on with next time. Where the list knows no sha256, that of the first file is noted beside `out`
+    .NAME.*.part and is gone on with next time. Where the list knows no sha256, that of the first file is noted beside `out`
     as NAME.sha256 and later ones are held to it. Raises InputError that says what to do if the file cannot be had or is not
     the one that the list describes.
     """
@@ -38,7 +38,7 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
         return f"taken from {folder}{_note(noted, found, entry)}"
     check_gate(name, entry, folder)
     where = _place(name, folder)
-    part = out.with_name(f".{out.name}.part")
+    part = fetch.part_of(out.with_name(f".{out.name}"), url)
     headers = {"Authorization": f"Bearer {os.environ[TOKEN]}"} if entry["gated"] else {}
     failure, _ = fetch.download(url, part, pause_s, headers)
     if failure:
@@ -49,9 +49,10 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     try:
         found = _check(part, entry, f"{url} is not the file of {held_to}, which must be corrected")
     except InputError:
-        part.unlink()
+        fetch.forget(part)
         raise
     part.replace(out)
+    fetch.forget(part)
     return f"downloaded, licence {entry['licence']}{_note(noted, found, entry)}"
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -20,8 +21,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/gone":
             self.send_error(404)
             return
+        if self.path == "/busy" and len(self.server.asked) == 1:
+            self.send_response(429)
+            self.send_header("Retry-After", "1")
+            self.end_headers()
+            return
         start = 0
-        if (wanted := self.headers.get("Range")) and self.path != "/no_ranges":
+        # The file that it has is of one version; of another's half it sends the whole.
+        is_same = self.headers.get("If-Range", '"now"') == '"now"'
+        if is_same and (wanted := self.headers.get("Range")) and self.path != "/no_ranges":
             start = int(re.match(r"bytes=(\d+)-", wanted)[1])
             if start >= len(DATA):
                 self.send_response(416)
@@ -33,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(DATA) - start))
+        self.send_header("ETag", '"now"')
         self.end_headers()
         # The first answer to /breaks ends in the middle.
         ends = start + 1_000_000 if self.path == "/breaks" and len(self.server.asked) == 1 else len(DATA)
@@ -61,7 +70,8 @@ def fetched(url, folder, **options):
 
 def test_a_file_is_downloaded_whole(server, tmp_path):
     reason, file = fetched(f"{server.url}/v.mp4", tmp_path, sha256=hashlib.sha256(DATA).hexdigest())
-    assert reason == "" and file.read_bytes() == DATA and not (tmp_path / "v.bin.part").exists()
+    assert reason == "" and file.read_bytes() == DATA
+    assert {found.name for found in tmp_path.iterdir()} == {"v.bin", "v.json"}
 
 
 def test_a_download_that_breaks_off_goes_on(server, tmp_path):
@@ -73,15 +83,34 @@ def test_a_download_that_breaks_off_goes_on(server, tmp_path):
 @pytest.mark.parametrize("path", ["/v.mp4", "/no_ranges"])
 @pytest.mark.parametrize("have", [1_500_000, len(DATA)])
 def test_what_an_earlier_run_left_is_used(server, tmp_path, path, have):
-    (tmp_path / "v.bin.part").write_bytes(DATA[:have])
+    fetch.part_of(tmp_path / "v.bin", server.url + path).write_bytes(DATA[:have])
     reason, file = fetched(server.url + path, tmp_path)
-    assert reason == "" and file.read_bytes() == DATA
+    assert reason == "" and file.read_bytes() == DATA and server.asked == [f"bytes={have}-"]
 
 
 def test_a_wrong_checksum_keeps_nothing(server, tmp_path):
     reason, file = fetched(f"{server.url}/v.mp4?token=secret", tmp_path, sha256="0" * 64)
     assert hashlib.sha256(DATA).hexdigest() in reason and "secret" not in reason
-    assert file.stat().st_size == 0 and not (tmp_path / "v.bin.part").exists()
+    assert file.stat().st_size == 0 and {found.name for found in tmp_path.iterdir()} == {"v.bin", "v.json"}
+    # Nor is it tried again by every run: the same bytes would come.
+    assert fetch.tries_in_vain(tmp_path / "v.json") == 0
+
+
+def test_half_of_another_address_or_of_an_older_file_is_not_gone_on_with(server, tmp_path):
+    fetch.part_of(tmp_path / "v.bin", f"{server.url}/mirror").write_bytes(b"x" * 1000)
+    reason, file = fetched(f"{server.url}/v.mp4", tmp_path)
+    assert reason == "" and file.read_bytes() == DATA and server.asked == [None]
+    part = fetch.part_of(tmp_path / "v.bin", f"{server.url}/v.mp4")
+    part.write_bytes(b"x" * 1000)
+    part.with_name(f"{part.name}.version").write_text('"then"')
+    reason, file = fetched(f"{server.url}/v.mp4", tmp_path)
+    assert reason == "" and file.read_bytes() == DATA and server.asked == [None, "bytes=1000-"]
+
+
+def test_a_server_that_is_busy_is_given_the_time_it_asks_for(server, tmp_path):
+    began = time.monotonic()
+    reason, file = fetched(f"{server.url}/busy", tmp_path)
+    assert reason == "" and file.read_bytes() == DATA and time.monotonic() - began >= 1
 
 
 def test_what_cannot_be_had_gives_a_reason(server, tmp_path):
