@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from talking import devices
 from talking.aside import written_aside
 from talking.errors import InputError
 
@@ -310,7 +311,7 @@ def decoded(
         end = stream.frames if end is None else min(end, stream.frames)
         if end <= start:
             return
-        stream.thread_type = "AUTO"
+        stream.thread_count, stream.thread_type = devices.threads_given(), "AUTO"
         if fast:
             stream.codec_context.options = {"skip_loop_filter": "all"}
         zero = stream.start_time or 0

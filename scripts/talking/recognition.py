@@ -6,7 +6,6 @@ The times come from Whisper's own cross attention, or from a wav2vec2 network to
 from talking import offline  # noqa: F401, I001 - read by the libraries below when they are imported
 import functools
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,7 @@ import whisperx.utils
 from faster_whisper.tokenizer import Tokenizer
 from whisperx.vads import Vad
 
-from talking import media
+from talking import devices, media
 from talking.errors import InputError
 
 # A function from samples (n,) and the text said in them to words with start_s, end_s and confidence.
@@ -66,7 +65,7 @@ class Recogniser:
             raise InputError(f"{folder} holds no Whisper model (model.bin); name such a folder in words: weights.")
         self._vad = GivenPieces()
         self._device = "cuda" if on_gpu else "cpu"
-        threads = int(os.environ.get("OMP_NUM_THREADS", 0))
+        threads = devices.threads_given()
         self._pipeline = whisperx.asr.load_model(
             str(folder),
             self._device,

@@ -29,7 +29,7 @@ class Pictures:
     def __init__(
         self, out: Mp4, video: av.VideoStream, first: probing.First, total: int, crf: int, preset: str, threads: int
     ) -> None:
-        video.thread_type = "AUTO"
+        video.thread_count, video.thread_type = threads, "AUTO"
         out.add_pictures(
             first.width,
             first.height,

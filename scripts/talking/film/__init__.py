@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from talking import media
+from talking import devices, media
 from talking.cli import setting
 from talking.errors import InputError
 from talking.film import puppet, scene, script, truth, voices
@@ -103,7 +103,7 @@ def rate(fps: str) -> Fraction:
 def _drawn(made: scene.Film, frames: int) -> Iterator[np.ndarray]:
     """Yield all pictures in order; drawn in threads, as OpenCV works outside Python's lock."""
     cv2.setNumThreads(1)
-    workers = os.cpu_count() or 1
+    workers = devices.threads_given() or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         for batch in media.batches(range(frames), 8 * workers):
             yield from pool.map(made.draw, batch)
