@@ -25,6 +25,8 @@ from talking.errors import InputError
 from talking.media import Mp4
 
 _OPEN_LIMIT_S = 300
+# By these a decoder ends that has gone astray in a film.
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # More of the picture than this without sound is worth a note.
 _UNHEARD_S = 1.0
 
@@ -127,10 +129,13 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
     source = arguments[0]
     if child.exitcode == -signal.SIGALRM:
         raise InputError(f"{source} was not converted in the time allowed; convert it to an ordinary mp4 first.")
-    if child.exitcode < 0:
+    if -child.exitcode in _CRASHES:
         raise InputError(
             f"{source} made the decoder crash (signal {-child.exitcode}); convert it to an ordinary mp4 first."
         )
+    if child.exitcode < 0:
+        # Of memory or by somebody's hand: no word about the film.
+        raise RuntimeError(f"converting {source} was ended from outside (signal {-child.exitcode})")
     if outcome is None:
         raise RuntimeError(f"converting {source} failed; see the trace above")
     if isinstance(outcome, InputError):

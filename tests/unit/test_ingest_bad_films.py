@@ -1,7 +1,9 @@
 """Files that are no films, damaged films and films that could not be had: each fails alone and says why."""
 
+import faulthandler
 import hashlib
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -141,8 +143,12 @@ def test_a_conversion_that_hangs_or_crashes_fails_one_video_only(tmp_path, monke
     monkeypatch.setattr(ingest, "_OPEN_LIMIT_S", 1)
     monkeypatch.setattr(probing, "scan", lambda source: time.sleep(60))
     assert "time allowed" in ingested(source, tmp_path).probe.reason
-    monkeypatch.setattr(probing, "scan", lambda source: os.kill(os.getpid(), 9))
+    monkeypatch.setattr(probing, "scan", lambda source: (faulthandler.disable(), os.kill(os.getpid(), signal.SIGSEGV)))
     assert "crash" in ingested(source, tmp_path).probe.reason
+    # As the system ends a process for want of memory: the job fails and is tried again, and no word is said of the film.
+    monkeypatch.setattr(probing, "scan", lambda source: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RuntimeError, match="from outside"):
+        ingested(source, tmp_path)
     monkeypatch.setattr(probing, "scan", lambda source: 1 / 0)
     with pytest.raises(RuntimeError, match="trace above"):
         ingested(source, tmp_path)
