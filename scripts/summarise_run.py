@@ -1,8 +1,8 @@
-"""Say what a run came to; with --strict, fail if a video could not be read."""
+"""Say what a run came to and, by its log, what failed; with --strict, fail if a video could not be read."""
 
 from pathlib import Path
 
-from talking import cli, summary
+from talking import cli, failures, summary
 from talking.aside import written_aside
 from talking.errors import InputError
 from talking.sheet import read_sheet
@@ -13,11 +13,15 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
+    parser.add_argument("--edited", type=Path, help="sheet that its user edits, where --sheet is a copy of that")
     parser.add_argument("--strict", type=Path, metavar="OK", help="file to write if every video could be read")
+    parser.add_argument("--run-log", type=Path, help="log of Snakemake's, below .snakemake/log, of a run that failed")
     arguments = parser.parse_args()
     videos = read_sheet(arguments.sheet)["video"]
     if arguments.strict is None:
-        print(summary.closing_words(arguments.results, videos, arguments.sheet))
+        print(summary.closing_words(arguments.results, videos, arguments.edited or arguments.sheet))
+        if arguments.run_log is not None:
+            print(failures.told(arguments.run_log))
         return
     failed = [f"{v}: {reason}" for v, status, reason in summary.unread(arguments.results, videos) if status == "failed"]
     if failed:

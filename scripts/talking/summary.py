@@ -19,6 +19,14 @@ def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
     return out
 
 
+def is_usable(probe: Path) -> bool:
+    """Tell whether a probe says that its video could be read."""
+    try:
+        return json.loads(probe.read_text(encoding="utf-8"))["status"] != "failed"
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
     """Return the lines that end a run on the videos of a sheet."""
     videos = list(videos)
