@@ -17,7 +17,7 @@ def main() -> None:
         "--jobs", type=Path, default=default, help="table of what jobs take, for stages of which none has ended"
     )
     arguments = parser.parse_args()
-    found = status.videos(arguments.results.resolve(), sheet.read_sheet(arguments.sheet)["video"])
+    found = status.videos(arguments.results.absolute(), sheet.read_sheet(arguments.sheet)["video"])
     print(status.by_video(v for v in found if not arguments.state or v.state in arguments.state), end="\n\n")
     seconds = {video.video: video.seconds for video in found}
     going = pace.of_run(arguments.results, seconds, costs.read_needs(arguments.jobs), time.time())

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
+from talking.aside import written_aside
 from talking.cli import setting
 from talking.errors import InputError
 
@@ -209,7 +210,8 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def save(config: Config, path: str | Path) -> None:
     """Write the whole config as YAML."""
-    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    with written_aside(path) as aside:
+        aside.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def _value(of: dataclasses.Field, value: Any, where: str) -> Any:

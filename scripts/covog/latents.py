@@ -13,6 +13,7 @@ from covog.conditions import Placement
 from covog.config import to_dict
 from covog.towers import Towers
 from talking import media, store
+from talking.aside import written_aside
 from talking.errors import InputError
 
 _FRAMES_AT_A_TIME = 16
@@ -70,7 +71,8 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
     if not _is_of(cache, settings):
         for file in cache.glob("*.safetensors"):
             file.unlink()
-        (cache / _MADE_BY).write_text(json.dumps(to_dict(settings.towers)))
+        with written_aside(cache / _MADE_BY) as aside:
+            aside.write_text(json.dumps(to_dict(settings.towers)))
     towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):
         try:
@@ -87,8 +89,10 @@ def check(cache: Path, settings: config.Config) -> None:
 
 
 def _is_of(cache: Path, settings: config.Config) -> bool:
-    made_by = cache / _MADE_BY
-    return made_by.exists() and json.loads(made_by.read_text()) == to_dict(settings.towers)
+    try:
+        return json.loads((cache / _MADE_BY).read_text(encoding="utf-8")) == to_dict(settings.towers)
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _fingerprint(folder: Path, size: tuple[int, int]) -> str:

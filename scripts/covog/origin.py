@@ -13,6 +13,7 @@ import torch
 from covog import config
 from covog.config import Config, Training
 from talking import store
+from talking.aside import written_aside
 
 # Settings that may change between two runs of one training: they have no part in its losses.
 FREE = {
@@ -60,4 +61,5 @@ def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
         "git_revision": git.stdout.strip() or "unknown",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
     }
-    (folder / "provenance.json").write_text(json.dumps(content, indent=2) + "\n")
+    with written_aside(folder / "provenance.json") as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n")

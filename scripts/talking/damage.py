@@ -15,10 +15,10 @@ _SLACK_S = 2.0
 _MOST = 1000
 
 
-def damaged(results: Path, videos: Collection[str]) -> list[str]:
+def damaged(results: Path, videos: Collection[str], remember: bool = True) -> list[str]:
     """Return the files of some videos, and of the tables over all, that were changed since and cannot be read, as paths below `results`.
 
-    What was changed and can be read is taken for an edit, and not read again. Raises InputError if the folder or a file may not be read.
+    What was changed and can be read is taken for an edit, and with `remember` not read again. Raises InputError if the folder or a file may not be read.
     """
     try:
         changed = list(_changed(results, videos))
@@ -30,10 +30,20 @@ def damaged(results: Path, videos: Collection[str]) -> list[str]:
         found = [file for file, _ in changed if not _can_be_read(results / file)]
     except OSError as error:
         raise InputError(f"{results} cannot be read ({error}); see to its files and run again.") from error
-    for file, benchmark in changed:
-        if file not in found:
-            os.utime(benchmark)
+    if remember:
+        for file, benchmark in changed:
+            if file not in found:
+                _remember(benchmark)
     return found
+
+
+def _remember(benchmark: Path) -> None:
+    """Give a benchmark the present, so that what is older than it is not read again."""
+    try:
+        os.utime(benchmark)
+    except PermissionError:
+        # Somebody else's run: read again each time.
+        logging.getLogger(__name__).debug("%s is not ours", benchmark)
 
 
 def _changed(results: Path, videos: Collection[str]) -> Iterator[tuple[str, Path]]:
@@ -93,6 +103,11 @@ def _read_lines(file: Path) -> None:
         raise ValueError("not all of its lines are there")
 
 
+def _read_object(file: Path) -> None:
+    if not isinstance(json.loads(file.read_text(encoding="utf-8")), dict | list):
+        raise ValueError("holds neither fields nor rows")
+
+
 def _read_pictures(file: Path) -> None:
     from talking import media
 
@@ -115,7 +130,7 @@ _READERS = {
     ".parquet": _read_table,
     ".npz": _read_arrays,
     ".rttm": _read_lines,
-    ".json": lambda file: json.loads(file.read_text(encoding="utf-8")),
+    ".json": _read_object,
     ".mp4": _read_pictures,
     ".wav": _read_sound,
 }
