@@ -41,7 +41,7 @@ _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 _TOP = {
     "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sheet of videos; relative to the working directory, else to where the command is typed, else to the project"},
-    "strict": {"type": "boolean", "default": False, "description": "stop the run when a video cannot be read, instead of reporting it and going on"},
+    "strict": {"type": "boolean", "default": False, "description": "have a run with a video that cannot be read end as failed, after all the others are done"},
     "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once all that reads them is made; a stage that reads them and is asked for anew has them made anew too"},
     "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job of a model that can use them asks for; the embedded models use none"},
 }  # fmt: skip

@@ -1,11 +1,17 @@
 """The whole workflow, run as its users run it: on a filmed conversation, a mute film and files that are no videos."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -125,6 +131,91 @@ def test_an_edited_script_plans_nothing(run, tmp_path):
     assert planned(run[0], "--snakefile", str(tmp_path / "workflow/Snakefile")) == {}
 
 
+def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_done(films, tmp_path):
+    for folder in ("workflow", "scripts", "config", "resources"):
+        shutil.copytree(REPO / folder, tmp_path / "project" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    words = ("results/tracks/talk.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    script = tmp_path / "project/scripts/talking/tracks.py"
+    whole = script.read_text()
+    command = [sys.executable, "-m", "snakemake", *words, "--cores", "1", "--directory", tmp_path, "--config"]
+    with subprocess.Popen(
+        [*command, f"videos={tmp_path / 'videos.tsv'}", "covog={train: never}"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as first:  # fmt: skip
+        # Faces take much longer than it takes to notice that the video is ingested.
+        while not (tmp_path / "results/media/talk.json").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        script.write_text(f"raise RuntimeError('in the middle of an edit')\n{whole}")
+        printed = first.communicate(timeout=600)[0]
+    assert first.returncode != 0 and "in the middle of an edit" in printed
+    assert "Failed: track_faces of video talk" in printed and "report it with this log" in printed
+    script.write_text(whole)
+    jobs = planned(tmp_path, *words)
+    assert {rule for rule in jobs if rule != "total"} == {"track_faces"}
+
+
+def test_a_sheet_that_is_edited_while_the_run_goes_on_changes_nothing_of_it(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    before = (folder / "videos.tsv").read_text()
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--forcerun",
+        "cluster_identities",
+        "--cores",
+        "1",
+        "--directory",
+        folder,
+    ]
+    with subprocess.Popen(
+        [*command, "--config", f"videos={folder / 'videos.tsv'}", "covog={train: never}"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as going:  # fmt: skip
+        while not list((folder / ".snakemake/locks").glob("*")):
+            assert going.poll() is None
+            time.sleep(0.05)
+        # As an editor leaves it that has saved half of it.
+        (folder / "videos.tsv").write_text("video\tpa")
+        printed = going.communicate(timeout=600)[0]
+    assert going.returncode == 0 and "Finished jobid" in printed and "could not be made" not in printed, printed
+    for name in ("identities.parquet", "dataset/clips.parquet"):
+        assert (folder / "results" / name).read_bytes() == (run[0] / "results" / name).read_bytes()
+    # What it says counts next time, though the tables are younger than it.
+    (folder / "videos.tsv").write_text(
+        before.replace("licence\n", "licence\tsplit\n", 1).replace("CC0\n", "CC0\ttrain\n")
+    )
+    os.utime(folder / "videos.tsv", (time.time() - 3600,) * 2)
+    jobs = planned(folder)
+    assert jobs.get("collect_dataset") == 1 and not COSTLY & set(jobs)
+
+
+def test_a_film_that_is_gone_after_it_was_read_stops_the_run_and_costs_nothing(run, films):
+    film = films / "mute.mp4"
+    away = film.rename(films / "away.mp4")
+    try:
+        stopped = snakemake(run[0])
+        assert stopped.returncode != 0 and "of video mute is not there any more" in stopped.stdout + stopped.stderr
+        assert "Traceback" not in stopped.stdout + stopped.stderr
+        without = ("--rerun-triggers", "mtime", "params", "software-env", "code")
+        assert planned(run[0], *without) == {}
+    finally:
+        away.rename(film)
+    assert planned(run[0]) == {}
+
+
+def test_a_video_has_no_more_files_than_the_manual_says(run):
+    results = run[0] / "results"
+    files = [file.relative_to(results) for file in results.rglob("*talk*") if file.is_file()]
+    kinds = {"logs": 16, "benchmarks": 16}
+    for kind, most in kinds.items():
+        assert sum(file.parts[0] == kind for file in files) <= most
+    others = [file for file in files if file.parts[0] not in (*kinds, "dataset", "report")]
+    assert 15 < len(others) <= 20, others
+    clips = tables.read("dataset", results / "dataset/clips.parquet")["clip"]
+    assert all(len(list((results / "dataset" / clip).iterdir())) == 6 for clip in clips)
+
+
 def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     with (folder / "videos.tsv").open("a") as sheet:
@@ -174,6 +265,48 @@ def test_a_changed_model_plans_its_stage_and_what_follows(run):
     assert {"score_speaking", "diarize", "fuse_speaking", "find_clips", "estimate_poses"} <= set(jobs)
     before = {"ingest_video", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
+
+
+def test_the_local_profile_offers_the_gpus_and_the_memory_of_the_machine(films, tmp_path, monkeypatch):
+    tool = tmp_path / "bin/nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-a)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-b)'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    write_sheet(tmp_path, {"text": films / "text.mp4"})
+    done = snakemake(tmp_path, "results/media/text.json", "--profile", str(REPO / "workflow/profiles/local"))
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed
+    total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    offered = re.search(r"Provided resources: (.*)", printed)[1]
+    assert dict(re.findall(r"(\w+)\W+(\d+)", offered)) == {"gpu": "2", "mem_mb": str(total_mb * 9 // 10)}, offered
+
+
+def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    covog = folder / "results/covog"
+    # A model as training leaves it, and what is made of it.
+    trained = [
+        "config.yaml",
+        *(f"stage{n}/{name}" for n in (1, 2) for name in ("weights.safetensors", "losses.parquet")),
+    ]
+    made = [
+        covog / "latents.done",
+        *(covog / "covog" / name for name in trained),
+        covog / "metrics.parquet",
+        covog / "videos/a",
+    ]
+    made += [folder / "results/report/covog_curves.svg", folder / "results/report/covog_metrics.html"]
+    for file in made:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("made\n")
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.writelines(f"new{n}\t{films / 'talk.mp4'}\ttest\tCC0\n" for n in range(10))
+    training = {"cache_latents", "train_stage1", "train_stage2", "evaluate_covog"}
+    jobs = planned(folder, config=("covog={train: frozen}",))
+    assert {jobs.get(rule) for rule in COSTLY} == {10} and not training & set(jobs)
+    jobs = planned(folder, config=("covog={train: latest}",))
+    assert {jobs.get(rule) for rule in COSTLY} == {10} and training <= set(jobs)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(films, tmp_path):
@@ -250,6 +383,39 @@ def test_a_bad_config_stops_before_the_first_job(config, said, tmp_path):
     done = snakemake(tmp_path, config=(config,))
     assert done.returncode != 0 and said in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr and not (tmp_path / "results").exists()
+
+
+def test_a_token_in_an_address_is_shown_nowhere(films, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=films))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port, secret, shown = server.server_port, "sEcReT", set()
+    rows = {
+        "got": f"http://me:{secret}@127.0.0.1:{port}/text.mp4?token={secret}",
+        "none": f"http://127.0.0.1:{port}/no?t={secret}",
+    }
+    write_sheet(tmp_path, rows)
+    target, config = "results/videos.parquet", [f"videos={tmp_path / 'videos.tsv'}", "covog={train: never}"]
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--directory", tmp_path, "--config", *config]
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as going:
+        reader = threading.Thread(target=lambda: shown.add(going.stdout.read()))
+        reader.start()
+        while going.poll() is None:
+            # The process list, as other users of the machine see it.
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    shown.add(file.read_text(errors="replace"))
+            time.sleep(0.05)
+        reader.join()
+    server.shutdown()
+    probes = {video: json.loads((tmp_path / f"results/media/{video}.json").read_text()) for video in rows}
+    assert "404" in probes["none"]["reason"] and "could not be downloaded" not in probes["got"]["reason"]
+    # A changed address is told as a reason to run again.
+    write_sheet(tmp_path, {video: f"{url}2" for video, url in rows.items()})
+    again = snakemake(tmp_path, target, "--dry-run")
+    assert "Params have changed" in again.stdout + again.stderr
+    files = [f for f in tmp_path.rglob("*") if f.is_file() and f.name != "videos.tsv" and f.parent.name != "sheets"]
+    shown |= {again.stdout, again.stderr, *(file.read_bytes().decode(errors="replace") for file in files)}
+    assert len(files) > 50 and not any(secret in words for words in shown)
 
 
 def test_results_that_are_no_folder_stop_before_the_first_job(tmp_path):

@@ -84,6 +84,11 @@ def wait_for(what, seconds=120):
     return found
 
 
+def mine(cluster, folder):
+    """Return the jobs that were submitted for a working directory."""
+    return [job for job in cluster.jobs() if job["WorkDir"] == str(folder)]
+
+
 def outputs_of_talk(folder):
     """Return the bytes of a run's outputs for the video `talk`, stage by stage."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in (folder / "results").glob("*/talk*")}
@@ -124,6 +129,51 @@ def test_a_cancelled_job_is_tried_again(cluster, finished, film, tmp_path):
     pd.testing.assert_frame_equal(got, wanted)
 
 
+def test_more_jobs_than_may_be_in_the_queue_end_and_like_ones_go_as_one_array(cluster, film, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video\n")
+    videos = [f"v{number}" for number in range(10)]
+    write_sheet(tmp_path, {"long": film, **dict.fromkeys(videos, tmp_path / "text.mp4")})
+    for stage in ("media", "voice"):
+        suffix = {"media": "json", "voice": "parquet"}[stage]
+        targets = [f"results/{stage}/{video}.{suffix}" for video in ("long", *videos)]
+        # Four at a time may be in the queue.
+        assert start(tmp_path, *targets).wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    arrays = {job["ArrayJobId"]: job for job in mine(cluster, tmp_path) if "ArrayJobId" in job}
+    assert arrays and {job["Comment"].split("_wildcards")[0] for job in arrays.values()} == {"rule_detect_voice"}
+    voices = {video: (tmp_path / f"results/voice/{video}.parquet").read_bytes() for video in ("long", *videos)}
+    assert len({voices[video] for video in videos}) == 1 and voices["long"] != voices["v0"]
+
+
+@pytest.mark.fault(
+    "kill -9 of the main process of a run on a cluster",
+    "its jobs are cancelled by the next run, what had ended is not run again, outputs equal byte by byte",
+)
+def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp_path):
+    write_sheet(tmp_path, {"talk": film})
+    run = start(tmp_path, "results/faces/talk.parquet", config=finished[2])
+    left = wait_for(
+        lambda: [j for j in mine(cluster, tmp_path) if j["JobState"] == "RUNNING" and "detect_faces" in j["Comment"]]
+    )
+    run.kill()
+    run.wait()
+    unlock = [sys.executable, "-m", "snakemake", "--unlock", "--directory", str(tmp_path), "--config"]
+    subprocess.run([*unlock, f"videos={tmp_path / 'videos.tsv'}", "covog={train: never}"], cwd=REPO, check=True)
+    ended = {job["JobId"] for job in mine(cluster, tmp_path) if job["JobState"] == "COMPLETED"}
+    assert ended
+    again = start(tmp_path, "results/faces/talk.parquet", config=finished[2])
+    assert again.wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
+    jobs = {job["JobId"]: job for job in mine(cluster, tmp_path)}
+    assert jobs[left[0]["JobId"]]["JobState"] == "CANCELLED"
+    assert "1 jobs of an earlier run" in (tmp_path / "printed.txt").read_text()
+    later = [
+        job["Comment"] for job in jobs.values() if int(job["JobId"]) > max(map(int, (job["JobId"] for job in left)))
+    ]
+    assert not any("ingest_video" in comment for comment in later) and any(
+        "detect_faces" in comment for comment in later
+    )
+    assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
+
+
 @pytest.mark.fault(
     "kill -9 of a node's daemon, then of the controller (a minute and a half away), then a node drained",
     "one run ends by itself, outputs equal byte by byte",
@@ -150,21 +200,24 @@ def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluste
     finally:
         run.kill()
         cluster.resume(other)
-    later = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path) and job["StartTime"] > drained]
+    later = [job for job in mine(cluster, tmp_path) if job["StartTime"] > drained]
     assert len(later) > 5 and {job["NodeList"] for job in later} <= {node, *slurm.GPU_NODES}
     wanted = outputs_of_talk(finished[0])
     assert len(wanted) > 15 and outputs_of_talk(tmp_path) == wanted
 
 
-@pytest.mark.fault("a job out of memory", "killed, tried again with more")
-def test_a_job_out_of_memory_is_tried_again_with_more(cluster, film, tmp_path):
+@pytest.mark.fault("a job out of memory", "killed, tried again with more, outputs equal")
+def test_a_job_out_of_memory_is_tried_again_with_more(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(
         tmp_path, "results/media/talk.json", "--set-resources", "ingest_video:mem_mb=80 if attempt == 1 else 1500"
     )
     assert run.wait(600) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
-    mine = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path)]
-    assert len(mine) == 2 and mine[0]["JobState"] != "COMPLETED" and mine[1]["JobState"] == "COMPLETED"
+    killed, ended = mine(cluster, tmp_path)
+    # Without control groups SLURM does not say that it was for memory.
+    assert (killed["JobState"], ended["JobState"]) == ("FAILED", "COMPLETED")
+    wanted, got = ((folder / "results/media/talk.mp4").read_bytes() for folder in (finished[0], tmp_path))
+    assert got == wanted
 
 
 def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path, monkeypatch):

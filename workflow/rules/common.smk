@@ -1,3 +1,4 @@
+import fcntl
 import os
 import shlex
 import subprocess
@@ -13,22 +14,9 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import aside, damage, fetch, marks, sheet
+from talking import aside, damage, devices, fetch, marks, sheet, summary
 from talking.errors import InputError
 from talking.settings import checked_config
-
-
-def resolved_sheet(path):
-    """Return the sheet's absolute path: below the working directory, else where the command was typed, else the project."""
-    path = os.path.expanduser(path)
-    typed_in = os.environ.setdefault("TALKING_TYPED_IN", os.environ.get("PWD", "."))
-    for folder in (".", typed_in, Path(workflow.basedir).parent):
-        if os.path.exists(Path(folder) / path):
-            found = (Path(folder) / path).resolve()
-            if is_misread(str(found)):
-                raise InputError(f"the sheet {found} has a brace or a line break in its name or folder; rename that.")
-            return found
-    raise InputError(f"the sheet {path} (config key videos) does not exist; make it or name another with --config.")
 
 
 def check_results():
@@ -48,7 +36,10 @@ def bring_to_the_present():
     patterns = ["*", "*/*", "benchmarks/*/*", "covog/*/*", "covog/*/*/*"]
     for file in (file for pattern in patterns for file in Path("results").glob(pattern)):
         if file.is_file() and file.stat().st_mtime > now + 1:
-            os.utime(file, (now, now))
+            try:
+                os.utime(file, (now, now))
+            except PermissionError:
+                raise InputError(f"{file} has a time that lies ahead and is another user's; have its owner touch it.")
 
 
 def make_damaged_anew():
@@ -56,16 +47,11 @@ def make_damaged_anew():
     if any(Path(".snakemake/locks").glob("*")):
         # A run is at work on them.
         return
-    for file in damage.damaged(Path("results"), VIDEOS.index):
-        logger.warning(f"results/{file} was changed after it was made and is damaged: it is made anew.")
-        marks.mark(Path(".snakemake/incomplete"), f"results/{file}")
-
-
-def check_films(paths):
-    """Raise InputError if a row's film:NAME is no film of the config."""
-    for name in map(sheet.film_of, paths):
-        if name is not None and name not in config["films"]:
-            raise InputError(f"{SHEET}: film:{name} is no film of the config; add it below films or correct the name.")
+    is_run = not workflow.output_settings.dryrun
+    for file in damage.damaged(Path("results"), VIDEOS.index, remember=is_run):
+        logger.warning(f"results/{file} was changed after it was made and is damaged: a run makes it anew.")
+        if is_run:
+            marks.mark(Path(".snakemake/incomplete"), f"results/{file}")
 
 
 def flags(section):
@@ -92,41 +78,6 @@ def film_flags(wildcards):
     if wildcards.film not in config["films"]:
         raise WorkflowError(f"{wildcards.film} is no film of the config; add it below films or correct the name.")
     return as_flags(config["films"][wildcards.film])
-
-
-def source_file(wildcards):
-    """The local, filmed or downloaded file of a video; nothing if it is missing, which ingest reports."""
-    row = VIDEOS.loc[wildcards.video]
-    file = str(sheet.file_of(SHEET, wildcards.video, row.path))
-    is_made = sheet.is_url(row.path) or sheet.film_of(row.path)
-    return file if is_made or (os.path.isfile(file) and not is_misread(file)) else []
-
-
-def is_misread(file):
-    """Tell whether Snakemake takes an input's name apart: braces are wildcards to it, and a line break ends the name."""
-    return any(mark in file for mark in "{}\n\r")
-
-
-def source_row(wildcards):
-    """What a row says about its file: a change of another row, or of another column, reruns nothing.
-
-    A file whose name Snakemake misreads is no input, so it is followed by its time and size here.
-    """
-    row = VIDEOS.loc[wildcards.video]
-    file = str(sheet.file_of(SHEET, wildcards.video, row.path))
-    is_followed_here = is_misread(file) and not sheet.is_url(row.path) and os.path.isfile(file)
-    return [row.path, row.sha256, [os.stat(file).st_mtime_ns, os.stat(file).st_size] if is_followed_here else ""]
-
-
-def tries_in_vain(wildcards):
-    """How often a video's download has failed for a reason that may pass: one more than before has it tried again."""
-    return fetch.tries_in_vain(Path(f"results/downloads/{wildcards.video}.json"))
-
-
-def from_sheet(column):
-    """Return a function of the wildcards that gives a column of the video's row in the sheet."""
-    values = VIDEOS[column].to_dict()
-    return asked_once(lambda wildcards: values[wildcards.video])
 
 
 def gpu_if(section):
@@ -162,21 +113,41 @@ def products():
     return wanted
 
 
+def hold_folder():
+    """Raise WorkflowError if another run is at work in this folder, on other files: Snakemake's own lock is for each file."""
+    try:
+        HELD.append(open(".snakemake/at_work", "w", encoding="utf-8"))
+        fcntl.flock(HELD[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError("another run is at work in this folder; wait for its end or use another --directory.")
+    except OSError as error:
+        logger.warning(
+            f"this file system has no locks ({error}): see to it that no other run is at work in this folder"
+        )
+
+
 def make_report():
-    """Make results/report.html once the figures of the report are there."""
-    if not Path("results/report/clips.html").exists():
+    """Make results/report.html of what is there, once the figures of the report are."""
+    made = [product for product in products() if os.path.exists(product)]
+    if "results/report/clips.html" not in made:
         return
-    Path("results/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    options = "all --quiet all --report results/report.html --workflow-profile none --configfile results/config.yaml"
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", workflow.main_snakefile]
-    subprocess.run([*snakemake, *options.split()], check=True)
+    with aside.written_aside("results/config.yaml") as new:
+        new.write_text(yaml.safe_dump(config, sort_keys=False))
+    options = "--quiet all --report results/report.html --workflow-profile none --configfile results/config.yaml"
+    snakemake = [sys.executable, "-m", "snakemake", *made, "--snakefile", workflow.main_snakefile, *options.split()]
+    if subprocess.run(snakemake).returncode:
+        logger.warning("results/report.html could not be made, as is told above; all else is there.")
 
 
-def close_run():
-    """Tell the user what there is, which videos could not be read and what to do next."""
-    subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", "--results", "results", "--sheet", SHEET], check=True)
+def close_run(logs=()):
+    """Tell the user what there is, which videos could not be read, by the logs of a failed run which jobs failed, and what to do next."""
+    words = ["--results", "results", "--sheet", SHEET_OF_RUN, "--edited", SHEET]
+    words += ["--run-log", logs[0]] if logs else []
+    subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", *words], check=True)
 
 
+# The folder's lock, for as long as this process lives.
+HELD = []
 GPU_MODELS = set(
     "light_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
 )
@@ -187,18 +158,29 @@ try:
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         bring_to_the_present()
     SHEET = resolved_sheet(config["videos"])
-    VIDEOS = sheet.read_sheet(SHEET).set_index("video", drop=False)
+    # A job that begins later, and the report, read what the run was planned by.
+    is_of_run = not workflow.is_main_process or "--report" in sys.argv
+    planned_by = os.environ.get("TALKING_SHEET_OF_RUN", "") if is_of_run else ""
+    VIDEOS = sheet.read_sheet(planned_by or SHEET).set_index("video", drop=False)
     check_films(VIDEOS["path"])
     if workflow.is_main_process:
+        check_sources()
         make_damaged_anew()
+        if not workflow.output_settings.dryrun:
+            planned_by = planned_by or sheet_of_run()
+    SHEET_OF_RUN = Path(planned_by or SHEET)
 except InputError as error:
     raise WorkflowError(str(error))
 
 # What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
 # Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
 # Snakemake takes PYTHONPATH away from jobs in conda's envs, so the jobs themselves set it.
-shell.prefix("set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; ")
-os.environ.update(SHEET=str(SHEET))
+# A job that asks for no GPU sees none, and need not start Python to be told so.
+shell.prefix(
+    "set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; on_gpus() {{ local count=$1; shift; if [ $count = 0 ];"
+    ' then CUDA_VISIBLE_DEVICES= "$@"; else python -PS -m run_on_gpus $count "$@"; fi; }}; '
+)
+os.environ.update(SHEET=str(SHEET_OF_RUN), TALKING_SHEET_OF_RUN=str(planned_by))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 

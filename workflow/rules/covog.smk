@@ -16,8 +16,8 @@ rule configure_covog:
         "../envs/covog.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=each_attempt(1000),
+        runtime=each_attempt(5),
     params:
         settings=json.dumps(COVOG["settings"]),
         baseline=lambda wildcards: "--baseline" if wildcards.covog_model == "baseline" else "",
@@ -41,8 +41,8 @@ rule convert_checkpoints:
         "../envs/covog.yaml"
     threads: 1
     resources:
-        mem_mb=24000,
-        runtime=30,
+        mem_mb=each_attempt(24000),
+        runtime=each_attempt(30),
     shell:
         "python -P -m convert_checkpoint --config {input.config:q} --read {input.files:q}"
         " --write {output.weights:q} > {log:q} 2>&1"
@@ -64,14 +64,14 @@ rule cache_latents:
         "../envs/covog.yaml"
     threads: COVOG_THREADS
     resources:
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=each_attempt(8000),
+        runtime=each_attempt(720),
         gpu=1 if COVOG["gpu"] else 0,
     params:
         dataset=subpath(input.clips, parent=True),
         latents=subpath(output.done, strip_suffix=".done"),
     shell:
-        "python -P -m cache_latents --config {input.config:q} --dataset {params.dataset:q}"
+        "on_gpus {resources.gpu} python -P -m cache_latents --config {input.config:q} --dataset {params.dataset:q}"
         " --latents {params.latents:q} > {log:q} 2>&1"
 
 
@@ -95,16 +95,16 @@ rule train_stage1:
     threads: COVOG_THREADS
     resources:
         **COVOG_NODES,
-        mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
+        mem_mb=each_attempt(8000 if COVOG["preset"] == "tiny" else 64000),
+        # A further attempt goes on where the last one was ended.
         runtime=1440,
         gpu=COVOG["gpu"] * COVOG["nodes"],
     params:
-        launcher=covog_launcher,
         dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
-        "exec {params.launcher} train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}"
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty >> {log:q} 2>&1"
 
 
@@ -129,14 +129,14 @@ rule train_stage2:
     threads: COVOG_THREADS
     resources:
         **COVOG_NODES,
-        mem_mb=8000 if COVOG["preset"] == "tiny" else 64000,
+        mem_mb=each_attempt(8000 if COVOG["preset"] == "tiny" else 64000),
+        # A further attempt goes on where the last one was ended.
         runtime=1440,
         gpu=COVOG["gpu"] * COVOG["nodes"],
     params:
-        launcher=covog_launcher,
         dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
-        "exec {params.launcher} train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}"
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty >> {log:q} 2>&1"

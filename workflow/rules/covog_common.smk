@@ -71,6 +71,16 @@ def weights_told():
     return (told + (f", and of unknown size {', '.join(unknown)}" if unknown else "")) if missing else ""
 
 
+def gpus_told():
+    """Return a sentence that says which config keys leave this machine's GPUs unused, empty if none does."""
+    large = any(map(uses_gpu_model, ("speaking", "diarization", "words", "poses", "sound")))
+    unused = ["gpu"] * (large and not config["gpu"])
+    unused += ["covog.gpu"] * (COVOG["train"] != "never" and not COVOG["gpu"])
+    if not unused or not devices.present():
+        return ""
+    return f"this machine has GPUs, which only jobs see that ask for them: set {' and '.join(unused)} in the config"
+
+
 def check_gates():
     """Raise InputError if the models need a gated file that is not here and cannot be fetched."""
     folder = Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None
@@ -79,17 +89,18 @@ def check_gates():
             weights.check_gate(file.removeprefix("results/weights/"), entry_of(file), folder)
 
 
-def covog_launcher(wildcards, resources):
+def covog_launcher():
     """Return what starts the training: python, accelerate's launcher on several GPUs or nodes, or the config's own words."""
+    gpus = COVOG["gpu"] * COVOG["nodes"]
     if COVOG["launcher"]:
         return COVOG["launcher"]
     if COVOG["nodes"] > 1:
         return (
             f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole --kill-on-bad-exit=1"
-            f" python -P -m launch_on_node --processes {resources.gpu}"
+            f" python -P -m launch_on_node --processes {gpus}"
         )
-    several = f"accelerate launch --multi_gpu --num_processes {resources.gpu} --module"
-    return several if resources.gpu > 1 else "python -P -m"
+    several = f"accelerate launch --multi_gpu --num_processes {gpus} --main_process_port 0 --module"
+    return f"python -PS -m run_on_gpus {gpus} {several if gpus > 1 else 'python -P -m'}"
 
 
 def covog_start(wildcards):
@@ -117,10 +128,14 @@ COVOG_NODES = (
         "slurm_extra": f"--gpus-per-node={COVOG['gpu']}",
     }
 )
+if COVOG_NODES and not COVOG["gpu"]:
+    raise WorkflowError("covog: nodes is above 1, but gpu is 0; set gpu to the GPUs that training takes on each node.")
 if COVOG_NODES and not shutil.which("srun"):
     raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
 COVOG_START = COVOG["start"] or weights_for("start")
 COVOG_TOWERS = weights_for("towers")
+# Not params: on other GPUs a model that is trained need not be trained again.
+os.environ.update(COVOG_LAUNCHER=covog_launcher())
 # What FVD needs: fetched, else looked for in the user's own folder.
 COVOG_METRICS = weights_for("metrics")
 METRICS_FOLDER = "results/weights" if COVOG_METRICS else COVOG["weights_dir"]

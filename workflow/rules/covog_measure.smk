@@ -24,8 +24,8 @@ rule evaluate_covog:
         "../envs/covog.yaml"
     threads: COVOG_THREADS
     resources:
-        mem_mb=8000 if COVOG["preset"] == "tiny" else 32000,
-        runtime=720,
+        mem_mb=each_attempt(8000 if COVOG["preset"] == "tiny" else 32000),
+        runtime=each_attempt(720),
         gpu=1 if COVOG["gpu"] else 0,
     params:
         # The untrained model has the widths of the one before it.
@@ -36,7 +36,7 @@ rule evaluate_covog:
         dataset=subpath(input.clips, parent=True),
         folder=f"--weights-dir {shlex.quote(METRICS_FOLDER)}" if METRICS_FOLDER else "",
     shell:
-        "python -P -m evaluate_covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
+        "on_gpus {resources.gpu} python -P -m evaluate_covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
         " --videos {output.videos:q} --metrics {output.metrics:q} {params.folder} > {log:q} 2>&1"
 
 
@@ -56,8 +56,8 @@ rule draw_covog_report:
         "../envs/dataset.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=each_attempt(2000),
+        runtime=each_attempt(10),
     shell:
         "python -P -m draw_covog_report --losses {input.losses:q} --metrics {input.metrics:q} --curves {output.curves:q}"
         " --table {output.metrics:q} > {log:q} 2>&1"

@@ -60,8 +60,10 @@ rule find_duplicates:
         runtime=each_attempt(60),
     params:
         settings=flags("duplicates"),
+        rows=sheet_rows(),
     shell:
-        "python -P -m find_duplicates --sheet {input.sheet:q} --clips results/clips --inspections results/inspections"
+        'python -P -m find_duplicates --sheet "$SHEET"'
+        " --clips results/clips --inspections results/inspections"
         " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -93,8 +95,9 @@ rule collect_dataset:
     params:
         card=flags("card"),
         splits=flags("splits"),
+        rows=sheet_rows(),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
-        "python -P -m collect_dataset --sheet {input.sheet:q} --clips results/clips"
+        'python -P -m collect_dataset --sheet "$SHEET" --clips results/clips'
         " --annotations results/annotations --media results/media --identities {input.identities:q}"
         " --duplicates {input.duplicates:q} --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

@@ -23,6 +23,6 @@ rule estimate_poses:
     params:
         settings=flags("poses"),
     shell:
-        "python -P -m estimate_poses --media {input.media:q} --candidates {input.candidates:q}"
+        "on_gpus {resources.gpu} python -P -m estimate_poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
         " --threads {threads} {params.settings} > {log:q} 2>&1"

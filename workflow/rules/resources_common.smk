@@ -1,7 +1,6 @@
 """What jobs ask of the machine: memory, disk and minutes by the table of past runs, the video's length and the attempt."""
 
 import math
-import re
 
 from talking import costs
 
@@ -10,40 +9,34 @@ NEEDS = costs.read_needs(PROJECT / "resources/jobs.tsv")
 # What a job may take over what was measured: other machines, other films.
 MEMORY_HEADROOM, TIME_HEADROOM, DISK_HEADROOM = 1.4, 4, 4
 LEAST_MB, LEAST_MIN, LEAST_DISK_MB = 500, 10, 10
-# Before a video's length is known.
-UNKNOWN_S = 3600
+# Before a video's length is known: by the bytes of its file, as those of a film of one megabit a second; else an hour.
+UNKNOWN_S, LONGEST_S, LEAST_BYTES_A_SECOND = 3600, 4 * 3600, 125_000
 # What a model that uses a GPU takes over the embedded one that was measured, in main memory.
 LARGE_MODEL_MB = 6000
 LENGTHS = {}
 
-# The one file that a site edits; a site may keep its own elsewhere.
-os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(PROJECT / "workflow/profiles/slurm/partitions.yaml"))
-
-
-def outlive_the_controller():
-    """Put commands before SLURM's own that wait for a controller that is away, where the executor would fail or forget its jobs."""
-    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
-        return
-    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True).stdout
-    has_accounts = not re.search(
-        r"^AccountingStorageType\s*=\s*(\(null\)|accounting_storage/none)$", shown, re.MULTILINE
-    )
-    folders = ["patient"] if has_accounts else ["patient", "accountless"]
-    ours = [str(PROJECT / "workflow/profiles/slurm" / folder) for folder in folders]
-    os.environ.update(PATH=os.pathsep.join([*ours, os.environ.get("PATH", "")]))
-
 
 def video_seconds(video):
-    """Return a video's length, an hour as long as nobody knows."""
+    """Return a video's length, as long as nobody knows it what its file's size says."""
     if video not in LENGTHS:
         try:
             with open(f"results/media/{video}.json", encoding="utf-8") as file:
                 LENGTHS[video] = json.load(file)["duration_s"]
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError):
+            seconds = seconds_by_size(video)
             if workflow.output_settings.dryrun:
-                LENGTHS[video] = UNKNOWN_S
-            return UNKNOWN_S
+                LENGTHS[video] = seconds
+            return seconds
     return LENGTHS[video]
+
+
+def seconds_by_size(video):
+    """Return the most that a film of the size of a video's file lasts, up to four hours; one where there is no file yet."""
+    try:
+        size = os.path.getsize(sheet.file_of(SHEET, video, VIDEOS.at[video, "path"]))
+    except (OSError, ValueError):
+        return UNKNOWN_S
+    return min(size / LEAST_BYTES_A_SECOND, LONGEST_S)
 
 
 def memory_mb(benchmark, section=None):
@@ -63,12 +56,16 @@ def memory_mb(benchmark, section=None):
 
 
 def minutes(benchmark):
-    """Return a function that gives a job's time by its benchmark's folder: twice, three times as much at further attempts."""
+    """Return a function that gives a job's time by its benchmark's folder: twice, three times as much at further attempts.
+
+    In whole tens, so that jobs of videos of about the same length can be submitted as one array.
+    """
     need = NEEDS[benchmark]
 
     @asked_once
     def runtime(wildcards, attempt):
-        return attempt * math.ceil(LEAST_MIN + need.s_per_video_s * video_seconds(wildcards.video) * TIME_HEADROOM / 60)
+        measured = need.s_per_video_s * video_seconds(wildcards.video) / 60
+        return attempt * math.ceil((LEAST_MIN + measured * TIME_HEADROOM) / 10) * 10
 
     return runtime
 

@@ -25,6 +25,6 @@ rule embed_sound:
     params:
         settings=flags("sound"),
     shell:
-        "OMP_NUM_THREADS={threads} python -P -m embed_sound --sound {input.sound:q}"
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m embed_sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
         " {params.settings} > {log:q} 2>&1"

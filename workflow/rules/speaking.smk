@@ -25,7 +25,7 @@ rule score_speaking:
         model=config["speaking"]["model"],
         settings=flags("speaking"),
     shell:
-        "python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
+        "on_gpus {resources.gpu} python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
 
 

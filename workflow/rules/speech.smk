@@ -47,7 +47,7 @@ rule diarize:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
-        "OMP_NUM_THREADS={threads} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -74,5 +74,5 @@ rule transcribe:
     params:
         settings=flags("words"),
     shell:
-        "OMP_NUM_THREADS={threads} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "{params.settings} > {log:q} 2>&1"
