@@ -96,6 +96,12 @@ def test_a_file_that_is_damaged_during_a_run_is_named(film, wanted, tmp_path):
     failed = run(folder)
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     assert "tracks/talk.parquet cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
+    # The last words of the run: the rule, the video, the end of its log and what to do.
+    assert re.search(
+        r"^Failed: \w+ of video talk\n  the end of results/logs/\S+:\n(    .*\n)*    error: .*\n  What to do: do what",
+        failed.stdout,
+        re.MULTILINE,
+    ), failed.stdout[-3000:]
     file.unlink()
     assert run(folder).returncode == 0 and file.exists()
     assert differences(folder, wanted) == []
@@ -140,16 +146,19 @@ def test_a_disk_that_runs_full_is_told_and_nothing_half_written_stays(film, want
         assert differences(disk, wanted) == []
 
 
-@pytest.mark.fault("an output folder that cannot be written", "named before the first job")
-def test_a_folder_that_cannot_be_written_is_named(film, tmp_path):
+@pytest.mark.fault("an output folder that cannot be written", "named before the first job; once it can, outputs equal")
+def test_a_folder_that_cannot_be_written_is_named(film, wanted, tmp_path):
     disk = tmp_path / "disk"
-    with _Disk(disk, "3m"):
+    with _Disk(disk, "200m"):
         write_sheet(disk, film)
         (disk / "results").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         failed = run(disk)
         assert failed.returncode != 0 and "is no folder that can be written" in failed.stdout
         assert "Traceback" not in failed.stdout
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        assert run(disk).returncode == 0
+        assert differences(disk, wanted) == []
 
 
 @pytest.mark.fault(

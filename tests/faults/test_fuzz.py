@@ -6,6 +6,7 @@ import json
 import random
 import re
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -23,7 +24,7 @@ from talking.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-VIDEOS, SHEETS, CONFIGS, TABLES = 140, 100, 60, 60
+VIDEOS, REAL_VIDEOS, SHEETS, CONFIGS, TABLES = 140, 40, 100, 60, 60
 SLOWEST_S = 60
 SHEET = b"""video\tpath\tsource\tlicence\tsha256\turl\tsplit
 a\ta.mp4\tchannel\tCC0\t\thttps://example.org/a\ttrain
@@ -36,7 +37,7 @@ d\thttps://example.org/d.mp4\tother\tCC0\t%s\t\t
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """Return the bytes of a second of pictures and sound in several containers."""
+    """Return the bytes of a second of noise in several containers, and of a filmed conversation."""
     folder = tmp_path_factory.mktemp("films")
     choose = np.random.default_rng(0)
     pictures = choose.integers(0, 255, (25, 48, 64, 3), dtype=np.uint8)
@@ -47,7 +48,31 @@ def films(tmp_path_factory):
         command = [ffmpeg_exe(), "-v", "error", "-i", folder / "a.mp4", *codecs, folder / f"a.{name}"]
         subprocess.run(command, check=True)
         films.append((folder / f"a.{name}").read_bytes())
-    return films
+    words = "--people 2 --width 160 --height 90 --shots 1,2:1:medium".split()
+    film = [sys.executable, REPO / "scripts/film_conversation.py", "--out", folder / "talk.mp4", *words]
+    subprocess.run(film, check=True)
+    return [*films, (folder / "talk.mp4").read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def real_films(shared, tmp_path_factory):
+    """Return the bytes of a second of real videos."""
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("shot_cuts_2997fps.mp4", "one_talker_2213fps.mp4", "no_audio_track.mp4", "debate_both.avi"):
+        command = [
+            ffmpeg_exe(),
+            "-v",
+            "error",
+            "-i",
+            shared / "data/clips" / name,
+            "-t",
+            "1",
+            "-c",
+            "copy",
+            folder / name,
+        ]
+        subprocess.run(command, check=True)
+    return [file.read_bytes() for file in sorted(folder.iterdir())]
 
 
 def note(inputs, asserted, cases, refused):
@@ -56,8 +81,29 @@ def note(inputs, asserted, cases, refused):
 
 
 def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
-    choose, states = random.Random(1), []
-    for number in range(VIDEOS):
+    states = ingest_damaged(films, VIDEOS, random.Random(1), tmp_path)
+    note(
+        "films of one second (noise as mp4, mkv, avi, ts, webm, and a filmed conversation): flipped bits, cut, stretches dropped, doubled or blanked, heads and lengths changed",
+        "a result or a reason, whole files of fitting lengths, at most a minute, nothing else written",
+        VIDEOS,
+        states.count("failed"),
+    )
+    # Were all alike, the damage would be too small or too great to tell anything.
+    assert states.count("failed") > VIDEOS / 10 and states.count("ok") > VIDEOS / 10
+
+
+def test_damaged_real_films_give_a_result_or_a_reason(real_films, tmp_path):
+    states = ingest_damaged(real_films, REAL_VIDEOS, random.Random(5), tmp_path)
+    note(
+        "a second of four real videos (mp4, avi), damaged as the films", "the same", REAL_VIDEOS, states.count("failed")
+    )
+    assert 0 < states.count("failed") < REAL_VIDEOS
+
+
+def ingest_damaged(films, cases, choose, tmp_path):
+    """Ingest films that were damaged at random, check what comes of each, and return their states."""
+    states = []
+    for number in range(cases):
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "film").write_bytes(fuzz.damaged(choose.choice(films), choose))
@@ -72,14 +118,7 @@ def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
         assert sum(1 for _ in media.frames(outputs[0])) == frames == probe.frames, number
         assert len(media.sound(outputs[1])) == frames * media.SAMPLES_PER_FRAME, number
         assert (probe.status == "failed") == (width * height == 0), number
-    note(
-        "films of one second (mp4, mkv, avi, ts, webm): flipped bits, cut, stretches dropped, doubled or blanked, heads and lengths changed",
-        "a result or a reason, whole files of fitting lengths, at most a minute, nothing else written",
-        VIDEOS,
-        states.count("failed"),
-    )
-    # Were all alike, the damage would be too small or too great to tell anything.
-    assert states.count("failed") > VIDEOS / 10 and states.count("ok") > VIDEOS / 10
+    return states
 
 
 def test_mangled_sheets_are_read_or_named(tmp_path):
