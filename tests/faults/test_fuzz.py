@@ -59,18 +59,8 @@ def real_films(shared, tmp_path_factory):
     """Return the bytes of a second of real videos."""
     folder = tmp_path_factory.mktemp("real")
     for name in ("shot_cuts_2997fps.mp4", "one_talker_2213fps.mp4", "no_audio_track.mp4", "debate_both.avi"):
-        command = [
-            ffmpeg_exe(),
-            "-v",
-            "error",
-            "-i",
-            shared / "data/clips" / name,
-            "-t",
-            "1",
-            "-c",
-            "copy",
-            folder / name,
-        ]
+        first_second = ["-t", "1", "-c", "copy", folder / name]
+        command = [ffmpeg_exe(), "-v", "error", "-i", shared / "data/clips" / name, *first_second]
         subprocess.run(command, check=True)
     return [file.read_bytes() for file in sorted(folder.iterdir())]
 

@@ -18,7 +18,7 @@ import pytest
 
 from conftest import REPO
 from media_tools import ffmpeg_exe
-from run.workflow import COSTLY, copy_run, planned, snakemake, write_sheet
+from run.workflow import COSTLY, copy_run, planned, snakemake, started, write_sheet
 from talking import media, tables
 
 pytestmark = pytest.mark.slow
@@ -138,10 +138,7 @@ def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_
     write_sheet(tmp_path, {"talk": films / "talk.mp4"})
     script = tmp_path / "project/scripts/talking/tracks.py"
     whole = script.read_text()
-    command = [sys.executable, "-m", "snakemake", *words, "--cores", "1", "--directory", tmp_path, "--config"]
-    with subprocess.Popen(
-        [*command, f"videos={tmp_path / 'videos.tsv'}", "covog={train: never}"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as first:  # fmt: skip
+    with started(tmp_path, *words) as first:
         # Faces take much longer than it takes to notice that the video is ingested.
         while not (tmp_path / "results/media/talk.json").exists():
             assert first.poll() is None
@@ -158,20 +155,7 @@ def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_
 def test_a_sheet_that_is_edited_while_the_run_goes_on_changes_nothing_of_it(run, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     before = (folder / "videos.tsv").read_text()
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--forcerun",
-        "cluster_identities",
-        "--cores",
-        "1",
-        "--directory",
-        folder,
-    ]
-    with subprocess.Popen(
-        [*command, "--config", f"videos={folder / 'videos.tsv'}", "covog={train: never}"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as going:  # fmt: skip
+    with started(folder, "--forcerun", "cluster_identities") as going:
         while not list((folder / ".snakemake/locks").glob("*")):
             assert going.poll() is None
             time.sleep(0.05)
@@ -394,9 +378,8 @@ def test_a_token_in_an_address_is_shown_nowhere(films, tmp_path):
         "none": f"http://127.0.0.1:{port}/no?t={secret}",
     }
     write_sheet(tmp_path, rows)
-    target, config = "results/videos.parquet", [f"videos={tmp_path / 'videos.tsv'}", "covog={train: never}"]
-    command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--directory", tmp_path, "--config", *config]
-    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as going:
+    target = "results/videos.parquet"
+    with started(tmp_path, target) as going:
         reader = threading.Thread(target=lambda: shown.add(going.stdout.read()))
         reader.start()
         while going.poll() is None:

@@ -26,17 +26,24 @@ COSTLY = {
 }
 
 
-def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    """Run Snakemake on the sheet of a folder, without CovOG unless the config asks; return what it printed and how it ended."""
+def command(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> list[str]:
+    """Return the words that run Snakemake on the sheet of a folder, without CovOG unless the config asks."""
     if not any(word.startswith("covog=") for word in config):
         config = (*config, "covog={train: never}")
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--directory", str(folder)]
-        + ["--config", f"videos={folder / 'videos.tsv'}", *config],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        timeout=1200,
+    words = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--directory", str(folder)]
+    return [*words, "--config", f"videos={folder / 'videos.tsv'}", *config]
+
+
+def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Run Snakemake on the sheet of a folder; return what it printed and how it ended."""
+    words = command(folder, *arguments, config=config)
+    return subprocess.run(words, cwd=REPO, capture_output=True, text=True, timeout=1200)
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Start Snakemake on the sheet of a folder; what it prints comes by its `stdout`."""
+    return subprocess.Popen(
+        command(folder, *arguments), cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
