@@ -254,7 +254,9 @@ def test_a_changed_model_plans_its_stage_and_what_follows(run):
 def test_the_local_profile_offers_the_gpus_and_the_memory_of_the_machine(films, tmp_path, monkeypatch):
     tool = tmp_path / "bin/nvidia-smi"
     tool.parent.mkdir()
-    tool.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-a)'\necho 'GPU 1: NVIDIA H100 (UUID: GPU-b)'\n")
+    lines = ["GPU 0: NVIDIA H100 (UUID: GPU-a)", "GPU 1: NVIDIA A100 (UUID: GPU-b)"]
+    lines += [f"  MIG 3g.20gb     Device  {n}: (UUID: MIG-{n})" for n in range(2)]
+    tool.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
     write_sheet(tmp_path, {"text": films / "text.mp4"})
@@ -263,7 +265,7 @@ def test_the_local_profile_offers_the_gpus_and_the_memory_of_the_machine(films, 
     assert done.returncode == 0, printed
     total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     offered = re.search(r"Provided resources: (.*)", printed)[1]
-    assert dict(re.findall(r"(\w+)\W+(\d+)", offered)) == {"gpu": "2", "mem_mb": str(total_mb * 9 // 10)}, offered
+    assert dict(re.findall(r"(\w+)\W+(\d+)", offered)) == {"gpu": "3", "mem_mb": str(total_mb * 9 // 10)}, offered
 
 
 def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path):

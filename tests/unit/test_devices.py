@@ -32,9 +32,9 @@ def machine(tmp_path, monkeypatch):
     return name
 
 
-def start(count):
+def start(count, program=SHOW):
     """Start a job that shows which devices it sees and stays until its input ends."""
-    words = [sys.executable, "-PS", "-m", "run_on_gpus", str(count), sys.executable, "-c", SHOW]
+    words = [sys.executable, "-PS", "-m", "run_on_gpus", str(count), sys.executable, "-c", program]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(words, text=True, **pipes)
 
@@ -83,6 +83,21 @@ def test_without_a_gpu_a_job_runs_as_it_is(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices.take(1) is None and devices.take(0) == ""
+
+
+@pytest.mark.skipif(not devices.present(), reason="needs a GPU")
+def test_torch_sees_the_gpus_that_a_job_was_given_and_jobs_wait_for_each_other(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(REPO / "scripts"))
+    show = "import torch; print(torch.cuda.device_count(), flush=True); input()"
+    whole = len(devices.present())
+    none, every = start(0, show), start(whole, show)
+    assert [none.stdout.readline(), every.stdout.readline()] == ["0\n", f"{whole}\n"]
+    waiting = start(1, show)
+    assert "waiting" in waiting.stderr.readline()
+    every.kill()
+    assert waiting.stdout.readline() == "1\n"
+    for job in (none, every, waiting):
+        job.communicate("\n", timeout=60)
 
 
 def test_the_threads_of_a_job_are_those_that_snakemake_says(monkeypatch):
