@@ -10,6 +10,7 @@ of two bf16 matrices of 8192×8192 reaches on the same GPU. docs/benchmarks.md k
 
 import argparse
 import contextlib
+import gc
 import json
 import sys
 import tempfile
@@ -107,6 +108,8 @@ def forget(device: torch.device) -> None:
     """Let the next case begin with an empty GPU and a high-water mark of its own."""
     AcceleratorState._reset_state(True)
     torch.compiler.reset()
+    # accelerate leaves a model in a circle of references.
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)

@@ -16,6 +16,14 @@ from talking import store, tables
 from talking.errors import InputError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def on_processors():
+    # Trainings are compared to the last bit, which GPUs need not repeat.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ACCELERATE_USE_CPU", "1")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerator():
     # accelerate keeps one arithmetic for a whole process; every training here is a process of its own otherwise.
@@ -258,7 +266,8 @@ def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_pa
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16, torch.compile and 8-bit Adam need a CUDA GPU")
 @pytest.mark.parametrize("options", [{"mixed_precision": "fp16"}, {"compile": True}, {"optimizer": "adamw_8bit"}])
-def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path):
+def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
     if options.get("optimizer"):
         pytest.importorskip("bitsandbytes")
     settings = training_settings(steps=2, **options)
