@@ -50,7 +50,7 @@ def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, r
     try:
         with safe_open(path, "np") as file:
             if (file.metadata() or {}).get("of") != _fingerprint(folder, size):
-                raise InputError(f"{path} was made of another clip or size; delete it and run again.")
+                raise InputError(f"{path} was made of another clip or size; {_anew(cache)}.")
             sample = {}
             for name in ("mean", "std"):
                 rows = file.get_slice(name)
@@ -59,7 +59,7 @@ def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, r
             sample["token"] = file.get_slice("token")[reference : reference + 1][0].astype(np.float32)
             return sample
     except (SafetensorError, OSError, IndexError) as error:
-        raise InputError(f"{path} is missing or damaged ({error}); delete it and run again.") from error
+        raise InputError(f"{path} is missing or damaged ({error}); {_anew(cache)}.") from error
 
 
 def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: torch.device) -> None:
@@ -85,7 +85,11 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
 def check(cache: Path, settings: config.Config) -> None:
     """Raise InputError if a cache was made by other frozen networks than the settings name."""
     if not _is_of(cache, settings):
-        raise InputError(f"{cache} was made by other frozen networks than towers names; delete it and run again.")
+        raise InputError(f"{cache} was made by other frozen networks than towers names; {_anew(cache)}.")
+
+
+def _anew(cache: Path) -> str:
+    return f"run cache_latents.py again, or delete {cache}.done and run the workflow again"
 
 
 def _is_of(cache: Path, settings: config.Config) -> bool:

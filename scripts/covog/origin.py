@@ -1,6 +1,5 @@
 """What a training came from: told beside its weights, and compared before it goes on."""
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import torch
 
 from covog import config
 from covog.config import Config, Training
-from talking import store
+from talking import integrity, store
 from talking.aside import written_aside
 
 # Settings that may change between two runs of one training: they have no part in its losses.
@@ -24,26 +23,15 @@ FREE |= {"data.workers", "data.max_broken"}
 INPUTS = {"data_set", "start"}
 
 
-def data_set_hash(dataset: Path) -> str:
-    """Return the SHA-256 over what `meta.json` says of every clip to train on."""
-    clips = hashlib.sha256()
-    for clip in store.split(dataset, "train"):
-        clips.update((clip / "meta.json").read_bytes())
-    return clips.hexdigest()
-
-
 def identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
     """Return what must be the same for a run to go on from a checkpoint."""
     whole = config.to_dict(settings)
     kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
-    weights = []
-    for path in start:
-        with path.open("rb") as file:
-            weights.append(hashlib.file_digest(file, "sha256").hexdigest())
+    weights = [integrity.sha256(path) for path in start]
     return kept | {
         "stage": stage,
         "training": config.to_dict(training),
-        "data_set": data_set_hash(dataset),
+        "data_set": store.data_set_hash(dataset),
         "start": weights,
     }
 
@@ -57,7 +45,7 @@ def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
     content = {
         "stage": stage,
         "data_set": str(dataset),
-        "data_set_sha256": data_set_hash(dataset),
+        "data_set_sha256": store.data_set_hash(dataset),
         "git_revision": git.stdout.strip() or "unknown",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
     }

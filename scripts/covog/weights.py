@@ -1,12 +1,11 @@
 """Weights that others publish: a list with their checksums, and how one file of it is had."""
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from talking import fetch
+from talking import fetch, integrity
 from talking.aside import written_aside
 from talking.errors import InputError
 
@@ -84,8 +83,7 @@ def _check(file: Path, entry: dict[str, Any], otherwise: str) -> str:
     """Return the file's SHA-256; raises InputError that begins with `otherwise` if it is not the entry's file."""
     if entry["bytes"] is not None and file.stat().st_size != entry["bytes"]:
         raise InputError(f"{otherwise}: it has {file.stat().st_size} bytes, not {entry['bytes']}.")
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    found = integrity.sha256(file)
     if entry["sha256"] and found != entry["sha256"]:
         raise InputError(f"{otherwise}: its SHA-256 is {found}.")
     return found

@@ -19,11 +19,12 @@ import pyarrow as pa
 from talking import arrays, cli, cutting, intervals, media, tables
 from talking.arrays import opened
 from talking.errors import InputError
+from talking.integrity import sha256
 from talking.qualities import Faces
+from talking.stages import CLIP_FILES
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
 SOUND_ARRAYS = ("sound",)
-FILES = ("video.mp4", "audio.wav", "speakers.json", "poses.npz", "sound.npz", "meta.json")
 # What says the same of every kept clip is not repeated in its meta.json.
 _NOT_IN_META = ("candidate", "rejected_by", "kept")
 
@@ -83,7 +84,7 @@ def annotate(
             arrays.write(aside / "poses.npz", _slices(clip, poses, POSE_ARRAYS, sources.poses))
             arrays.write(aside / "sound.npz", _slices(clip, sound, SOUND_ARRAYS, sources.sound))
             meta = _meta(clip, sources.sheet) | {"width": width, "height": height, "cut": cuts[clip["clip"]]}
-            meta["files"] = {name: _file_facts(aside / name) for name in FILES if name != "meta.json"}
+            meta["files"] = {name: _file_facts(aside / name) for name in CLIP_FILES if name != "meta.json"}
             _write_json(aside / "meta.json", meta)
             rows.append({"video": video, "clip": clip["clip"]} | _index_row(aside, clip, width, height))
             _put_in_place(aside, dataset / clip["clip"])
@@ -164,7 +165,7 @@ def _words(words: pd.DataFrame, tracks: list[int], start_s: float, end_s: float)
 
 def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings) -> dict[str, str]:
     """Fill each clip's folder aside with pictures and sound, linked where they are the same; return the cuts' fingerprints."""
-    content = [_sha256(sources.media), _sha256(sources.wav)]
+    content = [sha256(sources.media), sha256(sources.wav)]
     cuts, fingerprints = [], {}
     for clip, start, end in kept[["clip", "start_frame", "end_frame"]].itertuples(index=False):
         fingerprint = hashlib.sha256(json.dumps([*content, start, end, settings.crf]).encode()).hexdigest()
@@ -237,13 +238,13 @@ def _index_row(folder: Path, clip: dict, width: int, height: int) -> dict:
         raise RuntimeError(
             f"{folder / 'video.mp4'} has {frames} frames, not {clip['end_frame'] - clip['start_frame']}."
         )
-    facts = [_file_facts(folder / name) for name in FILES]
+    facts = [_file_facts(folder / name) for name in CLIP_FILES]
     digests = [f["sha256"] for f in facts]
     return {
         "num_frames": frames,
         "width": width,
         "height": height,
-        "files": list(FILES),
+        "files": list(CLIP_FILES),
         "file_bytes": [f["bytes"] for f in facts],
         "file_sha256": digests,
         "bytes": sum(f["bytes"] for f in facts),
@@ -272,12 +273,7 @@ def _put_in_place(aside: Path, folder: Path) -> None:
 
 
 def _file_facts(path: Path) -> dict:
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -3,57 +3,177 @@
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
+from talking import integrity, sheet
 from talking.errors import InputError
-from talking.stages import AGGREGATES, STAGES, files_of
+from talking.stages import AGGREGATES, CLIP_FILES, STAGES, files_of
 
 # A job's benchmark is written last; a file that is younger by this much was not left as the job made it.
 _SLACK_S = 2.0
 # So many that changed since were copied or touched, not damaged: to read them all would take long.
 _MOST = 1000
+# What the jobs of a CovOG model make below its folder, by their benchmarks.
+_OF_MODEL = {f"stage{n}": [f"stage{n}/weights.safetensors", f"stage{n}/losses.parquet"] for n in (1, 2)}
+_LATENTS = "covog/latents"
 
 
-def damaged(results: Path, videos: Collection[str], remember: bool = True) -> list[str]:
-    """Return the files of some videos, and of the tables over all, that were changed since and cannot be read, as paths below `results`.
+@dataclass(frozen=True)
+class _Changed:
+    """A file that is younger than its job, or gone from among those that the job made together."""
 
-    What was changed and can be read is taken for an edit, and with `remember` not read again. Raises InputError if the folder or a file may not be read.
+    file: str
+    benchmark: Path
+    # What the job is to make anew: Snakemake knows it, and of a folder's files nothing.
+    output: str
+    # The sums that it may have, where they are known.
+    sums: frozenset[str] = frozenset()
+
+    def is_damaged(self, results: Path) -> bool:
+        path = results / self.file
+        if not path.exists():
+            return True
+        return integrity.sha256(path) not in self.sums if self.sums else not integrity.can_be_read(path)
+
+    def remember(self, results: Path) -> None:
+        """Have the file, which is whole, not read again until it is changed again."""
+        try:
+            if self.output == self.file:
+                # Its own time tells Snakemake that it was edited.
+                os.utime(self.benchmark)
+            else:
+                ended = self.benchmark.stat().st_mtime
+                os.utime(results / self.file, (ended, ended))
+        except (PermissionError, FileNotFoundError):
+            # Somebody else's run: read again each time.
+            logging.getLogger(__name__).debug("%s is not remembered", self.file)
+
+
+def damaged(results: Path, videos: pd.DataFrame, remember: bool = True) -> dict[str, str]:
+    """Return the files that were changed since and cannot be read, or are gone from a clip's folder, each with the output of the job that is to make it anew.
+
+    Looks at the files of the videos of a sheet and at the tables over all, as paths below `results`. What was changed and can be read is taken for an edit,
+    and with `remember` not read again; of a film or a download it is what no video was made of. Raises InputError if the folder or a file may not be read.
     """
+    return _damaged(results, lambda: _of_videos(results, videos), remember)
+
+
+def damaged_covog(results: Path, models: Collection[str], with_latents: bool, remember: bool = True) -> dict[str, str]:
+    """Return what `damaged` does of what CovOG has made: some models, the metrics and, if they are used, the cached latents."""
+    return _damaged(results, lambda: _of_covog(results, models, with_latents), remember)
+
+
+def _damaged(results: Path, find: Callable[[], Iterator[_Changed]], remember: bool) -> dict[str, str]:
     try:
-        changed = list(_changed(results, videos))
-        if len(changed) > _MOST:
+        gone, younger = [], []
+        for one in find():
+            (younger if (results / one.file).exists() else gone).append(one)
+        if len(younger) > _MOST:
             logging.getLogger(__name__).warning(
-                "%d files are younger than their jobs; none is looked at.", len(changed)
+                "%d files are younger than their jobs; none of them is looked at.", len(younger)
             )
-            return []
-        found = [file for file, _ in changed if not _can_be_read(results / file)]
+        looked_at = [*gone, *(younger if len(younger) <= _MOST else [])]
+        found = {one.file: one.output for one in looked_at if one.is_damaged(results)}
     except OSError as error:
         raise InputError(f"{results} cannot be read ({error}); see to its files and run again.") from error
     if remember:
-        for file, benchmark in changed:
-            if file not in found:
-                _remember(benchmark)
+        for one in younger:
+            if one.file not in found:
+                one.remember(results)
     return found
 
 
-def _remember(benchmark: Path) -> None:
-    """Give a benchmark the present, so that what is older than it is not read again."""
-    try:
-        os.utime(benchmark)
-    except PermissionError:
-        # Somebody else's run: read again each time.
-        logging.getLogger(__name__).debug("%s is not ours", benchmark)
-
-
-def _changed(results: Path, videos: Collection[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the files that are younger than the benchmark of the job that made them, and that benchmark."""
+def _of_videos(results: Path, videos: pd.DataFrame) -> Iterator[_Changed]:
+    ids = set(videos["video"])
     for stage in STAGES:
         for video, benchmark in _benchmarks(results / "benchmarks" / stage):
-            if video in videos:
+            if video in ids:
                 yield from _younger(results, files_of(stage, video), benchmark)
     for name, benchmark in _benchmarks(results / "benchmarks"):
         yield from _younger(results, AGGREGATES.get(name, []), benchmark)
+    yield from _of_clips(results, ids)
+    yield from _of_sources(results, videos)
+
+
+def _of_clips(results: Path, ids: Collection[str]) -> Iterator[_Changed]:
+    """Yield what has changed in, or is gone from, the folders of the kept clips."""
+    collected, since = _collected(results / "dataset/clips.parquet")
+    for video, benchmark in _benchmarks(results / "benchmarks/annotations"):
+        index, *_ = files_of("annotations", video)
+        if video not in ids or not (results / index).exists():
+            continue
+        # One table is read sooner than thousands: if it is younger, and knows the video.
+        is_collected = video in collected and benchmark.stat().st_mtime < since
+        for clip in collected[video] if is_collected else [clip for (clip,) in _columns(results / index, ["clip"])]:
+            if (results / "dataset" / clip).exists():
+                yield from _younger(results, [f"dataset/{clip}/{name}" for name in CLIP_FILES], benchmark, index)
+            else:
+                yield _Changed(f"dataset/{clip}", Path(benchmark.path), index)
+
+
+def _collected(table: Path) -> tuple[dict[str, list[str]], float]:
+    """Return the clips of each video by the table over all, and when it was made."""
+    clips: dict[str, list[str]] = {}
+    if not table.exists():
+        return clips, 0.0
+    for video, clip in _columns(table, ["video", "clip"]):
+        clips.setdefault(video, []).append(clip)
+    return clips, table.stat().st_mtime
+
+
+def _columns(table: Path, names: list[str]) -> list[tuple]:
+    """Return rows of some columns of a table, none if it cannot be read, which is looked at elsewhere."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        read = pq.read_table(table, columns=names, partitioning=None)
+        return list(zip(*(read[name].to_pylist() for name in names), strict=True))
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return []
+
+
+def _of_sources(results: Path, videos: pd.DataFrame) -> Iterator[_Changed]:
+    """Yield films and downloads that have changed since something was made of them, whose probes tell what they were."""
+    ended = {f"films/{film}.mp4": benchmark for film, benchmark in _benchmarks(results / "benchmarks/films")}
+    ended |= {f"downloads/{video}.bin": of for video, of in _benchmarks(results / "benchmarks/fetch_video")}
+    if not ended:
+        return
+    users: dict[str, list[str]] = {}
+    for video, path in videos[["video", "path"]].itertuples(index=False):
+        if sheet.film_of(path) or sheet.is_url(path):
+            source = sheet.file_of("", video, path).relative_to("results")
+            users.setdefault(str(source), []).append(video)
+    for source in users.keys() & ended.keys():
+        for one in _younger(results, [source], ended[source]):
+            probes = (_ingested(results / files_of("ingest", video)[0]) for video in users[source])
+            if sums := frozenset(filter(None, probes)):
+                yield replace(one, sums=sums)
+
+
+def _ingested(probe: Path) -> str:
+    """Return the SHA-256 of what was ingested, empty if nobody can tell."""
+    try:
+        return json.loads(probe.read_text(encoding="utf-8")).get("sha256") or ""
+    except (FileNotFoundError, ValueError, AttributeError):
+        return ""
+
+
+def _of_covog(results: Path, models: Collection[str], with_latents: bool) -> Iterator[_Changed]:
+    folder = results / "benchmarks/covog"
+    for name, benchmark in _benchmarks(folder):
+        if name == "evaluate":
+            yield from _younger(results, ["covog/metrics.parquet"], benchmark)
+        elif name == "latents" and with_latents and (results / f"{_LATENTS}.done").exists():
+            files = [f"{_LATENTS}/{file.name}" for file in sorted((results / _LATENTS).glob("[!.]*.safetensors"))]
+            yield from _younger(results, files, benchmark, f"{_LATENTS}.done")
+    for model in models:
+        for name, benchmark in _benchmarks(folder / model):
+            yield from _younger(results, [f"covog/{model}/{file}" for file in _OF_MODEL.get(name, [])], benchmark)
 
 
 def _benchmarks(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
@@ -62,75 +182,13 @@ def _benchmarks(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
             yield from ((entry.name.removesuffix(".tsv"), entry) for entry in entries if entry.name.endswith(".tsv"))
 
 
-def _younger(results: Path, files: list[str], benchmark: os.DirEntry) -> Iterator[tuple[str, Path]]:
+def _younger(results: Path, files: Iterable[str], benchmark: os.DirEntry, output: str = "") -> Iterator[_Changed]:
+    """Yield the files that are younger than the benchmark; those of an `output` that is not a file of its own also if they are gone."""
     ended = benchmark.stat().st_mtime
     for file in files:
         try:
-            if os.stat(f"{results}/{file}").st_mtime > ended + _SLACK_S:
-                yield file, Path(benchmark.path)
+            is_changed = os.stat(f"{results}/{file}").st_mtime > ended + _SLACK_S
         except (FileNotFoundError, NotADirectoryError):
-            continue
-
-
-def _can_be_read(file: Path) -> bool:
-    with file.open("rb") as found:
-        found.read(1)
-    try:
-        _READERS[file.suffix](file)
-    except Exception:
-        # The system lets it be read: whatever a reader makes of such bytes, they are not what a job leaves.
-        return False
-    return True
-
-
-def _read_table(file: Path) -> None:
-    import pyarrow.parquet as pq
-
-    pq.read_table(file, partitioning=None)
-
-
-def _read_arrays(file: Path) -> None:
-    from talking import arrays
-
-    with arrays.opened(file) as found:
-        for name in found:
-            found[name]
-
-
-def _read_lines(file: Path) -> None:
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    if not lines or not all(line.startswith(("SPEAKER", ";;")) and line.endswith("\n") for line in lines):
-        raise ValueError("not all of its lines are there")
-
-
-def _read_object(file: Path) -> None:
-    if not isinstance(json.loads(file.read_text(encoding="utf-8")), dict | list):
-        raise ValueError("holds neither fields nor rows")
-
-
-def _read_pictures(file: Path) -> None:
-    from talking import media
-
-    if media.size_and_length(file)[2] != _probe(file).get("frames"):
-        raise ValueError("not all of its pictures are there")
-
-
-def _read_sound(file: Path) -> None:
-    from talking import media
-
-    if len(media.sound(file)) != _probe(file).get("frames", 0) * media.SAMPLES_PER_FRAME:
-        raise ValueError("not all of its sound is there")
-
-
-def _probe(file: Path) -> dict:
-    return json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-
-
-_READERS = {
-    ".parquet": _read_table,
-    ".npz": _read_arrays,
-    ".rttm": _read_lines,
-    ".json": _read_object,
-    ".mp4": _read_pictures,
-    ".wav": _read_sound,
-}
+            is_changed = bool(output)
+        if is_changed:
+            yield _Changed(file, Path(benchmark.path), output or file)

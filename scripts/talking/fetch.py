@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from talking import integrity
 from talking.aside import written_aside
 from talking.errors import InputError
 
@@ -38,8 +39,7 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", tries: int = 0, p
             raise InputError(f"{shown(url)} could not be downloaded ({failure}); {next_step}.")
         # Whatever is wrong with a whole file is no better at another time.
         is_final = True
-        with part.open("rb") as whole:
-            found = hashlib.file_digest(whole, "sha256").hexdigest()
+        found = integrity.sha256(part)
         if sha256 and found != sha256.lower():
             forget(part)
             raise InputError(

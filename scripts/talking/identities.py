@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking import insightface, media, tables
+from talking import media, tables
 from talking.cli import setting
 
 # Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
@@ -115,7 +115,14 @@ def dlib_embedder(_weights: str = "") -> Embedder:
     return embedder
 
 
-MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": insightface.arcface}
+def arcface_embedder(weights: str) -> Embedder:
+    """Return the function that gives ArcFace's embeddings, by InsightFace's weights."""
+    from talking import insightface
+
+    return insightface.arcface(weights)
+
+
+MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": arcface_embedder}
 
 
 def cluster(

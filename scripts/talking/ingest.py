@@ -6,7 +6,6 @@ placed by the file's own time stamps all along, never by counting. Pictures that
 already are copied as they are, and so is whole AAC sound.
 """
 
-import hashlib
 import json
 import math
 import multiprocessing
@@ -19,7 +18,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from talking import cli, media, probing, timeline
+from talking import cli, integrity, media, probing, timeline
 from talking.aside import written_aside
 from talking.errors import InputError
 from talking.media import Mp4
@@ -98,8 +97,7 @@ def ingest(
             if reason:
                 raise InputError(reason)
             probing.check_file(source)
-            with source.open("rb") as file:
-                result.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            result.sha256 = integrity.sha256(source)
             if sha256 and result.sha256 != sha256.lower():
                 raise InputError(
                     f"{source} has the SHA-256 {result.sha256}, not the sheet's; fetch it again or correct the sheet."

@@ -1,22 +1,26 @@
 """The files of `results/media/`: their frames in one decode, their sound, and writing such files.
 
-Films as people bring them are opened in `ingest`; everything behind it reads through this module.
+Films as people bring them are opened in `ingest`; everything behind it reads through this module. PyAV is imported where pictures
+are opened: it is a tenth of the start of a program that only needs the sound, or the rates.
 """
+
+from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from talking import devices
 from talking.aside import written_aside
 from talking.errors import InputError
+
+if TYPE_CHECKING:
+    import av
 
 FPS = 25
 SOUND_HZ = 16_000
@@ -32,6 +36,8 @@ MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be st
 
 def opened(path: str | Path) -> av.container.InputContainer:
     """Open a `media/` video; raises InputError that names it if it is damaged or cut off."""
+    import av
+
     _check_length(path, _boxes)
     try:
         return av.open(str(path))
@@ -180,13 +186,15 @@ class Mp4:
     """
 
     def __init__(self, path: str | Path) -> None:
+        import av
+
         self.frames = 0
         self._samples = 0
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
 
-    def __enter__(self) -> "Mp4":
+    def __enter__(self) -> Mp4:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -237,6 +245,8 @@ class Mp4:
 
     def piece(self, data: bytes, number: int, place: int, is_key: bool) -> None:
         """Write an encoded picture: its frame number, its place in decoding order, and whether it is a key frame."""
+        import av
+
         packet = av.Packet(data)
         ticks = _TICKS_PER_S // FPS
         packet.time_base, packet.duration = Fraction(1, _TICKS_PER_S), ticks
@@ -251,6 +261,8 @@ class Mp4:
 
     def picture(self, frame: av.VideoFrame | np.ndarray) -> None:
         """Write one picture: a yuv420p frame, or an RGB array (height, width, 3)."""
+        import av
+
         if isinstance(frame, np.ndarray):
             frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
         frame.pts, frame.time_base, frame.pict_type = self.frames, self._time_base, 0
@@ -262,6 +274,8 @@ class Mp4:
         samples = np.ascontiguousarray(np.atleast_2d(samples), dtype=np.float32)
         if not samples.size:
             return
+        import av
+
         frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono" if len(samples) == 1 else "stereo")
         frame.sample_rate, frame.pts, frame.time_base = self._audio.rate, self._samples, Fraction(1, self._audio.rate)
         self._container.mux(self._audio.encode(frame))
@@ -334,6 +348,8 @@ def decoded(
 def _undamaged(
     container: av.container.InputContainer, stream: av.VideoStream, zero: int, only: frozenset[int] | None
 ) -> Iterator[av.VideoFrame]:
+    import av
+
     for packet in container.demux(stream):
         if only is not None and packet.pts is not None:
             is_wanted = round((packet.pts - zero) * stream.time_base * FPS) in only
@@ -346,6 +362,8 @@ def _undamaged(
 
 def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.ndarray]:
     """Return a function that gives a decoded picture as an array of another format and size."""
+    from av.video.reformatter import VideoReformatter
+
     # A scaler for all pictures: a new one each, with its threads, costs as much as the scaling.
     scaler = VideoReformatter()
 

@@ -33,6 +33,9 @@ AGGREGATES = {
     ],
 }
 
+# What the folder of a kept clip holds.
+CLIP_FILES = ("video.mp4", "audio.wav", "speakers.json", "poses.npz", "sound.npz", "meta.json")
+
 
 def files_of(stage: str, video: str) -> list[str]:
     """Return the files of a video's stage, as paths below results/."""

@@ -1,5 +1,6 @@
 """The finished data set as a model sees it: clips as arrays by frame index. The only door to it; nothing is read before it is asked for."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,6 +24,14 @@ def split(dataset: str | Path, name: str) -> list[Path]:
         raise InputError(
             f"{path} is no split of a data set ({error!r}); run the workflow up to the data set."
         ) from error
+
+
+def data_set_hash(dataset: str | Path) -> str:
+    """Return the SHA-256 over what `meta.json` says of every clip to train on."""
+    clips = hashlib.sha256()
+    for clip in split(dataset, "train"):
+        clips.update((clip / "meta.json").read_bytes())
+    return clips.hexdigest()
 
 
 class Clip:

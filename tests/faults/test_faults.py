@@ -26,14 +26,20 @@ def film(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def trained(film, tmp_path_factory):
+    """The folder of a run that nobody disturbed, CovOG's training included."""
+    return harness.undisturbed(tmp_path_factory.mktemp("trained"), film, harness.COVOG)
+
+
+@pytest.fixture(scope="module")
 def wanted(film, tmp_path_factory):
     """The folder of a run that nobody disturbed."""
     return harness.undisturbed(tmp_path_factory.mktemp("undisturbed"), film)
 
 
-def run(folder, *words):
+def run(folder, *words, covog=harness.NO_COVOG):
     """Run the workflow in a folder; return what it printed and how it ended."""
-    command = workflow(folder, *words)
+    command = workflow(folder, *words, covog=covog)
     return subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
 
 
@@ -45,16 +51,15 @@ def test_the_run_has_something_to_lose(wanted):
     "kill -9 of the main process and of jobs, at random moments of the whole workflow, training included",
     "outputs equal byte by byte, nothing finished run again",
 )
-def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, tmp_path):
-    whole = harness.undisturbed(tmp_path / "undisturbed", film, harness.COVOG)
-    outcome = harness.torment(tmp_path / "tormented", film, whole, KILLS, SEED)
+def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_path):
+    outcome = harness.torment(tmp_path / "tormented", film, trained, KILLS, SEED)
     assert sum(outcome.killed.values()) >= KILLS and len(outcome.killed) > 1
     assert outcome.repeated == []
     assert outcome.different == []
     harness.note(outcome, SEED)
     # Most of those hit the data side: now training alone.
     harness.take_away(tmp_path / "tormented", "covog")
-    training = harness.torment(tmp_path / "tormented", film, whole, TRAINING_KILLS, SEED, "train_covog")
+    training = harness.torment(tmp_path / "tormented", film, trained, TRAINING_KILLS, SEED, "train_covog")
     assert training.killed["job: train_covog"] >= TRAINING_KILLS
     assert training.repeated == training.different == []
 
@@ -78,9 +83,72 @@ def test_damaged_files_are_named_and_made_anew(film, wanted, tmp_path):
     (folder / "results/media/talk.json").write_bytes(bytes(300))
     again = run(folder)
     assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
-    named = re.findall(r"^results/(\S+) was changed after it was made and is damaged", again.stdout, re.MULTILINE)
-    assert set(named) == {*cut_off, "shots/talk.parquet", "media/talk.json"}
+    assert set(named_as_damaged(again)) == {*cut_off, "shots/talk.parquet", "media/talk.json"}
     assert differences(folder, wanted) == []
+
+
+def named_as_damaged(done):
+    """Return the files that a run has named as damaged or gone."""
+    return re.findall(
+        r"^results/(\S+) (?:was changed after it was made and is damaged|is gone): a run", done.stdout, re.MULTILINE
+    )
+
+
+@pytest.mark.fault(
+    "files of clips' folders cut off, overwritten or taken away",
+    "the next run names them, makes the video's clips anew by no other stage, outputs equal",
+)
+def test_damaged_clips_are_named_and_made_anew(wanted, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
+    clips = sorted((folder / "results/dataset").glob("*to*/"))
+    for file in (file for clip in clips for file in clip.iterdir()):
+        os.utime(file)
+    assert named_as_damaged(run(folder, "--dry-run")) == []
+    pictures, labels, poses = clips[0] / "video.mp4", clips[-1] / "speakers.json", clips[-1] / "poses.npz"
+    # One flipped bit leaves a film that can be played.
+    data = bytearray(pictures.read_bytes())
+    data[len(data) // 2] ^= 4
+    pictures.write_bytes(data)
+    labels.write_bytes(labels.read_bytes()[: labels.stat().st_size * 2 // 3])
+    poses.unlink()
+    again = run(folder)
+    assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
+    assert set(named_as_damaged(again)) == {str(f.relative_to(folder / "results")) for f in (pictures, labels, poses)}
+    assert differences(folder, wanted) == []
+    made = rules_run(again)
+    assert "annotate_clips" in made
+    assert not made & {"ingest_video", "detect_faces", "track_faces", "estimate_poses", "embed_sound", "select_clips"}
+
+
+@pytest.mark.fault(
+    "CovOG's weights and cached latents cut off or emptied",
+    "the next run names them and makes them anew of the last checkpoint, outputs equal",
+)
+def test_damaged_weights_are_named_and_made_anew(trained, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", "--preserve=all", trained, folder], check=True)
+    covog = folder / "results/covog"
+    cut_off = [next((covog / "latents").glob("*.safetensors")), covog / "covog/stage1/weights.safetensors"]
+    for file in cut_off:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    emptied = covog / "covog/stage2/weights.safetensors"
+    emptied.write_bytes(b"")
+    again = run(folder, covog=harness.COVOG)
+    assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
+    assert set(named_as_damaged(again)) == {str(f.relative_to(folder / "results")) for f in (*cut_off, emptied)}
+    assert differences(folder, trained) == []
+    assert {"cache_latents", "train_stage1", "train_stage2"} <= rules_run(again)
+    assert not rules_run(again) & {"annotate_clips", "select_clips", "detect_faces"}
+    # No step was taken again.
+    logs = [(folder / f"results/logs/covog/covog/stage{n}.log").read_text() for n in (1, 2)]
+    whole = [(trained / f"results/logs/covog/covog/stage{n}.log").read_text() for n in (1, 2)]
+    assert [log.removeprefix(first).count("loss") for log, first in zip(logs, whole, strict=True)] == [0, 0]
+
+
+def rules_run(done):
+    """Return the rules that a run has run."""
+    return set(re.findall(r"^(?:local)?rule (\w+):", done.stdout, re.MULTILINE))
 
 
 def test_a_file_that_is_damaged_during_a_run_is_named(film, wanted, tmp_path):
@@ -183,6 +251,15 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         assert probes["other"]["status"] == "ok"
         server.drops = False
         assert run(tmp_path, *until).returncode == 0
+        again = run(tmp_path, *until, "--dry-run")
+        assert again.returncode == 0 and re.search(r"^total +0$", again.stdout, re.MULTILINE)
+        # What becomes of the download later is no reason to make anew what was made of it.
+        fetched = tmp_path / "results/downloads/talk.bin"
+        fetched.write_bytes(data[: len(data) // 2])
+        os.utime(tmp_path / "results/benchmarks/fetch_video/talk.tsv", (1, 1))
+        cut_off = run(tmp_path, *until)
+        assert cut_off.returncode != 0 and "talk.bin is not the file any more" in cut_off.stdout
+        fetched.unlink()
         again = run(tmp_path, *until, "--dry-run")
         assert again.returncode == 0 and re.search(r"^total +0$", again.stdout, re.MULTILINE)
     finally:

@@ -19,7 +19,7 @@ import pytest
 from conftest import REPO
 from media_tools import ffmpeg_exe
 from run.workflow import COSTLY, copy_run, planned, snakemake, started, write_sheet
-from talking import media, tables
+from talking import media, store, tables
 
 pytestmark = pytest.mark.slow
 
@@ -266,6 +266,32 @@ def test_the_local_profile_offers_the_gpus_and_the_memory_of_the_machine(films, 
     total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     offered = re.search(r"Provided resources: (.*)", printed)[1]
     assert dict(re.findall(r"(\w+)\W+(\d+)", offered)) == {"gpu": "3", "mem_mb": str(total_mb * 9 // 10)}, offered
+
+
+def test_damaged_weights_of_a_frozen_model_are_trained_anew_on_its_own_data_set_only(run, films, tmp_path):
+    folder, asked = copy_run(run[0], tmp_path / "run"), ("covog={train: frozen}",)
+    stage = folder / "results/covog/covog/stage2"
+    stage.mkdir(parents=True)
+    (stage / "weights.safetensors").write_bytes(b"no weights")
+    benchmark = folder / "results/benchmarks/covog/covog/stage2.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\n1\n")
+    os.utime(benchmark, (1, 1))
+
+    def planning(digest):
+        (stage / "provenance.json").write_text(json.dumps({"data_set_sha256": digest}))
+        done = snakemake(folder, "--dry-run", "--quiet", "host", config=asked)
+        printed = done.stdout + done.stderr
+        assert "stage2/weights.safetensors was changed after it was made and is damaged" in printed
+        assert "Traceback" not in printed
+        return done.returncode == 0, "put a copy of it back" in printed
+
+    digest = store.data_set_hash(folder / "results/dataset")
+    assert planning(digest) == (True, False)
+    assert planning("0" * 64) == (False, True)
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    assert planning(digest) == (False, True)
 
 
 def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path):

@@ -33,7 +33,7 @@ def bring_to_the_present():
     whose output is older than its input. (What only seems newer is told by its contents: workflow/profiles/default.)"""
     now = time.time()
     # Not the clips' folders: nobody's input, and many.
-    patterns = ["*", "*/*", "benchmarks/*/*", "covog/*/*", "covog/*/*/*"]
+    patterns = ["*", "*/*", "benchmarks/*/*", "benchmarks/*/*/*", "covog/*/*", "covog/*/*/*"]
     for file in (file for pattern in patterns for file in Path("results").glob(pattern)):
         if file.is_file() and file.stat().st_mtime > now + 1:
             try:
@@ -42,16 +42,34 @@ def bring_to_the_present():
                 raise InputError(f"{file} has a time that lies ahead and is another user's; have its owner touch it.")
 
 
-def make_damaged_anew():
-    """Have files that were changed since they were made, and that cannot be read, made anew with what follows from them."""
-    if any(Path(".snakemake/locks").glob("*")):
-        # A run is at work on them.
-        return
-    is_run = not workflow.output_settings.dryrun
-    for file in damage.damaged(Path("results"), VIDEOS.index, remember=is_run):
-        logger.warning(f"results/{file} was changed after it was made and is damaged: a run makes it anew.")
-        if is_run:
-            marks.mark(Path(".snakemake/incomplete"), f"results/{file}")
+def is_at_rest():
+    """Tell whether no run is at work on the files of the folder."""
+    return not any(Path(".snakemake/locks").glob("*"))
+
+
+def make_damaged_anew(found):
+    """Have files that cannot be read any more made anew with what follows from them: a mapping to the outputs of their jobs."""
+    for file, output in found.items():
+        fault = "was changed after it was made and is damaged" if Path("results", file).exists() else "is gone"
+        logger.warning(f"results/{file} {fault}: a run makes it anew.")
+        if not workflow.output_settings.dryrun:
+            marks.mark(Path(".snakemake/incomplete"), f"results/{output}")
+
+
+def damaged_files():
+    """Return the files of the sheet's videos that cannot be read any more, and the outputs of their jobs.
+
+    Raises InputError if a download is another one now: to fetch it again may fail, and what was made of it would be made anew, of nothing.
+    """
+    found = damage.damaged(Path("results"), VIDEOS, remember=not workflow.output_settings.dryrun)
+    for file in found:
+        if file.startswith("downloads/"):
+            video = Path(file).stem
+            raise InputError(
+                f"results/{file} is not the file any more of which results/media/{video}.mp4 was made: put that back or delete it."
+                f" If it is to be used, delete results/media/{video}.json."
+            )
+    return found
 
 
 def flags(section):
@@ -165,7 +183,8 @@ try:
     check_films(VIDEOS["path"])
     if workflow.is_main_process:
         check_sources()
-        make_damaged_anew()
+        if is_at_rest():
+            make_damaged_anew(damaged_files())
         if not workflow.output_settings.dryrun:
             planned_by = planned_by or sheet_of_run()
     SHEET_OF_RUN = Path(planned_by or SHEET)

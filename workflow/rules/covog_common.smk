@@ -2,6 +2,7 @@ import json
 import shutil
 
 from covog import weights
+from talking import tables
 
 COVOG = config["covog"]
 COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
@@ -103,6 +104,37 @@ def covog_launcher():
     return f"python -PS -m run_on_gpus {gpus} {several if gpus > 1 else 'python -P -m'}"
 
 
+def damaged_covog():
+    """Return what CovOG has made and cannot be read any more, and the outputs of the jobs that make it anew of its checkpoints and clips.
+
+    Raises InputError if a model is frozen and its data set is another one now: the job would train anew.
+    """
+    is_run = not workflow.output_settings.dryrun
+    found = damage.damaged_covog(Path("results"), COVOG_MODELS, COVOG["cache_latents"], remember=is_run)
+    if found and COVOG["train"] == "frozen" and not is_data_set_of_training():
+        raise InputError(
+            f"results/{next(iter(found))} was changed after it was made and is damaged, and the data set is not the one that it was made of:"
+            " put a copy of it back, or have CovOG trained anew by covog: {train: latest}."
+        )
+    return found
+
+
+def is_data_set_of_training():
+    """Tell whether the data set is the one that the models were trained on, and this run has no video to add or to take away."""
+    # Here, as it wants to read films, which planning does not.
+    from talking import store
+
+    provenance = [Path(f"results/covog/{model}/stage2/provenance.json") for model in COVOG_MODELS]
+    try:
+        known = {
+            json.loads(file.read_text(encoding="utf-8"))["data_set_sha256"] for file in provenance if file.exists()
+        }
+        there = set(tables.read("videos", "results/videos.parquet")["video"])
+        return known <= {store.data_set_hash("results/dataset")} and there == set(VIDEOS.index)
+    except (OSError, ValueError, KeyError, InputError):
+        return False
+
+
 def covog_start(wildcards):
     """Return the converted published weights, if there are any to start from."""
     return f"results/covog/{wildcards.covog_model}/start.safetensors" if COVOG_START else []
@@ -144,5 +176,7 @@ METRICS_FOLDER = "results/weights" if COVOG_METRICS else COVOG["weights_dir"]
 if workflow.is_main_process:
     try:
         check_gates()
+        if COVOG["train"] != "never" and is_at_rest():
+            make_damaged_anew(damaged_covog())
     except InputError as error:
         raise WorkflowError(str(error))
