@@ -57,7 +57,7 @@ def damaged(results: Path, videos: pd.DataFrame, remember: bool = True) -> dict[
     """Return the files that were changed since and cannot be read, or are gone from a clip's folder, each with the output of the job that is to make it anew.
 
     Looks at the files of the videos of a sheet and at the tables over all, as paths below `results`. What was changed and can be read is taken for an edit,
-    and with `remember` not read again; of a film or a download it is what no video was made of. Raises InputError if the folder or a file may not be read.
+    and with `remember` not read again; a film or a download is damaged if no video was made of what it is now. Raises InputError if the folder or a file may not be read.
     """
     return _damaged(results, lambda: _of_videos(results, videos), remember)
 
