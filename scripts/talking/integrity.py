@@ -54,23 +54,23 @@ def _read_object(file: Path) -> None:
 def _read_pictures(file: Path) -> None:
     from talking import media
 
-    is_whole = _is_as_clip_says(file)
-    if media.size_and_length(file)[2] != _frames(file) if is_whole is None else not is_whole:
+    if not _is_as_clip_says(file) and media.size_and_length(file)[2] != _frames(file):
         raise ValueError("not all of its pictures are there")
 
 
 def _read_sound(file: Path) -> None:
     from talking import media
 
-    is_whole = _is_as_clip_says(file)
-    if len(media.sound(file)) != _frames(file) * media.SAMPLES_PER_FRAME if is_whole is None else not is_whole:
+    if not _is_as_clip_says(file) and len(media.sound(file)) != _frames(file) * media.SAMPLES_PER_FRAME:
         raise ValueError("not all of its sound is there")
 
 
-def _is_as_clip_says(file: Path) -> bool | None:
-    """Tell whether pictures or sound of a clip's folder are those that its meta.json counts; None of a video's, of which nobody has counted them."""
+def _is_as_clip_says(file: Path) -> bool:
+    """Tell whether a file lies in a clip's folder, with the sum that its meta.json has; raises ValueError if the sum is another."""
     meta = file.with_name("meta.json")
-    return _object(meta)["files"][file.name]["sha256"] == sha256(file) if meta.exists() else None
+    if meta.exists() and _object(meta)["files"][file.name]["sha256"] != sha256(file):
+        raise ValueError("it is not what was cut")
+    return meta.exists()
 
 
 def _frames(file: Path) -> int:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
@@ -133,15 +134,12 @@ def train_some(folder: Path, settings: config.Config, stage: int, device: torch.
         with device:
             return CovOG(widths)
 
-    instead = {"_out_of_memory_told": counted, "CovOG": made_on_device}
-    with contextlib.ExitStack() as stack:
-        for name, value in instead.items():
-            stack.callback(setattr, train, name, getattr(train, name))
-            setattr(train, name, value)
-        for module, name in ((train.checkpoints, "write"), (train.convert, "write_model")):
-            stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, lambda *_: None)
-        run = folder / "run"
+    run = folder / "run"
+    with (
+        mock.patch.multiple(train, _out_of_memory_told=counted, CovOG=made_on_device),
+        mock.patch.object(train.checkpoints, "write"),
+        mock.patch.object(train.convert, "write_model"),
+    ):
         train.train(settings, stage, folder / "dataset", run, cache=folder / "latents")
     table = tables.read("covog_losses", run / "losses.parquet")
     rows = table[(table["kind"] == "train") & (table["step"] > WARM)]
