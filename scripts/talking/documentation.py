@@ -18,6 +18,7 @@ SECTIONS = {
     "identities": "talking.identities",
     "voice": "talking.voice",
     "speaking": "talking.speaking",
+    "people": "talking.people",
     "fusion": "talking.speaking.fusion",
     "diarization": "talking.diarization",
     "words": "talking.words",

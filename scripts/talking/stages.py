@@ -10,6 +10,7 @@ STAGES = {
     "embeddings": ("embeddings/{video}.npz",),
     "voice": ("voice/{video}.parquet",),
     "asd": ("asd/{video}.parquet",),
+    "people": ("people/{video}.parquet",),
     "diarize": ("speech/{video}.rttm",),
     "speaking": ("speaking/{video}.parquet",),
     "transcribe": ("speech/{video}.transcript.parquet",),

@@ -68,6 +68,22 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("detected", _BOOL, "", "true if the detector saw the face here, false if the box was filled in"),
         Column("confidence", _FLOAT, "0-1", "detector's confidence; 0 where filled in"),
     ],
+    "persons": [
+        Column("person", _INT, "", "number of the person, unique within the video; kept through the shots of a scene"),
+        Column("shot", _INT, "", "shot of this row; a person of several shots has a row for each"),
+        Column("tracks", _INTS, "", "the person's tracks in the shot, in order of time; each track has one person"),
+        Column("start_frame", _INT, "frame", "first frame with a box of the person"),
+        Column("end_frame", _INT, "frame", "one past the last frame with a box"),
+        Column("num_frames", _INT, "frame", "frames with a box"),
+        Column("face_probability", _FLOAT, "0-1", "probability that the face is a living one"),
+        Column("role", _TEXT, "", "participant, bystander or not_a_face"),
+        Column(
+            "repeated_of",
+            _INT,
+            "",
+            "person of whom this is a second showing in the same picture: a mirror, a recording; null if none",
+        ),
+    ],
     "asd": [
         _TRACK,
         _FRAME,

@@ -16,6 +16,7 @@ COSTLY = {
     "embed_faces",
     "detect_voice",
     "score_speaking",
+    "find_people",
     "inspect_clips",
     "diarize",
     "fuse_speaking",

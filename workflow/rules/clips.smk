@@ -3,6 +3,7 @@ rule find_clips:
     input:
         shots="results/shots/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
+        people="results/people/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         speaking="results/speaking/{video}.parquet",
         voice="results/voice/{video}.parquet",

@@ -1,0 +1,26 @@
+"""Find which face tracks of a video are one person, which are a living face, and who takes part."""
+
+from pathlib import Path
+
+from talking import cli, people, tables
+
+
+def main() -> None:
+    """Read the arguments and the tables, find the persons, write the table."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
+    parser.add_argument("--shots", type=Path, required=True, help="table of results/shots/")
+    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
+    parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
+    parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
+    parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
+    parser.add_argument("--people", type=Path, required=True, help="table to write")
+    cli.add_settings(parser, people.Settings)
+    args = parser.parse_args()
+    found = people.find(tables.read("tracks", args.tracks), cli.settings_from(args, people.Settings))
+    tables.write("persons", found, args.people)
+
+
+if __name__ == "__main__":
+    cli.run(main)

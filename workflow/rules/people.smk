@@ -1,0 +1,29 @@
+rule find_people:
+    """Finding who is a person in {wildcards.video}, and who takes part."""
+    input:
+        media="results/media/{video}.mp4",
+        shots="results/shots/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+        embeddings="results/embeddings/{video}.npz",
+        asd="results/asd/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+    output:
+        people="results/people/{video}.parquet",
+    log:
+        "results/logs/people/{video}.log",
+    benchmark:
+        "results/benchmarks/people/{video}.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb("people"),
+        disk_mb=disk_mb("people"),
+        runtime=minutes("people"),
+    params:
+        settings=flags("people"),
+    shell:
+        "python -P -m find_people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
+        " --landmarks {input.landmarks:q} --embeddings {input.embeddings:q} --asd {input.asd:q} --voice {input.voice:q}"
+        " --people {output.people:q} {params.settings} > {log:q} 2>&1"
