@@ -6,7 +6,7 @@ A figure that cannot be had, because a table was not made or there is nothing to
 import json
 from pathlib import Path
 
-from talking import cli, scoring, speaking
+from talking import by_eye, cli, scoring, speaking
 from talking.speaking import ablation
 from talking.truth import read_labels, read_truth
 
@@ -16,10 +16,13 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder `results` of a run")
     parser.add_argument("--video", required=True, help="id of the video in the sheet")
-    parser.add_argument("--rttm", type=Path, required=True, help="true speaker turns")
     parser.add_argument(
-        "--boxes", type=Path, required=True, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps"
+        "--seen",
+        type=Path,
+        help="JSON of what a person saw and heard (scripts/talking/by_eye.py), in place of the files below",
     )
+    parser.add_argument("--rttm", type=Path, help="true speaker turns")
+    parser.add_argument("--boxes", type=Path, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps")
     parser.add_argument("--words", type=Path, help="JSON of true words: start_s, end_s, speaker, word")
     parser.add_argument("--shots", type=Path, help="CSV of true shots: start_frame,end_frame at 25 fps")
     parser.add_argument(
@@ -28,6 +31,14 @@ def main() -> None:
         help="active-speaker model of the run: scores the decisions without each ingredient of the fusion as well",
     )
     arguments = parser.parse_args()
+    if arguments.seen:
+        figures = by_eye.score(
+            by_eye.read_seen(arguments.seen, arguments.video), read_labels(arguments.results, arguments.video)
+        )
+        print(json.dumps(figures, indent=1))
+        return
+    if not (arguments.rttm and arguments.boxes):
+        parser.error("give --seen, or --rttm and --boxes")
     truth = read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
     labels = read_labels(arguments.results, arguments.video)
     figures = scoring.score(truth, labels)

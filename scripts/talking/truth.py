@@ -40,6 +40,7 @@ class Labels:
     identities: pd.DataFrame | None = None
     turns: list[Turn] | None = None
     words: pd.DataFrame | None = None
+    people: pd.DataFrame | None = None
 
 
 def read_truth(
@@ -92,6 +93,7 @@ def read_labels(results: Path, video: str) -> Labels:
         identities=identities,
         turns=turns.read(rttm, video) if rttm.exists() else None,
         words=table("words", f"speech/{video}.words.parquet"),
+        people=table("persons", f"people/{video}.parquet"),
     )
 
 
