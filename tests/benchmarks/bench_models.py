@@ -90,14 +90,18 @@ class Bench:
 
     def _speaking(self, model: str) -> int:
         from talking.speaking.light_asd import LightASD
+        from talking.speaking.lr_asd import LRASD
         from talking.speaking.talknet import TalkNet
 
-        file = self.weights / {"light_asd": "light_asd_talkset.model", "talknet": "pretrain_TalkSet.model"}.get(
-            model, ""
-        )
+        published = {
+            "light_asd": "light_asd_talkset.model",
+            "lr_asd": "lr_asd_talkset.model",
+            "talknet": "pretrain_TalkSet.model",
+        }
+        file = self.weights / published.get(model, "")
         if model != "lip_sync" and not file.is_file():
             file = self.scratch / f"{model}.pt"
-            torch.save({"light_asd": LightASD, "talknet": TalkNet}[model]().state_dict(), file)
+            torch.save({"light_asd": LightASD, "lr_asd": LRASD, "talknet": TalkNet}[model]().state_dict(), file)
         inputs = speaking.Inputs(self.media, self.wav, self.tracks, self.marks, self.voice)
         speaking.score(inputs, speaking.Settings(model=model, weights=str(file)))
         return self.frames

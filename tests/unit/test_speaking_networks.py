@@ -13,6 +13,7 @@ from talking import media
 from talking.errors import InputError
 from talking.speaking import crops, network
 from talking.speaking.light_asd import LightASD
+from talking.speaking.lr_asd import LRASD
 from talking.speaking.talknet import TalkNet
 
 
@@ -53,10 +54,11 @@ def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).abs().max())
 
 
+@pytest.mark.parametrize(("make", "name"), [(LightASD, "light_asd"), (LRASD, "lr_asd")])
 @torch.inference_mode()
-def test_light_asd_reproduces_its_published_weights(shared):
-    golden = load_file(shared / "golden/light_asd.safetensors")
-    model = network.load(LightASD(), shared / "weights/light_asd_talkset.model").cpu()
+def test_a_network_reproduces_its_published_weights(shared, make, name):
+    golden = load_file(shared / f"golden/{name}.safetensors")
+    model = network.load(make(), shared / f"weights/{name}_talkset.model").cpu()
     mfcc = golden["in.mfcc"][None].float()
     seen = model.see(golden["in.faces"][None])
     assert largest_difference(seen[0], golden["out.visual"]) < 1e-4
@@ -102,7 +104,7 @@ def test_a_weight_file_that_runs_code_is_refused(tmp_path):
         network.load(LightASD(), tmp_path / "evil.model")
 
 
-@pytest.mark.parametrize("make", [LightASD, TalkNet])
+@pytest.mark.parametrize("make", [LightASD, LRASD, TalkNet])
 @pytest.mark.parametrize("length", [1, 7, 25, 57])
 @torch.inference_mode()
 def test_two_looks_equal_every_window_seen_alone(make, length):
@@ -114,16 +116,16 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
     for i, face in enumerate(faces):
         look.add(i, face.numpy())
     alone = np.zeros(length)
-    for seconds in (1, 2, 3, 4, 5, 6) if make is LightASD else (1, 3):
+    for seconds in (1, 2, 3, 4, 5, 6) if make is not TalkNet else (1, 3):
         for a in range(0, length, 25 * seconds):
             b = min(a + 25 * seconds, length)
             window = model.judge(model.see(faces[None, a:b]), mfcc[None, 4 * a : 4 * b])[0, :, 1].double().numpy()
-            if make is LightASD:
+            if make is not TalkNet:
                 alone[a:b] += window / 6
             else:
                 seen = network._window_features(look.whole, look.pieces, 25 * seconds, model.context)[a:b]
                 assert np.allclose(model.judge(seen[None], mfcc[None, 4 * a : 4 * b])[0, :, 1], window, atol=1e-4)
-    if make is LightASD:
+    if make is not TalkNet:
         assert np.allclose(network.over_windows(model, look.whole, look.pieces, mfcc), alone, atol=1e-4)
 
 

@@ -167,7 +167,7 @@ def close_run(logs=()):
 # The folder's lock, for as long as this process lives.
 HELD = []
 GPU_MODELS = set(
-    "light_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
+    "light_asd lr_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
 )
 
 try:

@@ -17,8 +17,8 @@ from talking.speaking import calibration, lip_sync
 class Settings:
     """Settings of the active-speaker score."""
 
-    model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync", "light_asd", "talknet"])
-    weights: str = cli.setting("", "published weight file of light_asd or talknet; lip_sync needs none")
+    model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync", "light_asd", "lr_asd", "talknet"])
+    weights: str = cli.setting("", "published weight file of the model; lip_sync needs none")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ def _light_asd(inputs: Inputs, settings: Settings) -> np.ndarray:
     return _by_network(LightASD, inputs, settings)
 
 
+def _lr_asd(inputs: Inputs, settings: Settings) -> np.ndarray:
+    from talking.speaking.lr_asd import LRASD
+
+    return _by_network(LRASD, inputs, settings)
+
+
 def _talknet(inputs: Inputs, settings: Settings) -> np.ndarray:
     from talking.speaking.talknet import TalkNet
 
@@ -61,6 +67,7 @@ def _by_network(of: type, inputs: Inputs, settings: Settings) -> np.ndarray:
 MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {
     "lip_sync": _lip_sync,
     "light_asd": _light_asd,
+    "lr_asd": _lr_asd,
     "talknet": _talknet,
 }
 

@@ -1,7 +1,8 @@
 """Turn features into scores on TalkNet's logit scale, by coefficients kept as data in `calibration.json`.
 
 For each active-speaker model there are two sets: `score`, from what the model finds to its score, and `fusion`, from
-its score and the other evidence to the fused one. `scripts/calibrate_speaking.py` fits them.
+its score and the other evidence to the fused one. `scripts/calibrate_speaking.py` fits them. A model that could not be
+measured names the model whose calibrations it takes: both score the same crops on the same logit scale.
 """
 
 import functools
@@ -23,8 +24,9 @@ def load(path: Path = PACKAGED) -> dict[str, dict[str, dict]]:
     Raises InputError that names the file if it cannot be read.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {model: entries[entry] if isinstance(entry, str) else entry for model, entry in entries.items()}
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a calibration ({error}); restore the file of the project.") from error
 
 
