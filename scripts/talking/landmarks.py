@@ -34,6 +34,8 @@ _UPRIGHT_PITCH = 2.5
 
 _BOX = ["x1", "y1", "x2", "y2"]
 _BLUR_SIDE = 112
+# Every so many frames a small grey picture of each face is kept: its side in pixels, and its square in longer sides of the box.
+THUMBNAIL_STEP, THUMBNAIL_SIDE, THUMBNAIL_REGION = 5, 32, 1.5
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,11 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
 
     One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
     and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
+    Besides, `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their
+    rows: what tells a living face from a still is measured on them, without another decode.
     """
     count = len(tracks)
+    small = np.flatnonzero(tracks.frame.to_numpy() % THUMBNAIL_STEP == 0)
     out = {
         "track": tracks.track.to_numpy(dtype=np.int32),
         "frame": tracks.frame.to_numpy(dtype=np.int32),
@@ -127,6 +132,8 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
         "score": np.zeros(count, dtype=np.float32),
         **{name: np.full(count, np.nan, dtype=np.float32) for name in ("yaw", "pitch", "roll")},
         "blur": np.zeros(count, dtype=np.float32),
+        "thumbnail": np.zeros((len(small), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8),
+        "thumbnail_row": small.astype(np.int32),
     }
     if not count:
         return out
@@ -144,6 +151,8 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
             centre, side = np.array([x1 + x2, y1 + y2]) / 2, max(x2 - x1, y2 - y1) * settings.region
             points, out["score"][row] = mesh(picture, centre, side, roll if before == frame - 1 else 0.0)
             out["blur"][row] = sharpness(picture, boxes[row])
+            if frame % THUMBNAIL_STEP == 0:
+                out["thumbnail"][np.searchsorted(small, row)] = thumbnail(picture, steady[row])
             if out["score"][row] < settings.min_score or np.isnan(points).any():
                 continue
             out["points"][row] = points[MESH_TO_IBUG, :2]
@@ -181,6 +190,14 @@ def sharpness(picture: np.ndarray, box: np.ndarray) -> float:
     shrinks = min(grey.shape) > _BLUR_SIDE
     grey = cv2.resize(grey, (_BLUR_SIDE, _BLUR_SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def thumbnail(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return a grey picture (32, 32) uint8 of the square around the face in a box (4,) of an RGB picture; its edge is repeated beyond it."""
+    side = max((box[2:] - box[:2]).max() * THUMBNAIL_REGION, 2.0)
+    part, _ = cut_square(picture, (box[:2] + box[2:]) / 2, side)
+    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
 
 
 def _cut(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray, float]:

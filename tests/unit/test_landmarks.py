@@ -136,3 +136,16 @@ def test_no_tracks_give_empty_arrays(tmp_path) -> None:
     found = landmarks.mark(tmp_path / "failed.mp4", tables.empty("tracks"), SETTINGS)
     assert found["points"].shape == (0, 68, 2)
     assert all(len(values) == 0 for values in found.values())
+
+
+def test_every_fifth_frame_has_a_small_picture_of_the_face(shared, tmp_path) -> None:
+    video, _, tracks = film(shared, tmp_path, 180, 192)
+    found = landmarks.mark(video, tracks, SETTINGS)
+    rows = found["thumbnail_row"]
+    assert sorted(set(tracks["frame"].iloc[rows])) == [0, 5, 10]
+    assert len(rows) == (tracks["frame"] % 5 == 0).sum() and found["thumbnail"].shape == (len(rows), 32, 32)
+    picture = next(media.frames(video, 5, 6, pixel_format="gray"))
+    row = tracks.iloc[rows[tracks["frame"].iloc[rows] == 5][0]]
+    face = picture[int(row.y1) : int(row.y2), int(row.x1) : int(row.x2)]
+    small = found["thumbnail"][tracks["frame"].iloc[rows] == 5][0]
+    assert abs(small[6:26, 6:26].mean() - face.mean()) < 12 and small.std() > 10
