@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli, tables, tracks
+from talking import cli, identities, tables, tracks
 
 
 def main() -> None:
@@ -14,10 +14,18 @@ def main() -> None:
         "--media", type=Path, required=True, help="video of results/media/, looked at where faces touch"
     )
     parser.add_argument("--tracks", type=Path, required=True, help="table to write")
+    parser.add_argument(
+        "--looks-model",
+        choices=list(identities.MODELS),
+        default="dlib",
+        help="embedding that compares faces that touched",
+    )
+    parser.add_argument("--looks-weights", default="", help="its weights, if it has none of its own")
     cli.add_settings(parser, tracks.Settings)
     arguments = parser.parse_args()
     faces, shots = tables.read("faces", arguments.faces), tables.read("shots", arguments.shots)
-    looks, settings = tracks.looks_in(arguments.media), cli.settings_from(arguments, tracks.Settings)
+    embedding = identities.EmbedSettings(model=arguments.looks_model, weights=arguments.looks_weights)
+    looks, settings = tracks.looks_in(arguments.media, embedding), cli.settings_from(arguments, tracks.Settings)
     tables.write("tracks", tracks.track(faces, shots, looks, settings), arguments.tracks)
 
 

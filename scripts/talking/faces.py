@@ -1,6 +1,7 @@
 """Find the faces of every frame: boxes, confidences and five landmarks, in one pass over the video."""
 
 import ctypes
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from talking import boxes, insightface, media, tables
+from talking import boxes, centerface, insightface, media, tables
 from talking.cli import setting
 from talking.errors import InputError
 
@@ -29,8 +30,10 @@ _LOOK_REACH = 2.0
 _LOOK_SIDE = 128
 # Nothing is gained from pictures with more lines than this.
 _MOST_LINES = 720
-# Mean absolute difference of grey (0-255) of two frames' thumbnails, beyond which all may have changed.
-_SUDDEN = 12.0
+# A face is the same as one before if their boxes' IoU is greater.
+_SAME_PLACE = 0.3
+# When a face of this confidence is lost, the whole picture is searched at once.
+_SURE = 0.5
 # libfacedetection's C++ function, and the 16-bit numbers that its result takes.
 _FACES_OF_PICTURE = "_Z14facedetect_cnnPhS_iii"
 _ROOM_OF_FACES = 0x9000 // 2
@@ -42,20 +45,25 @@ Detector = Callable[[np.ndarray], np.ndarray]
 class Settings:
     """How faces are found."""
 
-    model: str = setting("yuface", "face detector", choices=("yuface", "yunet", "scrfd"))
-    weights: str = setting("", "ONNX file of the models yunet and scrfd; yuface has its own")
+    model: str = setting("centerface", "face detector", choices=("centerface", "yuface", "yunet", "scrfd"))
+    weights: str = setting("", "ONNX file of the models yunet and scrfd; the others have their own")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
-    search_every: int = setting(4, "frames from one search of the whole picture to the next, if nothing happens before")
-    smallest: float = setting(0.028, "faces whose longer side is less are not written, in shorter sides of the picture")
-    min_confidence: float = setting(0.45, "detections below are not written (0-1)")
+    search_every: int = setting(12, "frames from one search of the whole picture to the next", minimum=1)
+    look_every: int = setting(
+        4, "frames from one look at the known faces to the next; in between, boxes are interpolated", minimum=1
+    )
+    smallest: float = setting(0.02, "faces whose longer side is less are not written, in shorter sides of the picture")
+    min_confidence: float = setting(0.3, "detections below are not written (0-1)")
 
 
-def detect(video: str | Path, settings: Settings) -> pd.DataFrame:
-    """Return the `faces` table of a `media/` video in one decode; boxes and points are in the pixels of the video.
+def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) -> pd.DataFrame:
+    """Return the `faces` table of a `media/` video; boxes and points are in the pixels of the video.
 
-    The detector is YuNet (Wu et al., Machine Intelligence Research 2023) or SCRFD. It searches the whole picture every few
-    frames, and at once when the picture changes suddenly or a face is lost; in every frame it looks at each face
-    again, near where it was and always at the same size, so that boxes are steady and chance finds are dropped.
+    `starts` are the first frames of its shots. The whole picture is searched every few frames and where a shot begins; in between,
+    each face is looked at again near where it was, always at the same size, so that boxes are steady. Only the pictures of these
+    frames are decoded, and those that they need. A face that is found in two successive ones has a row for each frame between them,
+    with everything interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
+    whole picture shows that a piece of a hand is not a face.
     Raises InputError if the model's weights are missing.
     """
     width, height, count = media.size_and_length(video)
@@ -63,42 +71,115 @@ def detect(video: str | Path, settings: Settings) -> pd.DataFrame:
     if not width:
         return tables.empty("faces")
     lines = round(height * min(1.0, _MOST_LINES / min(width, height)))
-    pictures = media.frames(video, height=lines, pixel_format="bgr24")
     finder = _Finder(detector, settings)
-    rows = []
-    for frame, picture in enumerate(tqdm(pictures, total=count, desc="faces", unit="frame", mininterval=5)):
-        found = finder(picture)
-        back = np.array([width / picture.shape[1], height / picture.shape[0]])
-        rows.append(np.column_stack([np.full(len(found), frame), _resized(found, back)]))
-    table = pd.DataFrame(np.concatenate(rows) if rows else np.zeros((0, 16)), columns=["frame", *_COLUMNS])
-    return table.astype({"frame": int})
+    edges = np.unique(np.clip([0, *starts, count], 0, count))
+    firsts = set(edges[:-1].tolist())
+    stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
+    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24", fast=True)
+    for frame, picture in tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5):
+        finder.see(frame, picture, frame in firsts)
+    back = np.array([width, height]) / (finder.size if finder.size else (width, height))
+    rows = [_interpolated(chain) for chain in finder.chains()]
+    found = np.concatenate(rows) if rows else np.zeros((0, 16))
+    found = np.column_stack([found[:, 0], _resized(found[:, 1:], back)])
+    found = found[np.lexsort((-found[:, 5], found[:, 0]))]
+    return pd.DataFrame(found, columns=["frame", *_COLUMNS]).astype({"frame": int})
+
+
+@dataclass
+class _Chain:
+    """A face that was found again and again: frames, detections (15,), and the confidence of the last search that found it."""
+
+    frames: list[int]
+    faces: list[np.ndarray]
+    searched: float
+
+    def add(self, frame: int, face: np.ndarray) -> None:
+        """Add a detection, no more confident than the last search."""
+        face = face.copy()
+        face[4] = min(face[4], self.searched)
+        self.frames.append(frame)
+        self.faces.append(face)
 
 
 class _Finder:
-    """Finds the faces (n, 15) of successive BGR pictures."""
+    """Finds the faces of successive BGR pictures of one size and joins them into chains while they are found again."""
 
     def __init__(self, detector: Detector, settings: Settings) -> None:
         self._detector, self._settings = detector, settings
-        self._faces = np.zeros((0, 15))
-        self._thumbnail: np.ndarray | None = None
-        self._since_search = 0
+        self._known: list[_Chain] = []
+        self._ended: list[_Chain] = []
+        # The pictures since the last search, in which a face that appears is looked for backwards.
+        self._since: list[tuple[int, np.ndarray]] = []
+        self._searched = 0
+        self.size: tuple[int, int] | None = None
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        thumbnail = cv2.resize(picture, (64, 36), interpolation=cv2.INTER_AREA).astype(float)
-        sudden = self._thumbnail is None or np.abs(thumbnail - self._thumbnail).mean() > _SUDDEN
-        self._thumbnail = thumbnail
-        self._since_search += 1
-        seen = self._look_at(picture, self._faces)
-        lost = len(self._faces) > len(seen)
-        if sudden or lost or self._since_search >= self._settings.search_every:
+    def see(self, frame: int, picture: np.ndarray, is_first: bool) -> None:
+        """Find the faces of a picture; `is_first` if a shot begins with it."""
+        self.size = picture.shape[1::-1]
+        if is_first:
+            self._ended, self._known, self._since = self._ended + self._known, [], []
+        seen = [self._look(picture, chain.faces[-1]) for chain in self._known]
+        is_lost = any(
+            face is None and chain.faces[-1][4] >= _SURE for chain, face in zip(self._known, seen, strict=True)
+        )
+        found, new = np.zeros((0, 15)), []
+        is_search = is_first or is_lost or frame - self._searched >= self._settings.search_every
+        if is_search:
             found = self._search(picture)
-            covered = boxes.iou_matrix(found[:, :4], seen[:, :4]).max(axis=1, initial=0) > 0.3
-            # A face is found again where it was just found; what merely looks like one, from one distance, is not.
-            new = self._look_at(picture, self._look_at(picture, found[~covered]))
-            seen = without_doubles(np.concatenate([seen, new]))
-            self._since_search = 0
-        self._faces = seen
-        return seen
+            pairs = self._pairs(found)
+            for i, chain in enumerate(self._known):
+                # What the whole picture does not show goes on as a weak detection.
+                chain.searched = found[pairs[i], 4] if i in pairs else self._settings.min_confidence
+            seen = [found[pairs[i]] if face is None and i in pairs else face for i, face in enumerate(seen)]
+            new = [found[j] for j in sorted(set(range(len(found))) - set(pairs.values()))]
+        self._follow(frame, seen)
+        for face in new:
+            self._begin(frame, picture, face)
+        if is_search:
+            self._since, self._searched = [], frame
+        self._since.append((frame, picture))
+
+    def _follow(self, frame: int, seen: list[np.ndarray | None]) -> None:
+        """Add to each known face where it is seen; those that are not, or as another one, end."""
+        places = [i for i, face in enumerate(seen) if face is not None]
+        kept = {places[k] for k in kept_of(np.array([seen[i] for i in places]).reshape(-1, 15))}
+        for i in kept:
+            self._known[i].add(frame, seen[i])
+        self._ended += [c for i, c in enumerate(self._known) if i not in kept]
+        self._known = [c for i, c in enumerate(self._known) if i in kept]
+
+    def chains(self) -> list[_Chain]:
+        """Return all chains there were."""
+        return self._ended + self._known
+
+    def _begin(self, frame: int, picture: np.ndarray, face: np.ndarray) -> None:
+        """Begin a chain, as far back as the face is seen in the pictures since the last search.
+
+        What a look does not show, too, only seems to be a face from one distance.
+        """
+        if self._look(picture, face) is None:
+            return
+        before = [(frame, face)]
+        for earlier, shown in reversed(self._since):
+            seen = self._look(shown, before[-1][1])
+            if seen is None:
+                break
+            before.append((earlier, seen))
+        chain = _Chain([], [], face[4])
+        for at, found in reversed(before):
+            chain.add(at, found)
+        self._known.append(chain)
+
+    def _pairs(self, found: np.ndarray) -> dict[int, int]:
+        """Return known face → row of `found` of the pairs that overlap most, one to one."""
+        overlap = boxes.iou_matrix(np.array([c.faces[-1][:4] for c in self._known]), found[:, :4])
+        pairs = {}
+        while overlap.size and overlap.max() > _SAME_PLACE:
+            i, j = np.unravel_index(overlap.argmax(), overlap.shape)
+            pairs[int(i)] = int(j)
+            overlap[i], overlap[:, j] = 0, 0
+        return pairs
 
     def _search(self, picture: np.ndarray) -> np.ndarray:
         factor = min(1.0, self._settings.search_lines / min(picture.shape[:2]))
@@ -108,20 +189,16 @@ class _Finder:
         large = sizes >= self._settings.smallest * min(picture.shape[:2])
         return without_doubles(found[large & (found[:, 4] >= self._settings.min_confidence)])
 
-    def _look_at(self, picture: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """Return the faces that are still found near where they are expected, each once."""
-        seen = []
-        for face in faces:
-            centre, size = (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max()
-            part, corner = cut_square(picture, centre, size * _LOOK_REACH)
-            factor = len(part) / _LOOK_SIDE
-            small = cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA)
-            found = _resized(self._detector(small), (factor, factor), corner)
-            found = found[found[:, 4] >= self._settings.min_confidence]
-            overlap = boxes.iou(found[:, :4], face[:4])
-            if len(found) and overlap.max() > 0.3:
-                seen.append(found[overlap.argmax()])
-        return without_doubles(np.array(seen).reshape(-1, 15))
+    def _look(self, picture: np.ndarray, face: np.ndarray) -> np.ndarray | None:
+        """Return the face (15,) that is found near where one was, None if there is none."""
+        centre, size = (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max()
+        part, corner = cut_square(picture, centre, size * _LOOK_REACH)
+        factor = len(part) / _LOOK_SIDE
+        small = cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA)
+        found = _resized(self._detector(small), (factor, factor), corner)
+        found = found[found[:, 4] >= self._settings.min_confidence]
+        overlap = boxes.iou(found[:, :4], face[:4])
+        return found[overlap.argmax()] if len(found) and overlap.max() > _SAME_PLACE else None
 
 
 def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
@@ -140,19 +217,31 @@ def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np
     return part, corner
 
 
-def without_doubles(found: np.ndarray, overlap: float = 0.6) -> np.ndarray:
-    """Return the detections (n, 15), most confident first, less those that a more confident one mostly covers.
+def without_doubles(found: np.ndarray) -> np.ndarray:
+    """Return the detections (n, 15), most confident first, less those that a more confident one mostly covers."""
+    return found[kept_of(found)]
+
+
+def kept_of(found: np.ndarray, overlap: float = 0.6) -> list[int]:
+    """Return the rows of detections (n, 15), most confident first, that no more confident one mostly covers.
 
     Of two boxes one is a double if they share more than `overlap` of the smaller one.
     """
-    found = found[np.argsort(-found[:, 4], kind="stable")]
     kept: list[int] = []
-    for i, box in enumerate(found[:, :4]):
+    for i in np.argsort(-found[:, 4], kind="stable").tolist():
+        box = found[i, :4]
         shared = boxes.area(boxes.intersection(found[kept, :4], box))
         smaller = np.minimum(boxes.area(found[kept, :4]), boxes.area(box))
         if not (shared > overlap * smaller).any():
             kept.append(i)
-    return found[kept]
+    return kept
+
+
+def _interpolated(chain: _Chain) -> np.ndarray:
+    """Return a row (frame, and a detection's 15 columns) for every frame of a chain, as (n, 16)."""
+    frames = np.arange(chain.frames[0], chain.frames[-1] + 1)
+    faces = np.array(chain.faces)
+    return np.column_stack([frames, *(np.interp(frames, chain.frames, column) for column in faces.T)])
 
 
 def _yuface(_: Settings) -> Detector:
@@ -204,6 +293,7 @@ def _yunet(settings: Settings) -> Detector:
 
 
 MODELS: dict[str, Callable[[Settings], Detector]] = {
+    "centerface": lambda _: centerface.centerface(),
     "yuface": _yuface,
     "yunet": _yunet,
     "scrfd": lambda settings: insightface.scrfd(settings.weights),

@@ -89,11 +89,7 @@ def frames(
     out the deblocking of H.264, for measurements on small pictures. A file of no bytes, which stands for a video that
     could not be read, has no frames.
     """
-    size: dict[str, object] = {}
-    if height is not None:
-        width, full_height, _ = size_and_length(path)
-        size = {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
-    changed = _changer(pixel_format, **size)
+    changed = _changer(pixel_format, **_resizing(path, height))
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
     for frame in decoded(path, start, end, fast):
         if shown is None or shown[0] is not frame:
@@ -101,11 +97,17 @@ def frames(
         yield shown[1]
 
 
-def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (frame number, RGB picture (height, width, 3) uint8) of some frames of a `media/` video, in their order, each once.
+def frames_at(
+    path: str | Path,
+    numbers: Iterable[int],
+    height: int | None = None,
+    pixel_format: str = "rgb24",
+    fast: bool = False,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, picture) of some frames of a `media/` video, in their order, each once; pictures are those of `frames`.
 
     For few frames of many: it jumps to the key frame before the next one, leaves out pictures that no other needs, and
-    changes only the wanted ones to RGB. A picture that cannot be decoded is its predecessor; numbers outside the video
+    changes only the wanted ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
     are left out.
     """
     length = size_and_length(path)[2]
@@ -116,12 +118,12 @@ def frames_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, n
         stream = container.streams.video[0]
         zero, entries = stream.start_time or 0, stream.index_entries
         stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
-    changed = _changer("rgb24")
+    changed = _changer(pixel_format, **_resizing(path, height))
     # Frames between the same two key frames, and between the next two, come from one run of the decoder.
     stretch = np.searchsorted(stored, np.array(wanted) - MOST_DELAY, side="right")
     for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
         asked = frozenset(run.tolist())
-        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
+        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, fast, only=asked), start=min(asked)):
             if number in asked:
                 yield number, changed(frame)
 
@@ -373,6 +375,14 @@ def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.
         return np.ascontiguousarray(picture.to_ndarray())
 
     return changed
+
+
+def _resizing(path: str | Path, height: int | None) -> dict[str, object]:
+    """Return the options of `_changer` that bring a video's pictures to `height` lines."""
+    if height is None:
+        return {}
+    width, full_height, _ = size_and_length(path)
+    return {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
 
 
 def _even(value: float) -> int:

@@ -10,30 +10,34 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking import intervals, media, tables
+from talking import identities, intervals, media, tables
 from talking.cli import setting
 
 _BOX = ["x1", "y1", "x2", "y2"]
 # The cost of a pair that must not be joined; finite, as the assignment wants a full matching.
 _NEVER = 1e6
-# Frames over which a track's speed is measured.
+# Frames over which a track's speed is measured, and for how many it is expected to go on: who is not seen turns or bows.
 _SPEED_FRAMES = 5
+_FURTHEST_FRAMES = 12
 
 
 @dataclass(frozen=True)
 class Settings:
     """How faces are joined."""
 
-    max_missed_frames: int = setting(12, "longest gap without a detection that is filled in, in frames")
+    max_missed_frames: int = setting(25, "longest gap without a detection that is filled in, in frames")
     start_confidence: float = setting(
-        0.6, "a track begins with a detection this confident; weaker ones only continue it"
+        0.5, "a track needs detections this confident; weaker ones only continue it, forwards and backwards"
     )
-    min_frames: int = setting(3, "a track detected in fewer frames is a flicker of the detector and left out")
+    min_frames: int = setting(3, "a track with fewer such detections is a flicker of the detector and left out")
     reach: float = setting(0.7, "furthest a face may lie from where it is expected, in face sizes")
     touch: float = setting(
         1.1, "two faces touch when their centres are nearer, in face sizes; their looks are compared"
     )
-    swap_margin: float = setting(0.04, "two tracks are exchanged when their looks fit better by this cosine distance")
+    part: float = setting(1.5, "faces that touched are apart again when their centres are further, in face sizes")
+    swap_margin: float = setting(
+        0.6, "two tracks are exchanged when their looks fit better by this share of the distance within one person"
+    )
 
 
 @dataclass
@@ -45,13 +49,13 @@ class Track:
     boxes: list[np.ndarray] = field(default_factory=list)
 
     def expected(self, frame: int) -> np.ndarray:
-        """Return the box (4,) of its last detection, moved on at the speed of its last frames."""
+        """Return the box (4,) of its last detection, moved on at the speed of its last frames, but not for long."""
         first = max(0, len(self.frames) - 1 - _SPEED_FRAMES)
         passed = self.frames[-1] - self.frames[first]
         if passed == 0:
             return self.boxes[-1]
         speed = (_centre(self.boxes[-1]) - _centre(self.boxes[first])) / passed
-        return self.boxes[-1] + np.tile(speed * (frame - self.frames[-1]), 2)
+        return self.boxes[-1] + np.tile(speed * min(frame - self.frames[-1], _FURTHEST_FRAMES), 2)
 
 
 class Contact(NamedTuple):
@@ -64,8 +68,15 @@ class Contact(NamedTuple):
     second: int
 
 
-# Gives the looks of the faces in the given (frame, box) places: unit vectors, None where no face can be made out.
-Looks = Callable[[list[tuple[int, np.ndarray]]], list[np.ndarray | None]]
+class Looks(NamedTuple):
+    """How faces are compared.
+
+    `of` gives the looks of the faces in (frame, box) places: unit vectors, None where no face can be made out; `same_person` is the
+    cosine distance up to which two are one person's.
+    """
+
+    of: Callable[[list[tuple[int, np.ndarray]]], list[np.ndarray | None]]
+    same_person: float
 
 
 def track(faces: pd.DataFrame, shots: pd.DataFrame, looks: Looks, settings: Settings) -> pd.DataFrame:
@@ -74,54 +85,61 @@ def track(faces: pd.DataFrame, shots: pd.DataFrame, looks: Looks, settings: Sett
     Faces are joined by place and motion; where two tracks touched, looks decide who went on as whom.
     """
     found: list[tuple[int, Track]] = []
+    confidence = faces.confidence.to_dict()
+
+    def is_sure(track: Track, needed: int) -> bool:
+        return sum(confidence[row] >= settings.start_confidence for row in track.rows) >= needed
+
     for shot in shots.itertuples():
         inside = faces[(faces.frame >= shot.start_frame) & (faces.frame < shot.end_frame)]
         needed = min(settings.min_frames, shot.end_frame - shot.start_frame)
-        joined = [t for t in join(inside, settings) if len(t.frames) >= needed]
+        joined = [t for t in join(inside, settings) if is_sure(t, needed)]
         settled = [part for t in untangle(joined, looks, settings) for part in _parts(t, settings.max_missed_frames)]
-        found += [(shot.shot, t) for t in settled if len(t.frames) >= needed]
+        found += [(shot.shot, t) for t in settled if is_sure(t, needed)]
     found.sort(key=lambda item: (item[0], item[1].frames[0], item[1].boxes[0][0]))
-    confidence = faces.confidence.to_dict()
     parts = [_filled(number, shot, t, [confidence[r] for r in t.rows]) for number, (shot, t) in enumerate(found)]
     return pd.concat(parts, ignore_index=True) if parts else tables.empty("tracks")
 
 
 def join(faces: pd.DataFrame, settings: Settings) -> list[Track]:
-    """Return the tracks of the faces of one shot.
+    """Return the tracks of the faces of one shot, those of weak detections alone among them.
 
     In each frame faces and tracks are paired by the assignment of least total cost (scipy), first the confident
-    faces, then the weak ones with the tracks left over (ByteTrack's order: Zhang et al., ECCV 2022).
+    faces, then the weak ones with the tracks left over (ByteTrack's order: Zhang et al., ECCV 2022). A weak face that is left over
+    begins a track as well: so a face is followed from before the detector was sure of it.
     """
     done: list[Track] = []
     alive: list[Track] = []
-    for frame, group in faces.groupby("frame", sort=True):
+    order = np.argsort(faces.frame.to_numpy(), kind="stable")
+    index, every = faces.index.to_numpy()[order], faces[_BOX].to_numpy(dtype=float)[order]
+    sure = (faces.confidence.to_numpy() >= settings.start_confidence)[order]
+    frames, starts = np.unique(faces.frame.to_numpy()[order], return_index=True)
+    for frame, start, end in zip(frames.tolist(), starts, np.append(starts, len(order))[1:], strict=True):
         ended = [t for t in alive if frame - t.frames[-1] > settings.max_missed_frames + 1]
         done += ended
         alive = [t for t in alive if frame - t.frames[-1] <= settings.max_missed_frames + 1]
-        boxes = group[_BOX].to_numpy(dtype=float)
-        confident = group.confidence.to_numpy() >= settings.start_confidence
+        boxes = every[start:end]
         free = list(alive)
-        for chosen in (np.flatnonzero(confident), np.flatnonzero(~confident)):
+        for chosen in (np.flatnonzero(sure[start:end]), np.flatnonzero(~sure[start:end])):
             pairs = _pairs(free, boxes[chosen], frame, settings.reach)
             for t, i in pairs:
-                free[t].rows.append(group.index[chosen[i]])
+                free[t].rows.append(index[start + chosen[i]])
                 free[t].frames.append(frame)
                 free[t].boxes.append(boxes[chosen[i]])
             taken = {t for t, _ in pairs}
             free = [t for k, t in enumerate(free) if k not in taken]
             used = {chosen[i] for _, i in pairs}
-            alive += [Track([group.index[i]], [frame], [boxes[i]]) for i in chosen if i not in used and confident[i]]
+            alive += [Track([index[start + i]], [frame], [boxes[i]]) for i in chosen if i not in used]
     return done + alive
 
 
-def looks_in(video: str | Path) -> Looks:
-    """Return a function that looks at faces of a `media/` video; nothing is loaded or decoded before it is called."""
+def looks_in(video: str | Path, settings: identities.EmbedSettings) -> Looks:
+    """Return how faces of a `media/` video are compared, by the model of the settings; nothing is loaded or decoded before use."""
 
     def looks(places: list[tuple[int, np.ndarray]]) -> list[np.ndarray | None]:
-        from talking.identities import MODELS, EmbedSettings
         from talking.landmarks import MESH_TO_IBUG, FaceMesh
 
-        embedder, mesh = MODELS[EmbedSettings.model](), FaceMesh()
+        embedder, mesh = identities.MODELS[settings.model](settings.weights), FaceMesh()
         out: list[np.ndarray | None] = [None] * len(places)
         for frame, picture in media.frames_at(video, (frame for frame, _ in places)):
             for i, (wanted, box) in enumerate(places):
@@ -132,13 +150,13 @@ def looks_in(video: str | Path) -> Looks:
         mesh.close()
         return out
 
-    return looks
+    return Looks(looks, identities.SAME_PERSON[settings.model])
 
 
 def untangle(tracks: list[Track], looks: Looks, settings: Settings) -> list[Track]:
     """Return the tracks of one shot, exchanged after a contact where the faces after it look the other way round."""
     tracks = [Track(list(t.rows), list(t.frames), list(t.boxes)) for t in tracks]
-    contacts = contacts_of(tracks, settings.touch)
+    contacts = contacts_of(tracks, settings)
     seen: set[Contact] = set()
     while ahead := [c for c in contacts if c not in seen]:
         contact = ahead[0]
@@ -150,37 +168,54 @@ def untangle(tracks: list[Track], looks: Looks, settings: Settings) -> list[Trac
                 _spliced(b, a, contact.nearest),
             )
             # Earlier contacts are settled; later ones now belong to other tracks.
-            contacts = [c for c in contacts_of(tracks, settings.touch) if c.start > contact.start]
+            contacts = [c for c in contacts_of(tracks, settings) if c.start > contact.start]
     return [t for t in tracks if t.frames]
 
 
-def contacts_of(tracks: list[Track], touch: float) -> list[Contact]:
-    """Return all contacts of any two tracks, by start; centres nearer than `touch` mean sizes are a contact."""
-    if len(tracks) < 2:
-        return []
-    rows = []
-    for i, t in enumerate(tracks):
-        frames = np.arange(t.frames[0], t.frames[-1] + 1)
-        boxes = np.array(t.boxes)
-        filled = np.column_stack([np.interp(frames, t.frames, boxes[:, k]) for k in range(4)])
-        rows.append(np.column_stack([np.full(len(frames), i), frames, _centre(filled), _size(filled)]))
-    every = pd.DataFrame(np.concatenate(rows), columns=["track", "frame", "x", "y", "size"])
-    pairs = every.merge(every, on="frame", suffixes=("_a", "_b"))
-    pairs = pairs[pairs["track_a"] < pairs["track_b"]]
-    apart = np.hypot(pairs.x_a - pairs.x_b, pairs.y_a - pairs.y_b) / ((pairs.size_a + pairs.size_b) / 2)
-    pairs = pairs.assign(apart=apart)
+def contacts_of(tracks: list[Track], settings: Settings) -> list[Contact]:
+    """Return all contacts of any two tracks, by start.
+
+    A contact is a span in which two centres are nearer than `part` mean sizes and at least once nearer than `touch`: two who sit
+    side by side at the edge of touching have one, not hundreds. Memory is linear in the faces: pairs are measured one by one.
+    """
+    alive = [i for i, t in enumerate(tracks) if t.frames]
+    paths = {i: _path(tracks[i]) for i in alive}
     found = []
-    for (a, b), pair in pairs.groupby(["track_a", "track_b"]):
-        first = int(pair["frame"].min())
-        pair = pair.set_index("frame")["apart"].reindex(range(first, int(pair["frame"].max()) + 1))
-        for start, end in intervals.from_mask(pair.to_numpy() < touch):
-            nearest = int(pair.iloc[start:end].idxmin())
-            found.append(Contact(first + start, first + end, nearest, int(a), int(b)))
+    open_tracks: list[int] = []
+    for i in sorted(alive, key=lambda i: tracks[i].frames[0]):
+        open_tracks = [o for o in open_tracks if tracks[o].frames[-1] >= tracks[i].frames[0]]
+        for other in open_tracks:
+            a, b = min(i, other), max(i, other)
+            found += [Contact(*span, a, b) for span in _contacts(tracks[a], paths[a], tracks[b], paths[b], settings)]
+        open_tracks.append(i)
     return sorted(found)
 
 
+def _path(track: Track) -> np.ndarray:
+    """Return centre x, centre y and size (frames, 3) in every frame of a track, gaps filled in."""
+    frames = np.arange(track.frames[0], track.frames[-1] + 1)
+    boxes = np.array(track.boxes)
+    path = np.column_stack([_centre(boxes), _size(boxes)])
+    return np.column_stack([np.interp(frames, track.frames, column) for column in path.T]).astype(np.float32)
+
+
+def _contacts(
+    a: Track, path_a: np.ndarray, b: Track, path_b: np.ndarray, settings: Settings
+) -> list[tuple[int, int, int]]:
+    """Return (start, end, nearest) of the contacts of two tracks."""
+    start, end = max(a.frames[0], b.frames[0]), min(a.frames[-1], b.frames[-1]) + 1
+    first, second = path_a[start - a.frames[0] : end - a.frames[0]], path_b[start - b.frames[0] : end - b.frames[0]]
+    apart = np.hypot(*(first[:, :2] - second[:, :2]).T) / ((first[:, 2] + second[:, 2]) / 2)
+    near = intervals.from_mask(apart < max(settings.part, settings.touch))
+    return [
+        (start + s, start + e, start + s + int(apart[s:e].argmin()))
+        for s, e in near
+        if apart[s:e].min() < settings.touch
+    ]
+
+
 def _looks_swapped(contact: Contact, tracks: list[Track], looks: Looks, margin: float) -> bool:
-    """Tell whether the faces after a contact look like the other's before it, by more than `margin` on average."""
+    """Return True if the faces after a contact look like the other's before it, by more than `margin` on average."""
     places = {
         (which, after): _beside(tracks[which], contact, after)
         for which in (contact.first, contact.second)
@@ -193,7 +228,7 @@ def _looks_swapped(contact: Contact, tracks: list[Track], looks: Looks, margin: 
     )
     if not all(any(places[x] and places[y] for x, y in pairs) for pairs in (stays, swaps)):
         return False
-    found = iter(looks([place for group in places.values() for place in group]))
+    found = iter(looks.of([place for group in places.values() for place in group]))
     means = {}
     for key, group in places.items():
         vectors = [v for v in [next(found) for _ in group] if v is not None]
@@ -203,7 +238,7 @@ def _looks_swapped(contact: Contact, tracks: list[Track], looks: Looks, margin: 
         [scipy.spatial.distance.cosine(means[x], means[y]) for x, y in pairs if x in means and y in means]
         for pairs in (stays, swaps)
     ]
-    return all(costs) and float(np.mean(costs[0]) - np.mean(costs[1])) > margin
+    return all(costs) and float(np.mean(costs[0]) - np.mean(costs[1])) > margin * looks.same_person
 
 
 def _beside(track: Track, contact: Contact, after: bool) -> list[tuple[int, np.ndarray]]:

