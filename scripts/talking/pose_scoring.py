@@ -129,5 +129,6 @@ def _found(
     seen = np.array([value > _MESH_SCORE for _, value in marks])
     lost = np.full((68, 2), np.nan)
     points = np.stack([p[MESH_TO_IBUG, :2] if ok else lost for (p, _), ok in zip(marks, seen, strict=True)])
-    session.add(picture, Faces(face_boxes, points, seen.astype(float)))
-    return poses.checked(*session.finish(), face_boxes[None], picture.shape[:2], min_score)
+    whole = np.tile([0, 0, picture.shape[1], picture.shape[0]], (len(people), 1))
+    session.add(picture, Faces(face_boxes, points, seen.astype(float), whole))
+    return poses.checked(*session.finish(), face_boxes[None], whole[None], min_score)

@@ -12,6 +12,7 @@ from talking.errors import InputError
 from talking.poses import Faces, sapiens
 
 SIZE = (720, 1280)
+PICTURE = np.array([0, 0, 1280, 720])
 HEAD = ["nose", "left_eye", "right_eye"]
 NO_POINTS = np.full((68, 2), np.nan)
 
@@ -32,7 +33,7 @@ def _body(x: float, y: float, face: float = 100) -> tuple[np.ndarray, np.ndarray
 
 def _checked(*people: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
     points, scores, faces = (np.stack(of)[None] for of in zip(*people, strict=True))
-    return poses.checked(points, scores, faces, SIZE, min_score=0.3)
+    return poses.checked(points, scores, faces, np.tile(PICTURE, (1, len(people), 1)), min_score=0.3)
 
 
 def test_smoothing_lags_behind_nothing_and_invents_nothing() -> None:
@@ -168,7 +169,12 @@ def test_sapiens_finds_known_places_in_the_picture(scripted, flip: bool) -> None
     for (x, y), channel in ((red, 0), (blue, 2)):
         picture[..., channel] += 140 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 10**2))
     picture = picture.round().astype(np.uint8)
-    faces = Faces(np.array([[500.0, 200, 600, 300], [np.nan] * 4]), np.stack([NO_POINTS] * 2), np.zeros(2))
+    faces = Faces(
+        np.array([[500.0, 200, 600, 300], [np.nan] * 4]),
+        np.stack([NO_POINTS] * 2),
+        np.zeros(2),
+        np.stack([PICTURE] * 2),
+    )
     session = sapiens.opened(scripted, batch=2, flip=flip, threads=1)(people=2)
     for _ in range(3):
         session.add(picture, faces)

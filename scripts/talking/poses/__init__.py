@@ -6,6 +6,7 @@ marked as missing here, whichever model proposed it, and never invented. docs/ke
 
 import itertools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from talking import boxes, cli, intervals, keypoints, media
 from talking.errors import InputError
+from talking.poses import hands, windows
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
 _FACE_GROWN = 1.6
@@ -48,12 +50,14 @@ class Settings:
 class Faces:
     """The people of one frame, by their faces: boxes (people, 4) px, points (people, 68, 2) px and scores (people,) 0-1.
 
-    NaN stands for a face that is not there and for points that were lost.
+    NaN stands for a face that is not there and for points that were lost. `windows` (people, 4) px, whole numbers, are the parts of
+    the picture that show them; a model looks nowhere else.
     """
 
     boxes: np.ndarray
     points: np.ndarray
     scores: np.ndarray
+    windows: np.ndarray
 
 
 class Session(Protocol):
@@ -116,7 +120,7 @@ def estimate(
             waiting, running = list(inside.sort_values("start_frame", ascending=False).itertuples()), []
             for frame, picture in enumerate(media.frames(video, *span), start=span[0]):
                 while waiting and waiting[-1].start_frame == frame:
-                    running.append(_Running(waiting.pop(), of_track, session_for))
+                    running.append(_Running(waiting.pop(), of_track, session_for, video))
                 for clip in running:
                     clip.add(frame, picture)
                 for clip in [c for c in running if c.end == frame + 1]:
@@ -128,27 +132,25 @@ def estimate(
 
 
 def checked(
-    points: np.ndarray, scores: np.ndarray, faces: np.ndarray, size: tuple[int, int], min_score: float
+    points: np.ndarray, scores: np.ndarray, faces: np.ndarray, shown: np.ndarray, min_score: float
 ) -> dict[str, np.ndarray]:
     """Return a clip's arrays with everything marked as missing that is not plainly the person's own.
 
-    `points` (f, p, 133, 2), `scores` (f, p, 133) and `faces` (f, p, 4; NaN if unseen) are in px of a picture of `size` (height,
-    width). A pose is valid if nose and eyes lie in the face box and nobody with a better-lying head has the same shoulders;
-    a hand counts if no other arm's wrist is nearer.
+    `points` (f, p, 133, 2), `scores` (f, p, 133), `faces` (f, p, 4; NaN if unseen) and the windows `shown` (f, p, 4) are in px. A
+    pose is valid if nose and eyes lie in the face box and nobody with a better-lying head has the same shoulders; points count
+    inside the person's window, and a hand with one arm only (`hands.owned`).
     """
-    height, width = size
-    inside = (points >= 0).all(-1) & (points[..., 0] <= width - 1) & (points[..., 1] <= height - 1)
-    scores = np.where(inside, scores, 0)
+    scores = np.where(windows.inside(points, shown), scores, 0)
     misfit = _misfit(points, scores, faces)
     valid = misfit <= 1
     for i, j in itertools.combinations(range(points.shape[1]), 2):
         same = _same_body(points[:, i], points[:, j], scores[:, i], scores[:, j]) & valid[:, i] & valid[:, j]
         valid[:, i] &= ~(same & (misfit[:, i] > misfit[:, j]))
         valid[:, j] &= ~(same & (misfit[:, i] <= misfit[:, j]))
-    scores = _with_own_hands(points, np.where(valid[..., None], scores, 0))
+    points, scores = hands.owned(points, np.where(valid[..., None], scores, 0), faces)
     scores = np.round(scores * _SCORE_STEPS) / _SCORE_STEPS
     points = np.where(scores[..., None] > 0, np.round(points * _PIXEL_STEPS) / _PIXEL_STEPS, 0)
-    body = _body_boxes(points, scores >= min_score, faces, size)
+    body = _body_boxes(points, scores >= min_score, faces, shown)
     return {
         "keypoints": points.astype(np.float32),
         "scores": scores.astype(np.float32),
@@ -178,27 +180,47 @@ def smoothed(points: np.ndarray, scores: np.ndarray, smooth_frames: int) -> np.n
 class _Running:
     """A candidate clip while its frames are read."""
 
-    def __init__(self, clip, of_track: dict[int, pd.DataFrame], session_for: Callable[[int], Session]) -> None:
+    def __init__(
+        self, clip, of_track: dict[int, pd.DataFrame], session_for: Callable[[int], Session], video: str | Path
+    ) -> None:
         self.name, self.start, self.end = clip.clip, int(clip.start_frame), int(clip.end_frame)
         frames = np.arange(self.start, self.end)
         people = [of_track[int(track)].set_index("frame").reindex(frames) for track in clip.tracks]
         self.boxes = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in people], axis=1)
         self.points = [p["points"].to_numpy() for p in people]
         self.scores = np.stack([p["score"].to_numpy(float) for p in people], axis=1)
+        shots = np.stack([p["shot"].to_numpy(float) for p in people], axis=1)
+        self.windows = _windows(video, self.start, self.boxes, shots)
         self.session = session_for(len(people))
-        self.size = (0, 0)
 
     def add(self, frame: int, picture: np.ndarray) -> None:
         k = frame - self.start
         lost = np.full((68, 2), np.nan)
         points = np.stack([p[k] if isinstance(p[k], np.ndarray) else lost for p in self.points])
-        self.size = picture.shape[:2]
-        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k]))
+        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k], self.windows[k]))
 
     def finish(self, settings: Settings) -> dict[str, np.ndarray]:
         points, scores = self.session.finish()
         points = smoothed(points, scores, settings.smooth_frames)
-        return checked(points, scores, self.boxes, self.size, settings.min_score)
+        return checked(points, scores, self.boxes, self.windows, settings.min_score)
+
+
+def _windows(video: str | Path, start: int, faces: np.ndarray, shots: np.ndarray) -> np.ndarray:
+    """Return the windows (f, p, 4) of people with face boxes (f, p, 4) in the shots (f, p) of a clip that begins at `start`.
+
+    NaN stands in frames without a face. A few pictures of each shot are decoded ahead of the others.
+    """
+    found = np.zeros(faces.shape, dtype=int)
+    shot = pd.Series(np.fmax.reduce(shots, axis=1)).ffill().bfill().to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(shot)) + 1), len(shot)]
+    for first, last in itertools.pairwise(edges):
+        numbers = np.linspace(start + first, start + last - 1, windows.PICTURES).round().astype(int)
+        pictures = [picture for _, picture in media.frames_at(video, numbers.tolist())]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a person who is never there
+            middle = np.nanmedian(faces[first:last], axis=0)
+        found[first:last] = windows.find(pictures, middle)
+    return found
 
 
 def _with_landmarks(tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -225,25 +247,9 @@ def _same_body(a: np.ndarray, b: np.ndarray, a_scores: np.ndarray, b_scores: np.
     return seen & (apart < _SAME_BODY * width)
 
 
-def _with_own_hands(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the scores with 0 for each hand (its 21 points) that lies nearer another arm's wrist than its own arm's."""
-    hands = [keypoints.LEFT_HAND, keypoints.RIGHT_HAND]
-    wrists = [keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]]
-    frames, people = scores.shape[:2]
-    ends = np.where(scores[..., wrists, None] > 0, points[..., wrists, :], np.inf).reshape(frames, -1, 2)
-    roots = points[..., [hand.start for hand in hands], :].reshape(frames, -1, 2)
-    # Of people × 2 hands: the number of the wrist nearest to each, which ought to be its own.
-    nearest = np.linalg.norm(roots[:, :, None] - ends[:, None], axis=-1).argmin(-1)
-    own = (nearest == np.arange(2 * people)).reshape(frames, people, 2)
-    scores = scores.copy()
-    for side, hand in enumerate(hands):
-        scores[..., hand] *= own[..., side, None]
-    return scores
-
-
-def _body_boxes(points: np.ndarray, seen: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the smallest boxes (…, 4) around the seen points and the face box, cut to the picture."""
+def _body_boxes(points: np.ndarray, seen: np.ndarray, faces: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Return the smallest boxes (…, 4) around the seen points and the face box, cut to the person's window."""
     low = np.where(seen[..., None], points, np.inf).min(-2)
     high = np.where(seen[..., None], points, -np.inf).max(-2)
     around = np.concatenate([np.fmin(low, faces[..., :2]), np.fmax(high, faces[..., 2:])], axis=-1)
-    return boxes.clip(around, size[1], size[0])
+    return boxes.intersection(around, shown)

@@ -105,10 +105,8 @@ class _Clip:
 
     def add(self, picture: np.ndarray, faces: Faces) -> None:
         """Take the next frame."""
-        pictures = [_alone(picture, faces.boxes, person) for person in range(len(self._people))]
-        each = zip(self._people, pictures, faces.boxes, faces.points, faces.scores, strict=True)
         # MediaPipe gives up Python's lock while it runs, so that threads do run side by side.
-        found = list(self._pool.map(lambda one: one[0].find(*one[1:]), each))
+        found = list(self._pool.map(lambda i: self._people[i].find(picture, faces, i), range(len(self._people))))
         self._found.append((np.stack([f[0] for f in found]), np.stack([f[1] for f in found])))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
@@ -128,16 +126,27 @@ class _Person:
         self._body_model = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
         self._hands_model = SolutionBase(graph_config=_parsed(_HANDS_GRAPH))
         self._region: rect_pb2.NormalizedRect | None = None
+        self._window = np.zeros(4)
         self._failed = 0
 
     def close(self) -> None:
         self._body_model.close()
         self._hands_model.close()
 
-    def find(
+    def find(self, picture: np.ndarray, faces: Faces, person: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the person's keypoints (133, 2) in px and scores (133,), all 0 if the body is not found."""
+        window = faces.windows[person]
+        if (window != self._window).any():
+            self._region, self._window = None, window
+        x1, y1, x2, y2 = window
+        alone = _alone(picture[y1:y2, x1:x2], faces.boxes - np.tile(window[:2], 2), person)
+        box, face = faces.boxes[person] - np.tile(window[:2], 2), faces.points[person] - window[:2]
+        points, scores = self._find(alone, box, face, faces.scores[person])
+        return points + window[:2], scores
+
+    def _find(
         self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, score: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the person's keypoints (133, 2) in px and scores (133,), all 0 if the body is not found."""
         points, scores = np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
         body = None if np.isnan(box).any() else self._body(picture, box, face)
         if body is None:

@@ -121,9 +121,11 @@ class Clip:
         """Take the next frame."""
         self._points.append(np.zeros((self._people, keypoints.COUNT, 2)))
         self._scores.append(np.zeros((self._people, keypoints.COUNT)))
-        for person, box in enumerate(faces.boxes):
+        for person, (box, window) in enumerate(zip(faces.boxes, faces.windows, strict=True)):
             if not np.isnan(box).any():
-                crop, to_crop = cut_out(picture, box)
+                x1, y1, x2, y2 = window
+                crop, to_crop = cut_out(picture[y1:y2, x1:x2], box - np.tile(window[:2], 2))
+                to_crop[:, 2] -= to_crop[0, 0] * window[:2]
                 self._waiting.append((len(self._points) - 1, person, crop, to_crop))
         while len(self._waiting) >= self._batch:
             self._run()
