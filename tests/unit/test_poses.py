@@ -161,8 +161,8 @@ def scripted(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_sapiens_finds_known_places_in_the_picture(scripted, flip: bool) -> None:
+@pytest.mark.parametrize(("flip", "window"), [(False, PICTURE), (True, PICTURE), (False, [90, 50, 1200, 700])])
+def test_sapiens_finds_known_places_in_the_picture(scripted, flip: bool, window) -> None:
     red, blue = (440, 300), (700, 420)
     picture = np.full((*SIZE, 3), 110.0)
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]

@@ -51,6 +51,9 @@ def test_the_map_is_whole_but_for_the_jaw_and_as_symmetric_as_people() -> None:
             )
 
 
+WHOLE = np.array([[0, 0, 640, 360]])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small random Sapiens 2 as transformers writes it."""
@@ -72,7 +75,7 @@ def small(labels: int) -> Sapiens2ForPoseEstimation:
 def test_a_session_gives_the_points_that_the_network_has(folder) -> None:
     picture = np.random.default_rng(4).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     box = np.array([[300.0, 60, 360, 130]])
-    faces = Faces(box, np.full((1, 68, 2), np.nan), np.zeros(1))
+    faces = Faces(box, np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE)
     settings = poses.Settings(model="sapiens2", sapiens_weights=str(folder), sapiens_flip=False)
     session = poses.MODELS["sapiens2"](settings, 1)(1)
     session.add(picture, faces)
@@ -100,7 +103,7 @@ def test_the_mirrored_crop_is_averaged_in(folder) -> None:
     half = sapiens2.opened(folder, 4, True, 1)
     picture = np.random.default_rng(5).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     session = half(1)
-    session.add(picture, Faces(np.array([[300.0, 60, 360, 130]]), np.full((1, 68, 2), np.nan), np.zeros(1)))
+    session.add(picture, Faces(np.array([[300.0, 60, 360, 130]]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE))
     assert session.finish()[0].shape == (1, 1, 133, 2)
 
 
