@@ -52,7 +52,9 @@ class Settings:
     min_mixture: float = cli.setting(
         10.0, "grey levels (0-255) that a dissolve or fade changes the picture by, at least"
     )
-    min_shot_frames: int = cli.setting(5, "frames; what is shorter belongs to the shot before it")
+    min_shot_frames: int = cli.setting(
+        5, "frames; a shorter piece between two cuts belongs to the shot before it, but not to its clear frames"
+    )
 
 
 @dataclass
@@ -179,11 +181,7 @@ class _Finder:
             for b in self._boundaries
             if b.kind == "cut" and not any(f.mixed_from <= b.frame <= f.clear_from for f in joined)
         ]
-        kept: list[_Boundary] = []
-        for boundary in sorted(joined + cuts, key=lambda b: b.frame):
-            if boundary.frame - (kept[-1].frame if kept else 0) >= self._settings.min_shot_frames:
-                kept.append(boundary)
-        return kept
+        return _without_short(sorted(joined + cuts, key=lambda b: b.frame), self._settings.min_shot_frames)
 
     def _grey(self, number: int) -> np.ndarray | None:
         place = number - self._number - 1 + len(self._greys)
@@ -270,6 +268,19 @@ class _Finder:
         besides = pictures - pictures[0] - parts[:, None] * change
         rest = float(np.sqrt((besides**2).sum(axis=1).max() / energy))
         return (parts, rest) if rest <= 0.3 else None
+
+
+def _without_short(boundaries: list[_Boundary], min_frames: int) -> list[_Boundary]:
+    """Return boundaries at least `min_frames` apart: of nearer ones the last, with what lies between among its mixed frames.
+
+    So no cut lies between the clear frames of a shot. The first and the last piece of a video may be short.
+    """
+    kept: list[_Boundary] = []
+    for boundary in boundaries:
+        before = kept.pop() if kept and boundary.frame - kept[-1].frame < min_frames else boundary
+        mixed_from = min(before.mixed_from, boundary.mixed_from)
+        kept.append(_Boundary(boundary.frame, mixed_from, max(before.clear_from, boundary.clear_from), boundary.kind))
+    return kept
 
 
 def _details(picture: np.ndarray) -> np.ndarray:

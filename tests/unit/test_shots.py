@@ -189,8 +189,15 @@ def test_light_that_changes_slowly_is_no_fade(tmp_path):
 def test_what_is_too_short_belongs_to_the_shot_before(tmp_path):
     pictures = scene(10, 40) + scene(11, 7) + scene(12, 40)
     assert found(tmp_path, pictures)["start_frame"].tolist() == [0, 40, 47]
-    settings = shots.Settings(min_shot_frames=10)
-    assert found(tmp_path, pictures, settings)["start_frame"].tolist() == [0, 40]
+    table = found(tmp_path, pictures, shots.Settings(min_shot_frames=10))
+    assert table["start_frame"].tolist() == [0, 47]
+    # No cut lies inside what clips are taken from.
+    assert table["clear_end_frame"].tolist() == [40, 87] and table["clear_start_frame"].tolist() == [0, 47]
+
+
+def test_a_cut_in_the_first_and_the_last_frames_stands(tmp_path):
+    table = found(tmp_path, scene(10, 3) + scene(11, 40) + scene(12, 3))
+    assert table["start_frame"].tolist() == [0, 3, 43]
 
 
 def test_one_frame_black_frames_portrait_and_nothing(tmp_path):
