@@ -42,7 +42,12 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("start_frame", _INT, "frame", "first frame"),
         Column("end_frame", _INT, "frame", "one past the last frame"),
         Column("clear_start_frame", _INT, "frame", "first frame that no dissolve, fade or short piece reaches into"),
-        Column("clear_end_frame", _INT, "frame", "one past the last frame that no dissolve, fade or short piece reaches into"),
+        Column(
+            "clear_end_frame",
+            _INT,
+            "frame",
+            "one past the last frame that no dissolve, fade or short piece reaches into",
+        ),
         Column("transition", _TEXT, "", "how the shot begins: start, cut or fade (dissolves too)"),
         Column("camera_motion", _FLOAT, "picture heights/s", "median speed of the background"),
         Column("camera_motion_peak", _FLOAT, "picture heights/s", "speed of the background in its fastest second"),
