@@ -6,16 +6,18 @@ from talking import cli, tables, words
 
 
 def main() -> None:
-    """Read the arguments, transcribe the sound, write the table."""
+    """Read the arguments, transcribe the sound, write the tables."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
-    parser.add_argument("--transcript", type=Path, required=True, help="table to write")
+    parser.add_argument("--transcript", type=Path, required=True, help="table of words to write")
+    parser.add_argument("--pieces", type=Path, required=True, help="table to write of what was and was not understood")
     cli.add_settings(parser, words.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, words.Settings)
-    table = words.transcribe(arguments.sound, tables.read("voice", arguments.voice), settings)
-    tables.write("transcript", table, arguments.transcript)
+    transcript, pieces = words.transcribe(arguments.sound, tables.read("voice", arguments.voice), settings)
+    tables.write("transcript", transcript, arguments.transcript)
+    tables.write("pieces", pieces, arguments.pieces)
 
 
 if __name__ == "__main__":

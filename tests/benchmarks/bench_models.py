@@ -69,13 +69,18 @@ class Bench:
         for model in speaking.MODELS:
             yield "speaking", model, lambda m=model: self._speaking(m)
         yield "diarization", "embedded", lambda: diarization.diarize(self.wav, 2) is not None and self.frames
-        yield "words", "tiny_en", lambda: words.transcribe(self.wav, self.voice) is not None and self.frames
+        for model in ("whisper_base", "tiny_en"):
+            yield "words", model, lambda model=model: self._transcribe(words.Settings(model=model))
         yield "poses", "mediapipe", lambda: self._poses(poses.Settings(), self.candidates)
         yield "poses", "sapiens2 (0.4B)", self._sapiens2
         for model, make in (("whisper_tiny_en", sound.Settings), ("wav2vec2", self._wav2vec2)):
             yield "sound", model, lambda make=make: self._embed(make())
         yield "sound", "hdemucs before it", self._separate
         yield "inspections", "rapidocr and fingerprints", self._inspect
+
+    def _transcribe(self, settings: words.Settings) -> int:
+        words.transcribe(self.wav, self.voice, settings)
+        return self.frames
 
     def _has(self, name: str) -> bool:
         return (self.weights / name).is_file()

@@ -20,7 +20,18 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 from transformers.modeling_outputs import CausalLMOutput
 
-from talking import diarization, diarization_pipelines, media, recognition, tables, turns, voice, voice_models, words
+from talking import (
+    alignment,
+    diarization,
+    diarization_pipelines,
+    media,
+    recognition,
+    tables,
+    turns,
+    voice,
+    voice_models,
+    words,
+)
 from talking.errors import InputError
 from talking.turns import Turn
 
@@ -111,7 +122,9 @@ def test_one_voice_is_one_speaker(film, tmp_path):
 def test_silence_of_any_length_has_no_turns_and_no_words(tmp_path, seconds):
     media.write_sound(tmp_path / "a.wav", np.zeros(int(seconds * 16000)))
     assert diarization.diarize(tmp_path / "a.wav", 2) == []
-    assert words.transcribe(tmp_path / "a.wav", voice.detect(tmp_path / "a.wav")).empty
+    transcript, pieces = words.transcribe(tmp_path / "a.wav", voice.detect(tmp_path / "a.wav"))
+    assert transcript.empty
+    assert pieces.empty
 
 
 def test_a_file_without_bytes_has_no_turns(tmp_path):
@@ -322,7 +335,10 @@ def test_rttm_keeps_its_turns(tmp_path):
 
 @pytest.fixture(scope="module")
 def transcript(film):
-    return words.transcribe(film[0], voice.detect(film[0]))
+    transcript, pieces = words.transcribe(film[0], voice.detect(film[0]))
+    assert set(pieces["language"]) == {"en"}
+    assert pieces["understood"].all()
+    return transcript
 
 
 def test_a_film_is_transcribed_and_its_words_lie_in_their_sentences(transcript, film):
@@ -356,7 +372,7 @@ def test_words_that_lie_in_silence_or_have_no_time_are_mended():
         {"word": "two", "start_s": 1.0, "end_s": 1.0, "confidence": 1.0},
         {"word": "ghost", "start_s": 3.0, "end_s": 3.5, "confidence": 0.2},
     ]
-    timed = words._timed(found, 0.0, 4.0, voiced)
+    timed = words._timed(found, 0.0, 4.0, voiced.astype(float), words.Settings())
     assert [w["word"] for w in timed] == ["one", "two"]
     assert timed[0]["start_s"] == 0.4
     assert timed[0]["end_s"] == timed[1]["start_s"] == 0.5
@@ -387,9 +403,10 @@ def letters(tmp_path_factory):
 
 def test_whisperx_aligns_its_words_with_a_wav2vec2_model(film, letters):
     pieces = [media.sound(film[0], 0, 220), media.sound(film[0], 220, 450)]
+    model = recognition.packaged("tiny_en")
     plain, aligned = (
-        recognition.Recogniser(recognition.packaged(), "auto", aligner, on_gpu=False)(pieces)
-        for aligner in (None, str(letters))
+        [heard.words for heard in recognition.Recogniser(model, aligner=aligner)(pieces)]
+        for aligner in (None, lambda language: alignment.wav2vec2(letters, language, "cpu"))
     )
     for own, found, piece in zip(plain, aligned, pieces, strict=True):
         assert [w["word"] for w in found] == [w["word"] for w in own]
@@ -402,9 +419,12 @@ def test_whisperx_aligns_its_words_with_a_wav2vec2_model(film, letters):
 
 
 def test_many_pieces_at_once_are_recognised_as_one_by_one(film, transcript):
-    single = words.transcribe(film[0], voice.detect(film[0]), words.Settings(batch=1, longest_piece_s=5.0))
-    several = words.transcribe(film[0], voice.detect(film[0]), words.Settings(batch=3, longest_piece_s=5.0))
-    pd.testing.assert_frame_equal(single, several, atol=0.021)
+    voices_ = voice.detect(film[0])
+    single, several = (
+        words.transcribe(film[0], voices_, words.Settings(batch=batch, longest_piece_s=5.0)) for batch in (1, 3)
+    )
+    pd.testing.assert_frame_equal(single[0], several[0], atol=0.021)
+    pd.testing.assert_frame_equal(single[1], several[1], atol=0.021)
 
 
 def test_letters_that_are_heard_give_words_their_times(letters, monkeypatch):
@@ -415,7 +435,7 @@ def test_letters_that_are_heard_give_words_their_times(letters, monkeypatch):
     for frame, letter in {20: "H", 21: "I", 30: "|", 40: "M", 41: "U", 42: "M"}.items():
         logits[0, frame, marks[letter]] = 20
     monkeypatch.setattr(Wav2Vec2ForCTC, "forward", lambda *_, **__: CausalLMOutput(logits=logits))
-    align = recognition.wav2vec2(letters, "en", "cpu", otherwise=None)
+    align = alignment.wav2vec2(letters, "en", "cpu")
     found = align(np.zeros(60 * 320, dtype=np.float32), " Hi, mum.")
     assert [w["word"] for w in found] == ["Hi,", "mum."]
     np.testing.assert_allclose([w["start_s"] for w in found], [0.4, 0.8], atol=0.021)
@@ -437,16 +457,18 @@ def test_a_bundle_of_torchaudio_aligns_from_its_file(tmp_path, monkeypatch):
     for name in ("aux.weight", "aux.bias"):
         weights[name] = torch.cat([weights[name], weights[name][:3]])
     torch.save(weights, file)
-    align = recognition.wav2vec2(file, "en", "cpu", otherwise=lambda *_: [])
+    align = alignment.wav2vec2(file, "en", "cpu")
     found = align(media.sound(DIALOGUE / "sample.wav", 200, 250), "hello there")
     assert [w["word"] for w in found] == ["hello", "there"]
 
 
-def test_a_text_that_cannot_be_aligned_keeps_whispers_own_times(letters):
-    own = [{"word": "x", "start_s": 0.0, "end_s": 0.1, "confidence": 0.5}]
-    align = recognition.wav2vec2(letters, "en", "cpu", otherwise=lambda *_: own)
+def test_a_text_that_cannot_be_aligned_keeps_whispers_own_times(film, letters):
+    align = alignment.wav2vec2(letters, "en", "cpu")
     # Too short for so many letters.
-    assert align(np.zeros(800, dtype=np.float32), "a sentence of many letters") == own
+    assert align(np.zeros(800, dtype=np.float32), "a sentence of many letters") == []
+    model = recognition.packaged("tiny_en")
+    (heard,) = recognition.Recogniser(model, aligner=lambda _: lambda *_: [])([media.sound(film[0], 0, 220)])
+    assert len(heard.words) > 10
 
 
 @pytest.mark.parametrize("kind", ["missing", "no model", "other file"])
@@ -458,4 +480,4 @@ def test_an_aligner_that_is_none_is_named(tmp_path, kind):
     elif kind == "other file":
         place.write_bytes(b"x")
     with pytest.raises(InputError, match="aligner_weights"):
-        recognition.wav2vec2(place, "en", "cpu", otherwise=None)
+        alignment.wav2vec2(place, "en", "cpu")

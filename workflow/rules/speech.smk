@@ -59,6 +59,7 @@ rule transcribe:
         weights=weights_below(config["words"]["weights"]) + weights_below(config["words"]["aligner_weights"]),
     output:
         transcript="results/speech/{video}.transcript.parquet",
+        pieces="results/speech/{video}.pieces.parquet",
     log:
         "results/logs/transcribe/{video}.log",
     benchmark:
@@ -75,4 +76,4 @@ rule transcribe:
         settings=flags("words"),
     shell:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
-        "{params.settings} > {log:q} 2>&1"
+        "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
