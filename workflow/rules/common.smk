@@ -105,7 +105,7 @@ def gpu_if(section):
 
 def uses_gpu_model(section):
     """Tell whether a config section chooses a model that is large enough for a GPU."""
-    return any(value in GPU_MODELS for value in config[section].values())
+    return any(value in GPU_MODELS for value in config[section].values() if isinstance(value, str))
 
 
 def intermediate(path):
