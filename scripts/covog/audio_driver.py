@@ -80,14 +80,20 @@ class AudioBlock(nn.Module):
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
-        query = self.attention.to_q(self.norm2(normed))[:, None].expand(-1, voices.keys.shape[1], -1, -1)
-        heard = F.scaled_dot_product_attention(query, voices.keys, voices.values)
+        query = self.attention.to_q(self.norm2(normed))
+        masks = voices.masks.flatten(2).transpose(1, 2)
+        # All persons' tokens in one product: a softmax over each person's own, times the person's mask. One head as wide as
+        # the hidden state fits no fused attention kernel.
+        weights = (query @ voices.keys.flatten(1, 2).transpose(1, 2) * query.shape[-1] ** -0.5).unflatten(
+            2, voices.keys.shape[1:3]
+        )
+        weights = weights.softmax(dim=-1) * masks[..., None]
         # The output projection and the zero convolution are linear: summing the masked persons before them
         # gives the same as summing after, in one product rather than one per person. Biases are added as often
         # as they would be: the projection's under each mask, the convolution's once for each real person.
-        masks = voices.masks.flatten(2)[..., None]
         out = self.attention.to_out[0]
-        heard = F.linear((heard * masks).sum(dim=1), out.weight) + out.bias * masks.sum(dim=1)
+        heard = weights.flatten(2).to(query.dtype) @ voices.values.flatten(1, 2)
+        heard = F.linear(heard, out.weight) + out.bias * masks.sum(dim=2, keepdim=True)
         zero = self.zero_conv
         moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * voices.persons
         tokens = (tokens if self.keep_residual else normed) + moved

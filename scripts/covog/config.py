@@ -80,6 +80,12 @@ class Noise:
     prediction: str = setting("v_prediction", "what the model predicts", choices=["v_prediction", "epsilon"])
     offset: float = setting(0.05, "strength of the noise shared by a clip's frames and pixels")
     snr_gamma: float = setting(5.0, "gamma of the min-SNR loss weights, 0 for equal weights")
+    snr_weights: str = setting(
+        "released",
+        "released: for v-prediction 1 is added to the SNR before it is bounded, so that pure noise has weight 1; "
+        "paper: it is added after, so that pure noise has weight 0",
+        choices=["released", "paper"],
+    )
     unconditional: float = setting(0.1, "0-1, how often a training step has neither reference nor its token")
 
 
@@ -106,6 +112,9 @@ class Training:
     checkpointing: bool = setting(True, "compute activations again in the backward pass to save memory")
     compile: bool = setting(False, "torch.compile the model")
     ema: float = setting(0.0, "decay of the averaged weights, 0 for none")
+    log_every: int = setting(
+        20, "steps after which the losses of the last ones are fetched from the device and written"
+    )
     save_every: int = setting(500, "steps between checkpoints")
     keep: int = setting(2, "checkpoints kept")
     validate_every: int = setting(500, "steps between validations")

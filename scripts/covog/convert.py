@@ -40,6 +40,8 @@ _AUDIO_NAMES = [
 _POSITIONS = re.compile(r"(.*)attention_blocks\.(\d)\.pos_encoder\.pe")
 _CONTROLNET = "controlnet_cond_embedding."
 _OUTPUT = ("conv_norm_out.", "conv_out.")
+# Key of a published file's metadata that says in which arithmetic its audio driver was trained.
+_RESIDUAL = "audio_residual"
 
 # What a file of each kind must set: a test on our names. Anything else it holds, or leaves unset, is refused.
 KINDS: dict[str, Callable[[str], bool]] = {
@@ -84,6 +86,15 @@ def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str] |
         safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
 
 
+def _metadata(path: str | Path) -> dict[str, str]:
+    """Return what a safetensors file says besides its tensors; nothing for another kind of file."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except SafetensorError:
+        return {}
+
+
 def to_ours(tensors: Tensors, kind: str, where: str) -> Tensors:
     """Return a published file's tensors under this model's names; position codes are checked and left out.
 
@@ -112,7 +123,8 @@ def to_published(model: CovOG, part: str) -> Tensors:
         if rest.endswith(".pos_embed.pe"):
             stem = rest.removesuffix("pos_embed.pe")
             for number in range(2):
-                published[_published_motion(f"{stem}attention_blocks.{number}.pos_encoder.pe")] = tensor
+                # A copy each: safetensors refuses two names of one tensor.
+                published[_published_motion(f"{stem}attention_blocks.{number}.pos_encoder.pe")] = tensor.clone()
         elif module == "audio_driver":
             published[_published_audio(rest)] = tensor
         else:
@@ -165,16 +177,22 @@ def read_model(path: str | Path) -> CovOG:
     Raises InputError that names the file if it is not such a file.
     """
     tensors = read_tensors(path)
+    model = CovOG(read_widths(path))
+    adopt(model, tensors, str(path))
+    return model
+
+
+def read_widths(path: str | Path) -> Model:
+    """Return the widths and switches of a model that `write_model` wrote.
+
+    Raises InputError that names the file if it is not such a file.
+    """
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            widths = json.loads(file.metadata()["model"])
-    except (SafetensorError, KeyError, TypeError) as error:
+        return from_dict(Model, json.loads(_metadata(path)["model"]), str(path))
+    except KeyError as error:
         raise InputError(
             f"{path} holds no widths of a model; give a weights file that training has written."
         ) from error
-    model = CovOG(from_dict(Model, widths, str(path)))
-    adopt(model, tensors, str(path))
-    return model
 
 
 def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = False) -> None:
@@ -195,19 +213,25 @@ def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = Fals
 def converted(model: CovOG, files: list[Path], kinds: list[str] | None = None) -> CovOG:
     """Set the model's parameters from published files, one after the other; kinds are told where not given.
 
+    A file with an audio driver sets the model's `audio_residual`: to what `publish` wrote beside it, else to the published arithmetic.
+
     Raises InputError as `load` and `kind_of` do.
     """
     for number, file in enumerate(files):
         tensors = read_tensors(file)
         kind = kinds[number] if kinds else kind_of(file, tensors)
         load(model, tensors, kind, str(file))
+        if any(name.startswith("audio_proj.") for name in tensors):
+            model.set_audio_residual(_metadata(file).get(_RESIDUAL, "released"))
     return model
 
 
 def publish(model: CovOG, folder: Path) -> None:
     """Write the four parts of a model as `{part}.safetensors` under their published key names."""
     for part in ("denoising_unet", "reference_unet", "pose_guider", "pose_adaptor"):
-        write_tensors(folder / f"{part}.safetensors", to_published(model, part))
+        write_tensors(
+            folder / f"{part}.safetensors", to_published(model, part), {_RESIDUAL: model.config.audio_residual}
+        )
 
 
 def _our_names(name: str, kind: str) -> list[tuple[str, str]]:

@@ -29,22 +29,25 @@ def scheduler(settings: Noise) -> DDIMScheduler:
     )
 
 
-def generator(*numbers: int) -> torch.Generator:
-    """Return a random generator that depends on nothing but the numbers, so that a resumed run draws what it would have."""
+def generator(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a random generator that depends on the numbers and the kind of device alone, so that a resumed run draws what it would have.
+
+    It draws on the device: what is drawn elsewhere would have to be waited for.
+    """
     state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
+    return torch.Generator(device).manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
 def noise_like(latents: torch.Tensor, offset: float, random: torch.Generator) -> torch.Tensor:
     """Return noise of the shape of latents (b, c, f, h, w), plus `offset` times one value for each clip and channel."""
-    noise = torch.randn(latents.shape, generator=random)
-    shared = torch.randn(*latents.shape[:2], 1, 1, 1, generator=random)
+    noise = torch.randn(latents.shape, generator=random, device=random.device)
+    shared = torch.randn(*latents.shape[:2], 1, 1, 1, generator=random, device=random.device)
     return (noise + offset * shared).to(latents)
 
 
-def timesteps(count: int, settings: Noise, random: torch.Generator, device: torch.device) -> torch.Tensor:
-    """Return `count` timesteps of training, each equally likely."""
-    return torch.randint(0, settings.steps, (count,), generator=random).to(device)
+def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Tensor:
+    """Return `count` timesteps of training, each equally likely, on the generator's device."""
+    return torch.randint(0, settings.steps, (count,), generator=random, device=random.device)
 
 
 def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
@@ -54,13 +57,17 @@ def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, 
     return schedule.get_velocity(latents, noise, steps)
 
 
-def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Return the min-SNR weight of each clip (Hang et al., 2023), 1 if gamma is 0."""
+def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
+    """Return the min-SNR weight (b,) of each clip at timesteps (b,) (Hang et al., 2023), 1 if gamma is 0.
+
+    For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
+    noisiest steps, with which every generation begins, then weigh 1 instead of next to nothing.
+    """
     snr = compute_snr(schedule, steps)
-    if gamma == 0:
+    if settings.snr_gamma == 0:
         return torch.ones_like(snr)
-    # The weights are meant for a loss on clean latents: noise prediction divides by the SNR, velocity by one more.
-    return snr.clamp(max=gamma) / (snr if schedule.config.prediction_type == "epsilon" else snr + 1)
+    whole = snr if settings.prediction == "epsilon" else snr + 1
+    return (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma) / whole
 
 
 def loss(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """Generation: from a reference picture, poses, sound and speaking scores to a video of any length, window by window."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from covog import conditions, data, diffusion
 from covog.conditions import People, Placement
 from covog.config import Generation, Noise
 from covog.model import CovOG
+from covog.precision import DTYPES, as_dtype
 from covog.towers import Towers
 from talking import media, store
 from talking.errors import InputError
@@ -123,7 +123,8 @@ class Generator:
             raise InputError(
                 f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
             )
-        self.model, self.towers = model.eval().to(device), towers.to(device)
+        self.dtype = DTYPES[settings.precision]
+        self.model, self.towers = model.eval().to(device, self.dtype), towers.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
     def video(self, script: Script, size: tuple[int, int], seed: int = 0) -> Iterator[np.ndarray]:
@@ -185,22 +186,20 @@ class Generator:
         shape = (1, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
-        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.settings.precision)
-        with torch.autocast(self.device.type, half) if half else nullcontext():
-            # Conditions are encoded once for all steps and both halves of guidance.
-            guide = self.model.guide(**guided)
-            unguided = guide.unconditional()
-            for step in schedule.timesteps:
-                at = step.to(self.device)[None]
-                if known is not None:
-                    # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
-                    count = known.shape[2]
-                    latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
-                prediction = self.model.denoise(latents, at, guide).float()
-                if self.settings.guidance != 1:
-                    free = self.model.denoise(latents, at, unguided).float()
-                    prediction = free + self.settings.guidance * (prediction - free)
-                latents = schedule.step(prediction, step, latents).prev_sample
+        # Conditions are encoded once for all steps and both halves of guidance.
+        guide = self.model.guide(**{name: as_dtype(value, self.dtype) for name, value in guided.items()})
+        unguided = guide.unconditional()
+        for step in schedule.timesteps:
+            at = step.to(self.device)[None]
+            if known is not None:
+                # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
+                count = known.shape[2]
+                latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
+            prediction = self.model.denoise(latents.to(self.dtype), at, guide).float()
+            if self.settings.guidance != 1:
+                free = self.model.denoise(latents.to(self.dtype), at, unguided).float()
+                prediction = free + self.settings.guidance * (prediction - free)
+            latents = schedule.step(prediction, step, latents).prev_sample
         return latents
 
     def _pictures(self, latents: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ blocks, so that `CovOG` walks through their blocks itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,6 +46,12 @@ class CovOG(nn.Module):
         self.pose_guider = PoseEncoder(width, block_out_channels=tuple(config.pose_guider_channels))
         self.pose_adaptor = PoseEncoder(width, block_out_channels=tuple(config.pose_adaptor_channels))
         self.audio_driver = AudioDriver(config) if config.audio else None
+
+    def set_audio_residual(self, residual: str) -> None:
+        """Set the arithmetic of the audio blocks: `keep` or `released`, as `Model.audio_residual` says."""
+        self.config = replace(self.config, audio_residual=residual)
+        for block in [*self.audio_driver.down, *self.audio_driver.up]:
+            block.keep_residual = residual == "keep"
 
     def forward(
         self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, unconditional: bool = False, **conditions: Any

@@ -16,7 +16,8 @@ from talking.aside import written_aside
 
 # Settings that may change between two runs of one training: they have no part in its losses.
 FREE = {
-    f"training.{name}" for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile")
+    f"training.{name}"
+    for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile", "log_every")
 }
 FREE |= {"data.workers", "data.max_broken"}
 # What comes from other rules rather than from the user's settings.

@@ -1,5 +1,7 @@
 """The pose encoder that sees one person at a time and sums over them (CovOG's multi-human pose encoder)."""
 
+import functools
+
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 
@@ -16,13 +18,11 @@ class PoseEncoder(ControlNetConditioningEmbedding):
 
         `masks` (b, p, h, w) is 1 inside each person's box, `present` (b, p) bool is false for padded persons.
         """
-        _, _, frames, height, width = pose.shape
-        clip, person = present.nonzero(as_tuple=True)
-        # All real persons of all clips are one batch: padded ones cost nothing and add nothing.
-        masked = pose[clip] * masks[clip, person][:, None, None].to(pose.dtype)
-        rows = masked.transpose(1, 2).reshape(-1, pose.shape[1], height, width)
-        features = super().forward(rows)
-        features = features.reshape(len(clip), frames, *features.shape[1:])
-        summed = features.new_zeros(*present.shape, *features.shape[1:])
-        summed[clip, person] = features
-        return summed.sum(dim=1).transpose(1, 2)
+        masked = pose[:, None] * masks[:, :, None, None].to(pose.dtype)
+        # Padded persons are encoded too and then left out: which ones they are is known on the device only.
+        rows = masked.transpose(2, 3).flatten(0, 2)
+        features = super().forward(rows).unflatten(0, (*present.shape, pose.shape[2]))
+        kept = present[:, :, None, None, None, None]
+        # One sum after the other: torch's own sum of half precision would come back in single under autocast.
+        persons = torch.where(kept, features, torch.zeros_like(features)).unbind(1)
+        return functools.reduce(torch.add, persons).transpose(1, 2)

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from importlib.util import find_spec
 
 import yaml
 
@@ -21,6 +22,12 @@ def configure(arguments: Namespace) -> None:
         # The paper's ablation: no audio driver, the pose of all people as one picture.
         merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
     settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
+    if "adamw_8bit" in (settings.stage1.optimizer, settings.stage2.optimizer) and find_spec("bitsandbytes") is None:
+        # Stage 2 would find out after days of stage 1.
+        raise InputError(
+            "the optimizer adamw_8bit needs the package bitsandbytes, which is not installed: install it, or set "
+            "covog: {settings: {stage2: {optimizer: adamw}}}."
+        )
     with written_aside(arguments.out) as aside:
         config.save(settings, aside)
 

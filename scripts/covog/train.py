@@ -1,10 +1,7 @@
 """Training: one loop for both stages."""
 
 import logging
-import math
-import resource
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +12,12 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from diffusers.training_utils import EMAModel
 from torch import nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from covog import checkpoints, config, convert, data, diffusion, latents, origin
 from covog.config import Config, Training
+from covog.journal import Journal
 from covog.model import CovOG
+from covog.precision import DTYPES, Masters, as_dtype
 from covog.towers import Towers
 from talking import store, tables
 from talking.aside import written_aside
@@ -54,7 +51,7 @@ def train(
     """
     training = settings.stage1 if stage == 1 else settings.stage2
     accelerator = Accelerator(
-        mixed_precision=training.mixed_precision,
+        mixed_precision="no",  # the network's own precision is `precision.Masters`' matter
         gradient_accumulation_steps=training.accumulate,
         # A step without a reference leaves the reference UNet without gradients.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=stage == 1)],
@@ -72,10 +69,7 @@ def train(
     begin = [(str(path), convert.read_tensors(path)) for path in start]
     identity = origin.identity(settings, training, stage, dataset, start)
 
-    torch.manual_seed(settings.seed)
-    model = CovOG(settings.model)
-    for where, tensors in begin:
-        convert.adopt(model, tensors, where, missing_parts=True)
+    model = _first_model(settings, begin)
     trained = _freeze(model, stage, training)
     model.gradient_checkpointing = training.checkpointing
     if accelerator.is_main_process:
@@ -93,15 +87,20 @@ def train(
         latents.check(cache, settings)
 
     schedule = diffusion.scheduler(settings.noise)
-    optimizer = _optimizer(trained, training)
+    dtype = DTYPES[training.mixed_precision]
+    model.to(device)
+    masters = Masters(trained, dtype)
+    kept = list(masters.parameters.values())
+    optimizer = _optimizer(masters.parameters, training)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     if training.compile:
         model.compile()
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    ema = EMAModel(trained.values(), decay=training.ema) if training.ema else None
+    wrapped = accelerator.prepare(model)
+    ema = EMAModel(kept, decay=training.ema) if training.ema else None
     if resumed:
         optimizer.load_state_dict(resumed.optimizer)
-        if accelerator.scaler is not None and progress.scaler:
-            accelerator.scaler.load_state_dict(progress.scaler)
+        if progress.scaler:
+            scaler.load_state_dict(progress.scaler)
         if ema:
             ema.optimization_step = progress.step
             ema.shadow_params = [resumed.ema[name].to(device) for name in trained]
@@ -114,111 +113,136 @@ def train(
 
     def predicted_loss(network: nn.Module, batch: dict[str, Any], numbers: tuple[int, ...], steps=None) -> torch.Tensor:
         """Noise a batch, predict, and return the loss; every draw depends on `numbers` alone."""
-        draws = [diffusion.generator(settings.seed, stage, *numbers, purpose) for purpose in range(VALIDATION)]
+        draws = [
+            diffusion.generator(settings.seed, stage, *numbers, purpose, device=device) for purpose in range(VALIDATION)
+        ]
         clean, conditions = _inputs(batch, towers, draws, device, with_sound=settings.model.audio)
         noise = diffusion.noise_like(clean, settings.noise.offset, draws[NOISE])
         if steps is None:
-            steps = diffusion.timesteps(len(clean), settings.noise, draws[STEPS], device)
+            steps = diffusion.timesteps(len(clean), settings.noise, draws[STEPS])
         # The same on every rank, as all must take the same way through the network.
         shared = diffusion.generator(settings.seed, stage, numbers[0], UNCONDITIONAL)
         unconditional = len(numbers) > 1 and torch.rand(1, generator=shared).item() < settings.noise.unconditional
         noisy = schedule.add_noise(clean, noise, steps)
-        prediction = network(noisy, steps, unconditional=unconditional, **conditions)
+        conditions = {name: as_dtype(value, dtype) for name, value in conditions.items()}
+        prediction = network(noisy.to(dtype), steps, unconditional=unconditional, **conditions)
         wanted = diffusion.target(schedule, clean, noise, steps)
-        return diffusion.loss(prediction, wanted, diffusion.loss_weights(schedule, steps, settings.noise.snr_gamma))
+        return diffusion.loss(prediction, wanted, diffusion.loss_weights(schedule, steps, settings.noise))
 
     @torch.no_grad()
     def validate() -> float:
         """Return the mean loss over fixed samples, each at its own fixed timestep."""
         inner = accelerator.unwrap_model(wrapped)
-        if ema:
-            ema.store(trained.values())
-            ema.copy_to(trained.values())
         losses = []
-        for number in range(len(fixed)):
-            batch = data.collate([fixed[number]])
-            if isinstance(batch, InputError):
-                raise batch
-            at = torch.tensor([int((number + 0.5) / len(fixed) * settings.noise.steps)], device=device)
-            with accelerator.autocast():
+        with masters.showing(ema.shadow_params if ema else kept):
+            for number in range(len(fixed)):
+                batch = data.collate([fixed[number]])
+                if isinstance(batch, InputError):
+                    raise batch
+                at = torch.tensor([int((number + 0.5) / len(fixed) * settings.noise.steps)], device=device)
                 losses.append(predicted_loss(inner, batch, (number,), at).item())
-        if ema:
-            ema.restore(trained.values())
         return sum(losses) / len(losses)
 
     def save() -> None:
         """Write a checkpoint (on the main process; the others wait)."""
         if accelerator.is_main_process:
-            progress.scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
+            progress.scaler = scaler.state_dict() or None
             shadow = dict(zip(trained, ema.shadow_params, strict=True)) if ema else None
-            weights = {name: parameter.detach() for name, parameter in trained.items()}
+            weights = {name: parameter.detach() for name, parameter in masters.parameters.items()}
             checkpoints.write(folder / "checkpoints", progress, weights, optimizer.state_dict(), shadow, training.keep)
         accelerator.wait_for_everyone()
+
+    def step() -> torch.Tensor:
+        """Take one optimizer step and return the mean loss of its batches, a tensor of the device."""
+        total = torch.zeros((), device=device)
+        for part in range(training.accumulate):
+            number = progress.step * training.accumulate + part
+            with accelerator.accumulate(wrapped):
+                loss = predicted_loss(wrapped, next(batches), (number, rank))
+                accelerator.backward(scaler.scale(loss))
+            total += loss.detach() / training.accumulate
+            # Processes share their gradients at the last batch, out of the network's own.
+            if ranks == 1 or accelerator.sync_gradients:
+                masters.take_gradients()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(kept, training.max_gradient_norm, foreach=True)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        masters.give_weights()
+        if ema:
+            ema.step(kept)
+        return total
+
+    def is_stopped(is_due: bool) -> bool:
+        """Return True if any process was asked to stop; several ask each other only when they wait anyway."""
+        if ranks == 1:
+            return asked_to_stop()
+        if not is_due:
+            return False
+        return accelerator.reduce(torch.tensor(float(asked_to_stop())).to(device), reduction="sum").item() > 0
 
     main = accelerator.is_main_process
     if main:
         origin.describe(folder, settings, stage, dataset)
-    board = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step) if main else None
+    images = training.batch_size * training.accumulate * frames * ranks
+    journal = Journal(progress, folder, accelerator, stage, images)
     asked_to_stop = _listen_for_sigterm()
-
-    def note(kind: str, **values: float) -> None:
-        progress.losses.append({"step": progress.step, "kind": kind, **values})
-        if board:
-            for name, value in values.items():
-                board.add_scalar(f"{kind}/{name}", value, progress.step)
-
     if progress.step == 0 and main:
-        note("validation", loss=validate())
-    bar = tqdm(total=training.steps, initial=progress.step, desc=f"stage {stage}", unit=" steps", disable=not main)
-    since = time.monotonic()
+        journal.note("validation", 0, loss=validate())
+    journal.open_bar(training.steps)
     while progress.step < training.steps:
         rate = training.learning_rate * min(1.0, (progress.step + 1) / max(training.warmup_steps, 1))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["times"]
-        total = 0.0
-        for part in range(training.accumulate):
-            number = progress.step * training.accumulate + part
-            with _out_of_memory_told(progress.step), accelerator.accumulate(wrapped):
-                loss = predicted_loss(wrapped, next(batches), (number, rank))
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(trained.values(), training.max_gradient_norm)
-                optimizer.step()
-                optimizer.zero_grad()
-            total += accelerator.reduce(loss.detach(), reduction="mean").item() / training.accumulate
-        if not math.isfinite(total):
-            raise InputError(
-                f"the loss is {total} at step {progress.step}; lower stage{stage}.learning_rate or use mixed_precision bf16 "
-                f"and run again: training goes on from the last checkpoint in {folder / 'checkpoints'}."
-            )
-        if ema:
-            ema.step(trained.values())
+        with _out_of_memory_told(progress.step):
+            loss = step()
         progress.step += 1
-        now = time.monotonic()
-        speed = training.batch_size * training.accumulate * frames * ranks / (now - since)
-        since = now
-        note("train", loss=total, learning_rate=rate, images_per_s=speed, memory_gb=_memory_gb(device))
-        bar.set_postfix_str(f"loss {total:.4f}, {speed:.1f} images/s, {_memory_gb(device):.1f} GB", refresh=False)
-        bar.update()
+        journal.add(loss, rate)
         last = progress.step == training.steps
-        if main and (last or progress.step % training.validate_every == 0):
-            note("validation", loss=validate())
-            since = time.monotonic()
-        stop = accelerator.reduce(torch.tensor(float(asked_to_stop())).to(device), reduction="sum").item() > 0
-        if last or stop or progress.step % training.save_every == 0:
+        validates = last or progress.step % training.validate_every == 0
+        saves = last or progress.step % training.save_every == 0
+        is_due = validates or saves or progress.step % training.log_every == 0
+        stop = is_stopped(is_due)
+        if is_due or stop:
+            journal.fetch()
+        if main and validates:
+            journal.note("validation", progress.step, loss=validate())
+        if saves or stop:
             save()
-            since = time.monotonic()
+        if validates or saves:
+            journal.start_clock()
         if stop and not last:
             raise Stopped(f"stopped by SIGTERM at step {progress.step} and saved; run again to go on.")
-    bar.close()
+    journal.close()
     if main:
-        board.close()
-        if ema:
-            ema.copy_to(trained.values())
         with checkpoints.full_disk_told(folder):
             tables.write("covog_losses", checkpoints.losses_table(progress.losses), folder / "losses.parquet")
-            convert.write_model(accelerator.unwrap_model(wrapped), folder / "weights.safetensors")
+            convert.write_model(_last_model(settings, begin, masters, ema), folder / "weights.safetensors")
     accelerator.end_training()
+
+
+def _first_model(settings: Config, begin: Sequence[tuple[str, convert.Tensors]]) -> CovOG:
+    """Return the model that training begins with, in single precision on the processor: the same each time."""
+    torch.manual_seed(settings.seed)
+    model = CovOG(settings.model)
+    for where, tensors in begin:
+        convert.adopt(model, tensors, where, missing_parts=True)
+    return model
+
+
+def _last_model(
+    settings: Config, begin: Sequence[tuple[str, convert.Tensors]], masters: Masters, ema: EMAModel | None
+) -> CovOG:
+    """Return the trained model, its frozen weights as they were at first, not rounded to the arithmetic's precision."""
+    model = _first_model(settings, begin)
+    values = ema.shadow_params if ema else masters.parameters.values()
+    trained = dict(zip(masters.parameters, values, strict=True))
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in trained.items():
+            own[name].copy_(value)
+    return model
 
 
 def _leave_empty(folder: Path, why: str) -> None:
@@ -244,8 +268,10 @@ def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch
 
 def _freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parameter]:
     """Freeze what a stage does not train, in the arithmetic's precision, and return the rest by name."""
-    half = {"fp16": torch.float16, "bf16": torch.bfloat16, "no": torch.float32}[training.mixed_precision]
-    trained = {}
+    dtype, trained = DTYPES[training.mixed_precision], {}
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.data = buffer.data.to(dtype)
     for name, parameter in model.named_parameters():
         if stage == 1:
             # The reference UNet's last up block ends in dead work.
@@ -255,7 +281,7 @@ def _freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parame
         if parameter.requires_grad:
             trained[name] = parameter
         else:
-            parameter.data = parameter.data.to(half)
+            parameter.data = parameter.data.to(dtype)
     if not trained:
         raise InputError("nothing is left to train: stage 2 needs model.motion or model.audio.")
     return trained
@@ -311,7 +337,9 @@ def _inputs(
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return a batch's clean latents (b, 4, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
     on = {
-        name: [v.to(device) for v in value] if isinstance(value, list) else value.to(device)
+        name: [v.to(device, non_blocking=True) for v in value]
+        if isinstance(value, list)
+        else value.to(device, non_blocking=True)
         for name, value in batch.items()
     }
     if towers is not None:
@@ -322,7 +350,7 @@ def _inputs(
         on["token"] = towers.tokens(on["reference_picture"])
 
     def sampled(mean: torch.Tensor, std: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-        return mean.float() + std.float() * torch.randn(mean.shape, generator=random).to(device)
+        return mean.float() + std.float() * torch.randn(mean.shape, generator=random, device=device)
 
     conditions = {
         "pose": on["pose"].float() / 255,
@@ -364,10 +392,3 @@ class _out_of_memory_told:
                 f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; lower data.width, data.height, "
                 "data.frames or batch_size, or set checkpointing, and run again: training goes on from the last checkpoint."
             ) from error
-
-
-def _memory_gb(device: torch.device) -> float:
-    """Return the most memory used so far: the GPU's, or the process's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
 
 import covog_clips  # noqa: E402
-from covog import command_line, config, generate, latents, train  # noqa: E402
+from covog import command_line, config, generate, journal, latents, train  # noqa: E402
 from covog.model import CovOG  # noqa: E402
 from covog.towers import Towers  # noqa: E402
 from talking import store, tables  # noqa: E402
@@ -166,7 +166,7 @@ def generate_some(settings: config.Config, clip: Path, precision: str, device: t
     _, seconds = (timed(lambda: list(generator.video(script, size)), device) for _ in range(2))
     return (
         f"{made.steps} steps, guidance {made.guidance}: {script.frames / seconds:.3g} frames/s, "
-        f"{seconds / 2:.3g} s a window of {made.window}, {train._memory_gb(device):.1f} GB"
+        f"{seconds / 2:.3g} s a window of {made.window}, {journal.memory_gb(device):.1f} GB"
     )
 
 
@@ -197,7 +197,7 @@ def main() -> None:
                 continue
             forget(device)
             of = config.Training(**{"mixed_precision": "bf16", "validation_samples": 1} | changes)
-            of.steps, of.save_every, of.validate_every = WARM + arguments.steps, 10**6, 10**6
+            of.steps, of.log_every, of.save_every, of.validate_every = WARM + arguments.steps, WARM, 10**6, 10**6
             since = time.monotonic()
             try:
                 row = train_some(folder, replace(settings, **{f"stage{stage}": of}), stage, device)

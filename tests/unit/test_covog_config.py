@@ -83,6 +83,17 @@ def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what
         presets.configure(arguments)
 
 
+def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(presets, "find_spec", lambda name: None)
+    paper = next(p for p in PRESETS if p.stem == "covog_paper")
+    arguments = Namespace(preset=paper, settings="{}", baseline=False, out=tmp_path / "config.yaml")
+    with pytest.raises(InputError, match="adamw_8bit needs the package bitsandbytes"):
+        presets.configure(arguments)
+    arguments.settings = json.dumps({"stage2": {"optimizer": "adamw"}})
+    presets.configure(arguments)
+    assert config.load(arguments.out).stage2.optimizer == "adamw"
+
+
 def test_every_preset_that_the_workflow_offers_is_there():
     offered = config.WorkflowSettings.__dataclass_fields__["preset"].metadata["choices"]
     assert sorted(f"covog_{name}" for name in offered) == [p.stem for p in PRESETS]

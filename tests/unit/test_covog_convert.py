@@ -148,3 +148,19 @@ def test_a_model_reads_back_with_its_widths_and_hands_its_stills_to_the_next_sta
     assert all(torch.equal(mine[name], theirs[name].float()) for name in theirs)
     with pytest.raises(InputError, match=r"stage1 leaves parameters unset: audio_driver"):
         convert.adopt(moving, again.state_dict(), "stage1")
+
+
+def test_a_published_audio_driver_keeps_the_arithmetic_it_was_trained_in(tmp_path):
+    one = model(seed=1)
+    parts = [tmp_path / f"{part}.safetensors" for part in PARTS]
+    for part, file in zip(PARTS, parts, strict=True):
+        # As others publish it: without a word on the arithmetic.
+        convert.write_tensors(file, convert.to_published(one, part))
+    released = convert.converted(model(seed=2), parts)
+    assert released.config.audio_residual == "released"
+    assert not any(block.keep_residual for block in [*released.audio_driver.down, *released.audio_driver.up])
+    convert.write_model(released, tmp_path / "start.safetensors")
+    assert convert.read_model(tmp_path / "start.safetensors").config.audio_residual == "released"
+    # What this project publishes says so itself.
+    convert.publish(one, tmp_path)
+    assert convert.converted(model(seed=3), parts).config.audio_residual == one.config.audio_residual == "keep"

@@ -54,21 +54,29 @@ def test_noised_latents_and_target(prediction):
     torch.testing.assert_close(diffusion.target(schedule, latents, noise, steps), wanted, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("form", ["released", "paper"])
 @pytest.mark.parametrize("gamma", [5.0, 0.0])
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
-def test_min_snr_weights(prediction, gamma):
-    settings = Noise(prediction=prediction, zero_terminal_snr=False)
+def test_min_snr_weights(prediction, gamma, form):
+    settings = Noise(prediction=prediction, zero_terminal_snr=False, snr_gamma=gamma, snr_weights=form)
     steps = torch.tensor([0, 100, 500, 999])
     alpha = signal_to_noise(settings)[steps]
     snr = alpha / (1 - alpha)
-    wanted = np.minimum(snr, gamma) / (snr + (prediction == "v_prediction")) if gamma else np.ones(4)
-    ours = diffusion.loss_weights(diffusion.scheduler(settings), steps, gamma)
+    added = prediction == "v_prediction"
+    bounded = np.minimum(snr + (added and form == "released"), gamma)
+    wanted = bounded / (snr + added) if gamma else np.ones(4)
+    ours = diffusion.loss_weights(diffusion.scheduler(settings), steps, settings)
     np.testing.assert_allclose(ours, wanted, rtol=2e-3)
 
 
-def test_pure_noise_has_no_weight_and_cannot_be_learnt_as_noise():
+def test_pure_noise_has_full_weight_as_released_and_none_as_in_the_paper():
     steps = torch.tensor([999])
-    assert diffusion.loss_weights(diffusion.scheduler(Noise()), steps, 5.0).item() == 0
+    for form, weight in (("released", 1), ("paper", 0)):
+        settings = Noise(snr_weights=form)
+        assert diffusion.loss_weights(diffusion.scheduler(settings), steps, settings).item() == weight
+
+
+def test_pure_noise_cannot_be_learnt_as_noise():
     with pytest.raises(InputError, match="zero_terminal_snr needs"):
         diffusion.scheduler(Noise(prediction="epsilon"))
 

@@ -31,7 +31,7 @@ def sample(number: int, clips: int = 4) -> tuple[torch.Tensor, torch.Tensor, tor
 
 def loss(network, clean, noise, steps, given) -> torch.Tensor:
     prediction = network(SCHEDULE.add_noise(clean, noise, steps), steps, **given)
-    weights = diffusion.loss_weights(SCHEDULE, steps, config.Noise().snr_gamma)
+    weights = diffusion.loss_weights(SCHEDULE, steps, config.Noise())
     return diffusion.loss(prediction, diffusion.target(SCHEDULE, clean, noise, steps), weights)
 
 

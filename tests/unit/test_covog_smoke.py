@@ -38,9 +38,7 @@ def test_parts_have_the_published_sizes(full):
     assert millions(full.audio_driver.parameters()) > 20
 
 
-def test_a_window_of_full_size_has_the_right_shapes(full, monkeypatch):
-    # Which persons are present is a number; here all are.
-    monkeypatch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True)
+def test_a_window_of_full_size_has_the_right_shapes(full):
     h, w = HEIGHT // 8, WIDTH // 8
     with torch.device("meta"), torch.inference_mode():
         out = full(
@@ -66,4 +64,6 @@ def test_weights_gradients_and_optimiser_of_the_smoke_preset_leave_a_24_gb_gpu_r
     gradients = sum(p.numel() * p.element_size() for p in trained.values())
     # Adafactor keeps a row and a column of sums in place of a moment of the weights' size.
     moments = sum((p.shape[0] + p[0].numel() if p.dim() > 1 else p.numel()) * 4 for p in trained.values())
-    assert (weights + gradients + moments) / 1e9 < 16
+    # The network computes with a rounded copy of what the optimizer changes.
+    rounded = sum(p.numel() * 2 for p in trained.values())
+    assert (weights + rounded + gradients + moments) / 1e9 < 18

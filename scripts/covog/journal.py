@@ -1,0 +1,86 @@
+"""What training notes of each step: losses, speed, memory; fetched from the device now and then, as asking makes it wait."""
+
+import math
+import resource
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from covog.checkpoints import Progress
+from talking.errors import InputError
+
+
+class Journal:
+    """The losses of a training, in its `Progress`, in TensorBoard's files and on the bar; only the main process writes."""
+
+    def __init__(self, progress: Progress, folder: Path, accelerator: Accelerator, stage: int, images: int) -> None:
+        """Go on with a training's notes; `images` are the frames of a step of all processes."""
+        self._progress, self._accelerator, self._stage, self._images = progress, accelerator, stage, images
+        self._waiting: list[tuple[torch.Tensor, float]] = []
+        self._board = None
+        if accelerator.is_main_process:
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step)
+        self._folder, self._bar = folder, None
+        self.start_clock()
+
+    def open_bar(self, steps: int) -> None:
+        """Show the progress towards so many steps."""
+        name, is_quiet = f"stage {self._stage}", not self._accelerator.is_main_process
+        self._bar = tqdm(total=steps, initial=self._progress.step, desc=name, unit=" steps", disable=is_quiet)
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Count the time from here on as that of the next steps."""
+        self._since = time.monotonic()
+
+    def add(self, loss: torch.Tensor, rate: float) -> None:
+        """Note the loss of the step just done, a tensor of the device, without waiting for it."""
+        self._waiting.append((loss, rate))
+        self._bar.update()
+
+    def fetch(self) -> None:
+        """Wait for the losses added since, mean over all processes, and write them down.
+
+        Raises InputError that names the step if one is not a finite number.
+        """
+        if not self._waiting:
+            return
+        losses = self._accelerator.reduce(torch.stack([loss for loss, _ in self._waiting]), reduction="mean").tolist()
+        speed = self._images * len(losses) / (time.monotonic() - self._since)
+        memory = memory_gb(self._accelerator.device)
+        first = self._progress.step - len(losses)
+        for number, (loss, (_, rate)) in enumerate(zip(losses, self._waiting, strict=True)):
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"the loss is {loss} at step {first + number}; lower stage{self._stage}.learning_rate or use "
+                    "mixed_precision bf16 and run again: training goes on from the last checkpoint in "
+                    f"{self._folder / 'checkpoints'}."
+                )
+            self.note("train", first + number + 1, loss=loss, learning_rate=rate, images_per_s=speed, memory_gb=memory)
+        self._waiting.clear()
+        self._bar.set_postfix_str(f"loss {losses[-1]:.4f}, {speed:.1f} images/s, {memory:.1f} GB", refresh=False)
+        self.start_clock()
+
+    def note(self, kind: str, step: int, **values: float) -> None:
+        """Write down values of a step, of the kind `train` or `validation`."""
+        self._progress.losses.append({"step": step, "kind": kind, **values})
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Close the bar and TensorBoard's files."""
+        self._bar.close()
+        if self._board:
+            self._board.close()
+
+
+def memory_gb(device: torch.device) -> float:
+    """Return the most memory used so far: the GPU's, or the process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
