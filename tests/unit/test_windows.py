@@ -97,6 +97,8 @@ def test_bars_are_no_part_of_the_picture_with_writing_in_them_or_without(caption
     def draw(picture: np.ndarray, frame: int) -> None:
         picture[:40], picture[310:], picture[:, :30] = 0, 0, 0
         if caption:
+            # A black suit, which has no edge towards the bar.
+            picture[200:310, 200:420] = 0
             cv2.putText(picture, f"so {frame * 7919} I said", (120, 345), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255,) * 3, 2)
 
     found = windows.find(_pictures(draw), PEOPLE[:1])

@@ -19,9 +19,10 @@ _STEP, _REACH, _STAYS = 12, 3, 0.7
 _WHOLE = 0.9
 # A face's box may reach beyond its window by this share of its size. Down to this, in face sizes, edges are looked for beside it.
 _BEYOND, _BELOW = 0.15, 1.0
-# Black is no brighter than this (of 255). A bar is black in so much of each line, or, with writing in it, on the whole; what is
-# behind its end is not, in so much at least.
-_BLACK, _BAR, _WRITTEN_BAR, _PICTURE = 20, 0.98, 0.85, 0.15
+# Black is no brighter than this (of 255). A bar is black in so much of each line, and what is behind its end is not, in so much at
+# least. With writing in it, it is black in so much on the whole, and has an edge along so much: dark clothes have none before black.
+_BLACK, _BAR, _PICTURE = 20, 0.98, 0.15
+_WRITTEN_BAR, _BAR_EDGE = 0.85, 0.5
 # Edges of one side that are looked at, the nearest to the face.
 _MOST = 24
 
@@ -143,7 +144,7 @@ def _without_bars(part: np.ndarray, dark: list[np.ndarray], down: np.ndarray) ->
     for axis in (1, 0):
         x1, y1, x2, y2 = part
         black = np.stack([d[y1:y2, x1:x2].mean(axis=axis) for d in dark])
-        edges = down[y1:y2, x1:x2].mean(axis=1) >= _WHOLE if axis else np.zeros(black.shape[1], dtype=bool)
+        edges = down[y1:y2, x1:x2].mean(axis=1) >= _BAR_EDGE if axis else np.zeros(black.shape[1], dtype=bool)
         low, high = _bar(black, edges), _bar(black[:, ::-1], edges[::-1])
         if low + high < black.shape[1]:
             part[axis] += low
