@@ -16,10 +16,10 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = tables.read("videos", arguments.results / "videos.parquet")
     kept = tables.read("dataset", arguments.results / "dataset/clips.parquet")
-    stretches = [arguments.results / "clips" / f"{video}.parquet" for video in videos["video"]]
+    segments = [arguments.results / "clips" / f"{video}.parquet" for video in videos["video"]]
     columns = ["duration_s", "num_people", "candidate", "kept", "rejected_by"]
     out = arguments.report
-    report.draw_funnel(report.read_columns(stretches, columns), videos["seconds_in"].sum(), out / "funnel.svg")
+    report.draw_funnel(report.read_columns(segments, columns), videos["seconds_in"].sum(), out / "funnel.svg")
     report.draw_statistics(kept, out / "statistics.svg")
     report.draw_run_times(arguments.results / "benchmarks", out / "run_times.svg")
     report.write_inputs(pd.DataFrame(videos), out / "inputs.html")

@@ -1,4 +1,4 @@
-"""Find the stretches in which the people on screen do not change, and measure those that can be clips."""
+"""Find the segments in which the same people take part; those that can be clips are candidates."""
 
 from pathlib import Path
 
@@ -6,27 +6,25 @@ from talking import cli, clips, tables
 
 
 def main() -> None:
-    """Read the arguments and the tables, find the stretches, write the table."""
+    """Read the arguments and the tables, find the segments, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument("--video", required=True, help="id of the video")
     parser.add_argument("--source", required=True, help="source of the video")
     parser.add_argument("--shots", type=Path, required=True, help="table of results/shots/")
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
-    parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
-    parser.add_argument("--speaking", type=Path, required=True, help="table of results/speaking/")
+    parser.add_argument("--people", type=Path, required=True, help="table of results/people/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
-    parser.add_argument("--rttm", type=Path, required=True, help="speaker turns of results/speech/")
     parser.add_argument("--candidates", type=Path, required=True, help="table to write")
     cli.add_settings(parser, clips.Settings)
     arguments = parser.parse_args()
-    read = {name: tables.read(name, getattr(arguments, name)) for name in ("shots", "tracks", "speaking", "voice")}
     found = clips.find(
         arguments.video,
         arguments.source,
-        landmarks=arguments.landmarks,
-        rttm=arguments.rttm,
+        shots=tables.read("shots", arguments.shots),
+        tracks=tables.read("tracks", arguments.tracks),
+        people=tables.read("persons", arguments.people),
+        voice=tables.read("voice", arguments.voice),
         settings=cli.settings_from(arguments, clips.Settings),
-        **read,
     )
     tables.write("candidates", found, arguments.candidates)
 

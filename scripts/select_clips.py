@@ -9,13 +9,15 @@ def main() -> None:
     """Read the arguments and the candidates, decide which are kept, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument("--candidates", type=Path, required=True, help="table of results/candidates/")
+    parser.add_argument("--qualities", type=Path, required=True, help="table of results/qualities/")
     parser.add_argument("--inspections", type=Path, required=True, help="table of results/inspections/")
     parser.add_argument("--clips", type=Path, required=True, help="table to write")
     cli.add_settings(parser, gates.Settings)
     arguments = parser.parse_args()
     candidates = tables.read("candidates", arguments.candidates)
+    qualities = tables.read("qualities", arguments.qualities)
     inspections = tables.read("inspections", arguments.inspections)
-    clips = gates.select(candidates, inspections, cli.settings_from(arguments, gates.Settings))
+    clips = gates.select(candidates, qualities, inspections, cli.settings_from(arguments, gates.Settings))
     tables.write("clips", clips, arguments.clips)
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from talking import arrays, cli, cutting, intervals, media, tables
 from talking.arrays import opened
 from talking.errors import InputError
 from talking.integrity import sha256
-from talking.qualities import Faces
 from talking.stages import CLIP_FILES
+from talking.tracked import Faces
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
 SOUND_ARRAYS = ("sound",)
 # What says the same of every kept clip is not repeated in its meta.json.
-_NOT_IN_META = ("candidate", "rejected_by", "kept")
+_NOT_IN_META = ("candidate", "dissolve", "rejected_by", "kept")
 
 
 @dataclass
@@ -94,32 +94,51 @@ def annotate(
 def label(clip: dict, faces: Faces, words: pd.DataFrame, min_period_frames: int) -> dict:
     """Return the content of speakers.json: boxes, scores and periods of each person in frames of the clip, and the words.
 
-    A score that is missing or NaN is that of the nearest known frame (the earlier of two; 0 if there is none); whether somebody speaks is the
+    In frames in which a person is away (`absent`) there is no box (four nulls) and nobody is seen to speak. A score that is
+    missing or NaN is that of the nearest known frame (the earlier of two; 0 if there is none); whether somebody speaks is the
     speaking stage's decision and does not change by it.
     """
     start, end = clip["start_frame"], clip["end_frame"]
-    tracks = [int(track) for track in clip["tracks"]]
-    rows = faces.rows(tracks, start, end)
-    people = []
-    for i, track in enumerate(tracks):
+    people = [[int(track) for track in tracks] for tracks in clip["person_tracks"]]
+    rows = faces.rows(people, start, end)
+    labelled = []
+    for i, track in enumerate(clip["tracks"]):
         at = rows[:, i]
-        people.append(
+        labelled.append(
             {
                 "person": i,
-                "track": track,
-                **periods(faces.speaking[at], min_period_frames),
-                "speaking_score": np.round(_filled(faces.score[at]), 4).tolist(),
-                "face_track": [[round(float(c), 2) for c in box] for box in faces.box[at]],
-                "detected": [list(span) for span in intervals.from_mask(faces.detected[at])],
+                "track": int(track),
+                **periods(faces.of(faces.speaking, at, False), min_period_frames),
+                "speaking_score": np.round(_filled(faces.of(faces.score, at, np.nan)), 4).tolist(),
+                "face_track": [_box(box) for box in faces.boxes(at)],
+                "detected": [list(span) for span in intervals.from_mask(faces.of(faces.detected, at, False))],
+                "absent": [list(span) for span in intervals.from_mask(at < 0)],
             }
         )
     return {
         "clip": clip["clip"],
         "fps": media.FPS,
         "num_frames": end - start,
-        "people": people,
-        "words": _words(words, tracks, start / media.FPS, end / media.FPS),
+        "people": labelled,
+        "bystanders": [_bystander(tracks, faces, start, end) for tracks in clip["bystander_tracks"]],
+        "words": _words(words, people, start / media.FPS, end / media.FPS),
     }
+
+
+def _bystander(tracks: Sequence[int], faces: Faces, start: int, end: int) -> dict:
+    """Return where somebody shows who does not take part: the boxes from frame `start` of the clip on, and no labels."""
+    box = faces.boxes(faces.rows([tracks], start, end))[:, 0]
+    at = np.flatnonzero(~np.isnan(box[:, 0]))
+    first, last = int(at[0]), int(at[-1])
+    return {
+        "tracks": [int(track) for track in tracks],
+        "start": first,
+        "face_track": [_box(b) for b in box[first : last + 1]],
+    }
+
+
+def _box(box: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(c) else round(float(c), 2) for c in box]
 
 
 def periods(speaking: np.ndarray, min_length: int) -> dict[str, list[list[int]]]:
@@ -142,9 +161,10 @@ def _filled(score: np.ndarray) -> np.ndarray:
     return score[at[nearest]]
 
 
-def _words(words: pd.DataFrame, tracks: list[int], start_s: float, end_s: float) -> list[dict]:
+def _words(words: pd.DataFrame, people: list[list[int]], start_s: float, end_s: float) -> list[dict]:
     """Return the words whose middle lies in the clip, their times clip-relative and within it."""
     middle = (words["start_s"] + words["end_s"]) / 2
+    person_of = {track: person for person, tracks in enumerate(people) for track in tracks}
     found = []
     for word in words[(middle >= start_s) & (middle < end_s)].to_dict("records"):
         track = None if pd.isna(word["track"]) else int(word["track"])
@@ -154,7 +174,7 @@ def _words(words: pd.DataFrame, tracks: list[int], start_s: float, end_s: float)
                 "start_s": round(max(word["start_s"], start_s) - start_s, 3),
                 "end_s": round(min(word["end_s"], end_s) - start_s, 3),
                 "confidence": round(float(word["confidence"]), 3),
-                "person": tracks.index(track) if track in tracks else None,
+                "person": person_of.get(track),
                 "track": track,
                 "speaker": word["speaker"],
                 "said_by": word["said_by"],

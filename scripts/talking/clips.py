@@ -1,71 +1,84 @@
-"""Clips: the longest stretches of a shot in which the set of people on screen does not change.
+"""Candidate clips: the longest segments of a scene in which the same people take part.
 
-Nothing is dropped here: the stretches partition every shot, and a threshold on a quality is applied by `gates` alone.
+A scene is a shot, or several that jump cuts join. A participant who is away for up to `max_absence_s` is still there, and a
+person who shows for less between two segments of the same participants is a bystander of one segment. Nothing is dropped:
+segments partition every scene, and thresholds are applied by `gates` alone. Which frames and people a candidate has depends
+on shots, tracks and people, and on the voice only where a long segment is split.
 """
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from talking import boxes, cli, intervals, qualities, tables, turns
-from talking.arrays import opened
+from talking import boxes, cli, intervals, tables
 from talking.errors import InputError
 from talking.intervals import Interval
 from talking.media import FPS
-from talking.qualities import BOX, Faces
+from talking.people import BYSTANDER, PARTICIPANT
+from talking.tracked import Faces
 
-# How loud nothing is.
-_SILENT_DB = -100.0
+# A long segment is split where no voice is heard: where its probability is below this.
+_VOICE = 0.5
 
 
 @dataclass
-class Settings(qualities.Settings):
-    """Settings of finding clips; what they leave out has no poses, no sound and no measured qualities."""
+class Settings:
+    """Settings of finding candidate clips; only these have poses, sound and measured qualities."""
 
-    min_people: int = cli.setting(2, "fewest people of a clip", minimum=1)
-    max_people: int = cli.setting(4, "most people of a clip", minimum=1)
-    min_clip_s: float = cli.setting(5.0, "shortest clip in seconds", minimum=0.04)
+    max_absence_s: float = cli.setting(
+        1.0,
+        "seconds for which a participant may be away (turned, covered, not found) within a clip; another person who shows for"
+        " no longer is a bystander",
+        minimum=0,
+    )
+    min_measured_s: float = cli.setting(
+        3.0, "shorter segments are not measured, whatever `gates: min_duration_s` says", minimum=0.04
+    )
+    min_measured_people: int = cli.setting(2, "segments with fewer participants are not measured", minimum=1)
+    max_measured_people: int = cli.setting(
+        6, "segments with more participants are not measured: they are a crowd", minimum=1
+    )
     max_clip_s: float = cli.setting(
-        30.0, "longest clip in seconds; a longer one is split where nobody speaks", minimum=0.08
-    )
-    min_visible_face_px: float = cli.setting(
-        24.0, "a face that is never larger than this (square root of its area) is not a person of the clip", minimum=0
-    )
-    min_track_frames: int = cli.setting(
-        5,
-        "a face seen for fewer successive frames, and not at a cut, is not a person of the clip but a false alarm",
-        minimum=1,
+        60.0,
+        "longest clip in seconds; a longer one is split in pauses, into pieces of at least half as long",
+        minimum=0.08,
     )
 
 
-@dataclass
-class Presence:
-    """One face on screen without a gap: track `track` in frames [start, end) of shot `shot`, `size` px large at its best."""
+@dataclass(frozen=True)
+class Scene:
+    """Frames [start, end) of successive shots joined by jump cuts, `shots` their rows of the table."""
 
-    shot: int
-    track: int
+    shots: pd.DataFrame
     start: int
     end: int
-    size: float
 
 
-@dataclass
-class Stretch:
-    """Frames [start, end) of a shot with `num_people` people; their tracks are not listed where they are too many.
+@dataclass(frozen=True)
+class Segment:
+    """Frames [start, end) of a scene with the same participants.
 
-    `dissolve` says that the pictures are mixed with those of the neighbouring shot.
+    `dissolve`: the pictures are mixed with those of a neighbouring shot.
     """
 
-    shot: int
     start: int
     end: int
-    num_people: int
-    tracks: list[int]
+    people: frozenset[int]
     dissolve: bool = False
+
+
+@dataclass
+class _Shown:
+    """The persons of a scene: the tracks of each, the frames in which it shows, and those in which it takes part."""
+
+    tracks: dict[int, list[int]] = field(default_factory=dict)
+    seen: dict[int, list[Interval]] = field(default_factory=dict)
+    taking_part: dict[int, list[Interval]] = field(default_factory=dict)
+    repeated_of: dict[int, int] = field(default_factory=dict)
 
 
 def find(
@@ -73,109 +86,98 @@ def find(
     source: str,
     shots: pd.DataFrame,
     tracks: pd.DataFrame,
-    landmarks: str | Path,
-    speaking: pd.DataFrame,
+    people: pd.DataFrame,
     voice: pd.DataFrame,
-    rttm: str | Path,
     settings: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return the table `candidates` of a video: every stretch of every shot, the candidates among them measured."""
+    """Return the table `candidates` of a video: every segment of every scene, in order of time.
+
+    `shots`, `tracks`, `people` (schema `persons`) and `voice` are the video's tables. Raises InputError if `max_clip_s` is too
+    short for what is measured.
+    """
     settings = settings or Settings()
-    if settings.max_clip_s < 2 * settings.min_clip_s:
-        raise InputError("clips.max_clip_s must be at least twice clips.min_clip_s, else long clips cannot be split.")
-    seen = presences(tracks)
-    brief, tiny = _not_people(seen, shots, settings)
-    people = [p for p, a, b in zip(seen, brief, tiny, strict=True) if not (a or b)]
-    with opened(landmarks) as arrays:
-        faces = Faces(tracks, speaking, {name: arrays[name] for name in ("points", "yaw", "blur")})
+    if settings.max_clip_s < 2 * settings.min_measured_s:
+        raise InputError(
+            "clips.max_clip_s must be at least twice clips.min_measured_s, else long clips cannot be split."
+        )
+    faces = Faces(tracks)
     frames = int(shots["end_frame"].max()) if len(shots) else 0
-    sound = qualities.Sound(
-        _of_length(voice["voice"].to_numpy() >= settings.voice_threshold, frames),
-        _of_length(voice["loudness_db"].to_numpy(), frames, _SILENT_DB),
-        turns.spoken_frames(turns.read(rttm), frames),
-    )
-    ignored = {"brief": _IntervalIndex(seen, brief), "tiny": _IntervalIndex(seen, tiny & ~brief)}
-    by_shot = shots.set_index("shot")
+    quiet = np.ones(frames, dtype=bool)
+    heard = voice["voice"].to_numpy()[:frames] >= _VOICE
+    quiet[: heard.size] = ~heard
+    spans = track_spans(tracks)
     rows = []
-    for whole in stretches(people, shots, settings.max_people):
-        for stretch in _split(whole, faces, sound.voice, settings):
-            reasons = _shape_reasons(stretch, settings)
-            row = {
-                "clip": f"{source}_{video}_{stretch.start:06d}to{stretch.end:06d}",
-                "video": video,
-                "source": source,
-                "shot": stretch.shot,
-                "start_frame": stretch.start,
-                "end_frame": stretch.end,
-                "duration_s": (stretch.end - stretch.start) / FPS,
-                "num_people": stretch.num_people,
-                "candidate": not reasons,
-                "rejected_by": ",".join(reasons),
-                "tiny_faces": len(ignored["tiny"].within(stretch)),
-                "brief_faces": len(ignored["brief"].within(stretch)),
-                "ignored_face_share": intervals.total(intervals.union(ignored["brief"].within(stretch)))
-                / (stretch.end - stretch.start),
-                "camera_motion": by_shot.at[stretch.shot, "camera_motion"],
-                "picture_motion": by_shot.at[stretch.shot, "picture_motion"],
-                "tracks": stretch.tracks,
-                "speaking_s": None,
-                "sync_offsets": None,
-                "sync_confidences": None,
-            }
-            if not reasons:
-                row |= qualities.measure(stretch.tracks, stretch.start, stretch.end, faces, sound, settings)
-            rows.append(row)
+    for scene in scenes(shots):
+        shown = _shown(people[people["shot"].isin(scene.shots["shot"])], spans)
+        for whole in segments(scene, shown.taking_part, round(settings.max_absence_s * FPS)):
+            for segment in _split(whole, quiet, settings):
+                rows.append(_row(video, source, scene, segment, shown, faces, settings))
     columns = tables.schema("candidates").names
     return pd.DataFrame(rows, columns=columns) if rows else tables.empty("candidates")
 
 
-def presences(tracks: pd.DataFrame) -> list[Presence]:
-    """Return the unbroken runs of frames of all tracks; a track with a gap has several.
+def scenes(shots: pd.DataFrame) -> Iterator[Scene]:
+    """Yield the scenes of a table of shots: runs of which all shots but the first begin with a jump cut."""
+    number = (shots["transition"] != "jump_cut").cumsum()
+    for _, run in shots.groupby(number):
+        yield Scene(run, int(run["start_frame"].iloc[0]), int(run["end_frame"].iloc[-1]))
 
-    A run's size is the 90th percentile over its frames of the square root of the box's area: a face
-    that comes near counts for the whole of its presence.
-    """
+
+def track_spans(tracks: pd.DataFrame) -> dict[int, list[Interval]]:
+    """Return the frames of each track of the table `tracks`, as intervals."""
     if tracks.empty:
-        return []
-    order = np.lexsort((tracks["frame"], tracks["track"], tracks["shot"]))
-    shot, track, frame = (tracks[c].to_numpy()[order] for c in ("shot", "track", "frame"))
-    broken = (np.diff(shot) != 0) | (np.diff(track) != 0) | (np.diff(frame) != 1)
-    run = np.concatenate([[0], np.cumsum(broken)])
-    first = np.flatnonzero(np.concatenate([[True], broken]))
-    length = np.diff(np.append(first, run.size))
-    size = np.sqrt(boxes.area(tracks[BOX].to_numpy()[order]))
-    nearly_largest = size[np.lexsort((size, run))][first + (0.9 * (length - 1)).astype(int)]
-    columns = (shot[first], track[first], frame[first], frame[first] + length, nearly_largest)
-    return [Presence(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
+        return {}
+    order = np.lexsort((tracks["frame"], tracks["track"]))
+    track, frame = (tracks[c].to_numpy()[order] for c in ("track", "frame"))
+    first = np.flatnonzero(np.concatenate([[True], (np.diff(track) != 0) | (np.diff(frame) != 1)]))
+    last = np.append(first[1:], track.size) - 1
+    spans: dict[int, list[Interval]] = {}
+    for number, start, end in zip(track[first].tolist(), frame[first].tolist(), frame[last].tolist(), strict=True):
+        spans.setdefault(number, []).append((start, end + 1))
+    return spans
 
 
-def stretches(people: list[Presence], shots: pd.DataFrame, max_listed: int) -> Iterator[Stretch]:
-    """Yield, in order of time, the longest stretches of each shot in which the people on screen do not change.
+def segments(scene: Scene, taking_part: dict[int, list[Interval]], absence: int) -> list[Segment]:
+    """Return, in order of time, the longest segments of a scene with the same participants; they partition it.
 
-    One sweep over the starts and ends: n presences take n log n steps, whatever their overlap. The stretches of a shot
-    partition it; one without people is among them, and only up to `max_listed` tracks are listed. Where a dissolve
-    or fade begins or ends, so does a stretch.
+    `taking_part` has the frames in which each participant is on screen. Gaps of up to `absence` frames in them are closed, and
+    what lasts no longer between two segments of the same participants joins these. Where a dissolve or fade begins or ends, so
+    does a segment.
     """
-    by_shot: dict[int, list[Presence]] = {}
-    for person in people:
-        by_shot.setdefault(person.shot, []).append(person)
-    edges = shots[["shot", "start_frame", "clear_start_frame", "clear_end_frame", "end_frame"]]
-    for shot, first, clear, mixed, last in edges.itertuples(index=False):
-        events = [(frame, 0, None) for frame in (first, clear, mixed, last)]
-        for p in by_shot.get(shot, []):
-            events += [(max(p.start, first), 1, p.track), (min(p.end, last), -1, p.track)]
-        active: set[int] = set()
-        since = first
-        for frame, group in itertools.groupby(sorted(events, key=lambda e: e[0]), key=lambda e: e[0]):
-            if frame > since:
-                listed = sorted(active) if len(active) <= max_listed else []
-                yield Stretch(shot, since, frame, len(active), listed, dissolve=since < clear or frame > mixed)
-                since = frame
-            for _, change, track in group:
-                if change > 0:
-                    active.add(track)
-                elif change < 0:
-                    active.discard(track)
+    edges = scene.shots[["start_frame", "clear_start_frame", "clear_end_frame", "end_frame"]].to_numpy()
+    mixed = intervals.union([(a, b) for a, b, _, _ in edges] + [(c, d) for _, _, c, d in edges])
+    events: list[tuple[int, int, int]] = [(edge, 0, -1) for edge in (scene.start, scene.end, *itertools.chain(*mixed))]
+    for person, spans in taking_part.items():
+        for start, end in intervals.closed(spans, absence):
+            events += [(max(start, scene.start), 1, person), (min(end, scene.end), -1, person)]
+    active: set[int] = set()
+    since, found = scene.start, []
+    for frame, group in itertools.groupby(sorted(events), key=lambda e: e[0]):
+        if frame > since:
+            found.append(Segment(since, frame, frozenset(active), any(a <= since < b for a, b in mixed)))
+            since = frame
+        for _, change, person in group:
+            if change > 0:
+                active.add(person)
+            elif change < 0:
+                active.discard(person)
+    return _joined(found, absence)
+
+
+def _joined(found: list[Segment], absence: int) -> list[Segment]:
+    """Return segments with those of the same people joined over up to `absence` frames of others."""
+    out: list[Segment] = []
+    for segment in found:
+        for k in range(len(out) - 1, -1, -1):
+            if segment.dissolve or out[k].dissolve or segment.start - out[k].end > absence:
+                out.append(segment)
+                break
+            if out[k].people == segment.people:
+                out[k:] = [replace(out[k], end=segment.end)]
+                break
+        else:
+            out.append(segment)
+    return out
 
 
 def split_points(quiet: np.ndarray, shortest: int, longest: int) -> list[int]:
@@ -201,63 +203,101 @@ def split_points(quiet: np.ndarray, shortest: int, longest: int) -> list[int]:
     return cuts[-2::-1]
 
 
-class _IntervalIndex:
-    """Presences chosen by a mask, found by the stretch they show in."""
-
-    def __init__(self, seen: list[Presence], chosen: np.ndarray) -> None:
-        kept = sorted((p.start, p.end) for p, c in zip(seen, chosen, strict=True) if c)
-        self._start = np.array([a for a, _ in kept], dtype=int)
-        self._end = np.array([b for _, b in kept], dtype=int)
-
-    def within(self, stretch: Stretch) -> list[Interval]:
-        here = (self._start < stretch.end) & (self._end > stretch.start)
-        return [
-            (max(a, stretch.start), min(b, stretch.end))
-            for a, b in zip(self._start[here].tolist(), self._end[here].tolist(), strict=True)
-        ]
+def _shown(people: pd.DataFrame, spans: dict[int, list[Interval]]) -> _Shown:
+    """Return who shows when, by the rows of the table `persons` of one scene and the spans of their tracks."""
+    shown = _Shown()
+    for row in people[people["role"].isin([PARTICIPANT, BYSTANDER])].itertuples():
+        there = [span for track in row.tracks for span in spans.get(int(track), [])]
+        shown.tracks.setdefault(row.person, []).extend(int(track) for track in row.tracks)
+        shown.seen[row.person] = intervals.union([*shown.seen.get(row.person, []), *there])
+        if row.role == PARTICIPANT:
+            shown.taking_part[row.person] = intervals.union([*shown.taking_part.get(row.person, []), *there])
+        if pd.notna(row.repeated_of):
+            shown.repeated_of[row.person] = int(row.repeated_of)
+    return shown
 
 
-def _not_people(seen: list[Presence], shots: pd.DataFrame, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks over the presences: the brief ones, and the tiny ones.
-
-    A brief face at a cut is a person who comes or goes with it: it counts, at the price of a few frames.
-    """
-    starts, ends = set(shots["start_frame"].tolist()), set(shots["end_frame"].tolist())
-    brief = [p.end - p.start < settings.min_track_frames and p.start not in starts and p.end not in ends for p in seen]
-    tiny = [p.size < settings.min_visible_face_px for p in seen]
-    return np.array(brief, dtype=bool), np.array(tiny, dtype=bool)
-
-
-def _split(whole: Stretch, faces: Faces, loud: np.ndarray, settings: Settings) -> Iterator[Stretch]:
-    longest = round(settings.max_clip_s * FPS)
-    if (
-        whole.dissolve
-        or whole.end - whole.start <= longest
-        or not settings.min_people <= whole.num_people <= settings.max_people
-    ):
+def _split(whole: Segment, quiet: np.ndarray, settings: Settings) -> Iterator[Segment]:
+    longest = int(settings.max_clip_s * FPS)
+    if not _is_candidate(whole, settings) or whole.end - whole.start <= longest:
         yield whole
         return
-    rows = faces.rows(whole.tracks, whole.start, whole.end)
-    quiet = ~loud[whole.start : whole.end] & ~faces.speaking[rows].any(axis=1)
-    cuts = split_points(quiet, _shortest(settings), longest)
-    for a, b in itertools.pairwise([0, *cuts, len(quiet)]):
-        yield Stretch(whole.shot, whole.start + a, whole.start + b, whole.num_people, whole.tracks)
+    length = whole.end - whole.start
+    cuts = split_points(quiet[whole.start : whole.end], longest // 2, longest)
+    for a, b in itertools.pairwise([0, *cuts, length]):
+        yield replace(whole, start=whole.start + a, end=whole.start + b)
 
 
-def _shape_reasons(stretch: Stretch, settings: Settings) -> list[str]:
-    reasons = {
-        "min_people": stretch.num_people < settings.min_people,
-        "max_people": stretch.num_people > settings.max_people,
-        "min_clip_s": stretch.end - stretch.start < _shortest(settings),
-        "dissolve": stretch.dissolve,
+def _is_candidate(segment: Segment, settings: Settings) -> bool:
+    return (
+        not segment.dissolve
+        and segment.end - segment.start >= settings.min_measured_s * FPS
+        and settings.min_measured_people <= len(segment.people) <= settings.max_measured_people
+    )
+
+
+def _row(
+    video: str, source: str, scene: Scene, segment: Segment, shown: _Shown, faces: Faces, settings: Settings
+) -> dict[str, Any]:
+    """Return the row of `candidates` of a segment; who is in it, and who stands by, is listed of candidates only."""
+    start, end = segment.start, segment.end
+    shots = scene.shots[(scene.shots["start_frame"] < end) & (scene.shots["end_frame"] > start)]
+    row = {
+        "clip": f"{source}_{video}_{start:06d}to{end:06d}",
+        "video": video,
+        "source": source,
+        "shot": int(shots["shot"].iloc[0]),
+        "start_frame": start,
+        "end_frame": end,
+        "duration_s": (end - start) / FPS,
+        "num_people": len(segment.people),
+        "people": [],
+        "tracks": [],
+        "person_tracks": [],
+        "bystander_tracks": [],
+        "candidate": _is_candidate(segment, settings),
+        "dissolve": segment.dissolve,
+        "num_jump_cuts": len(shots) - 1,
+        "camera_motion": shots["camera_motion"].max(),
+        "picture_motion": shots["picture_motion"].min(),
     }
-    return [name for name, holds in reasons.items() if holds]
+    return row | (_people(segment, shown, faces) if row["candidate"] else {})
 
 
-def _shortest(settings: Settings) -> int:
-    return int(np.ceil(settings.min_clip_s * FPS - 1e-6))
+def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
+    """Return who is in a segment, from left to right, how long each is away, and who stands by."""
+    start, end = segment.start, segment.end
+    here = [(start, end)]
+    frames = {p: intervals.total(intervals.intersect(spans, here)) for p, spans in shown.seen.items()}
+    people = sorted(segment.people)
+    tracks = [_tracks_of(person, shown, faces, start, end) for person in people]
+    box = faces.boxes(faces.rows([list(t) for t in tracks], start, end))
+    left_to_right = np.argsort(np.nanmedian(box[..., [0, 2]].mean(axis=-1), axis=0), kind="stable")
+    others = [person for person in frames if frames[person] and person not in segment.people]
+    beside_tracks = [list(_tracks_of(person, shown, faces, start, end)) for person in others]
+    beside = faces.boxes(faces.rows(beside_tracks, start, end))
+    # Averaged over all frames, so that who passes by for a moment weighs little.
+    largest = (np.nan_to_num(boxes.area(beside)).sum(axis=0) / (end - start)).max(initial=0)
+    smallest = np.nanmedian(boxes.area(box), axis=0).min()
+    away = np.isnan(box[..., 0])
+    shows = {*people, *others}
+    return {
+        "people": [people[i] for i in left_to_right],
+        "tracks": [max(tracks[i], key=tracks[i].get) for i in left_to_right],
+        "person_tracks": [list(tracks[i]) for i in left_to_right],
+        "absent_s": (away[:, left_to_right].sum(axis=0) / FPS).tolist(),
+        "absent_share": away.mean(axis=0).max(),
+        "num_bystanders": len(others),
+        "bystander_tracks": beside_tracks,
+        "bystander_ratio": largest / max(smallest, 1e-6),
+        "bystander_share": (~np.isnan(beside[..., 0])).any(axis=1).mean(),
+        "repeated_person": sum(shown.repeated_of.get(person) in shows for person in shows),
+    }
 
 
-def _of_length(values: np.ndarray, length: int, filling: float = 0) -> np.ndarray:
-    """Return values cut off or filled to `length`."""
-    return np.pad(values[:length], (0, max(length - values.size, 0)), constant_values=filling)
+def _tracks_of(person: int, shown: _Shown, faces: Faces, start: int, end: int) -> dict[int, int]:
+    """Return the frames that each track of a person has in [start, end), in order of time, without those that have none."""
+    tracks = sorted(set(shown.tracks[person]))
+    seen = faces.rows([[track] for track in tracks], start, end) >= 0
+    counted = {t: (int(seen[:, i].argmax()), int(seen[:, i].sum())) for i, t in enumerate(tracks) if seen[:, i].any()}
+    return {t: counted[t][1] for t in sorted(counted, key=counted.get)}

@@ -24,6 +24,7 @@ SECTIONS = {
     "words": "talking.words",
     "attribution": "talking.attribution",
     "clips": "talking.clips",
+    "qualities": "talking.qualities",
     "gates": "talking.gates",
     "duplicates": "talking.duplicates",
     "poses": "talking.poses",

@@ -120,6 +120,16 @@ def export_mit(dataset: Path, out: Path, settings: MitSettings | None = None, th
         aside.write_text(_mit_readme(set(shapes)), encoding="utf-8")
 
 
+def whole_boxes(faces: np.ndarray) -> np.ndarray:
+    """Return face boxes (f, p, 4) none of which is missing: NaN lies on straight lines between the nearest known boxes."""
+    whole, frames = faces.copy(), np.arange(len(faces))
+    for person, edge in np.ndindex(faces.shape[1:]):
+        known = np.flatnonzero(np.isfinite(faces[:, person, edge]))
+        if known.size:
+            whole[:, person, edge] = np.interp(frames, known, faces[known, person, edge])
+    return whole
+
+
 def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return points (f, p, 133, 2) none of which is missing, for readers that do not look at scores.
 
@@ -194,8 +204,9 @@ def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:
 
 def _write_people(clip: store.Clip, canvas: Canvas, folder: Path) -> None:
     """Write the three speaker_info files and a pose file a frame."""
-    faces = canvas.boxes(clip.face_boxes)
-    points, scores = whole_poses(clip.keypoints, clip.pose_scores, clip.face_boxes), clip.pose_scores
+    boxes_ = whole_boxes(clip.face_boxes)
+    faces = canvas.boxes(boxes_)
+    points, scores = whole_poses(clip.keypoints, clip.pose_scores, boxes_), clip.pose_scores
     points = canvas.points(points)
     width = _digits(clip.frames)
     for frame in range(clip.frames):
@@ -232,7 +243,7 @@ def _instance_box(clip: store.Clip, canvas: Canvas, person: int) -> list[float]:
     if valid.any():
         box = boxes.union(clip.body_boxes[valid, person])
     else:
-        face = boxes.union(clip.face_boxes[:, person])
+        face = boxes.union(whole_boxes(clip.face_boxes[:, [person]]))
         size = face[2:] - face[:2]
         box = np.concatenate([face[:2] - size * (1, 0.5), face[2:] + size * (1, 3)])
     return np.round(canvas.boxes(boxes.clip(box, clip.width, clip.height)), 2).tolist()
@@ -320,5 +331,6 @@ Pictures are {WIDTH}×{HEIGHT}: others are scaled and put in the middle of black
 
 Pose points that the pose model did not see have score 0. As the published reader does not look at scores, such a point has the
 place it had in the nearest frame in which it was seen, relative to the face; one that never was seen lies on the face, shoulders
-below it. `clip_range` is always all frames, as any other shifts pictures against sound in the published reader.
+below it. A person who is away for a moment (`absent` in the data set's speakers.json) has the boxes between the nearest known ones,
+and does not speak. `clip_range` is always all frames, as any other shifts pictures against sound in the published reader.
 """

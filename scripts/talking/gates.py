@@ -13,12 +13,33 @@ import pandas as pd
 from talking import cli, tables
 from talking.errors import InputError
 
+# The reason of a segment that no gate rejects but that is no candidate, as `clips` measures less than the gates let pass.
+NOT_MEASURED = "not_measured"
+
 
 @dataclass
 class Settings:
     """Thresholds; a quality that could not be measured (null) passes its gate."""
 
-    min_face_px: float = cli.setting(48.0, "smallest person's face in px", minimum=0)
+    min_num_people: int = cli.setting(2, "fewest participants", minimum=1)
+    max_num_people: int = cli.setting(4, "most participants", minimum=1)
+    min_duration_s: float = cli.setting(5.0, "shortest clip in seconds", minimum=0.04)
+    max_num_jump_cuts: int = cli.setting(5, "jump cuts within a clip", minimum=0)
+    max_absent_share: float = cli.setting(
+        0.3, "share of frames in which a participant is away: turned, covered or not found", minimum=0, maximum=1
+    )
+    max_bystander_ratio: float = cli.setting(
+        1.0,
+        "largest bystander's face, averaged over the frames of the clip, to the smallest participant's, by area",
+        minimum=0,
+    )
+    max_bystander_share: float = cli.setting(1.0, "share of frames in which a bystander shows", minimum=0, maximum=1)
+    max_repeated_person: int = cli.setting(
+        0, "people who are shown twice in the picture, as by a mirror or a video call beside its recording", minimum=0
+    )
+    min_face_height_share: float = cli.setting(
+        0.025, "height of the smallest face in shorter sides of the picture", minimum=0, maximum=1
+    )
     min_area_ratio: float = cli.setting(
         0.4, "smallest to largest face: below it one of the people is a bystander, not a partner", minimum=0, maximum=1
     )
@@ -27,7 +48,17 @@ class Settings:
         "people on screen who talk: one is enough, as who listens to the whole of a turn is half of a conversation",
         minimum=0,
     )
-    min_talking_s: float = cli.setting(1.0, "seconds in which anybody on screen speaks", minimum=0)
+    min_speaking_share: float = cli.setting(
+        0.1, "share of frames in which anybody on screen speaks", minimum=0, maximum=1
+    )
+    min_num_exchanges: int = cli.setting(
+        0,
+        "turns that another person answers; 0, as who listens to the whole of a turn is half of a conversation",
+        minimum=0,
+    )
+    min_talk_balance: float = cli.setting(
+        0.0, "share of all talk that who talks second most has; 0 for the same reason", minimum=0, maximum=0.5
+    )
     max_off_screen_share: float = cli.setting(
         0.5, "share of frames with a voice that nobody on screen owns", minimum=0, maximum=1
     )
@@ -39,9 +70,6 @@ class Settings:
     )
     min_speaking_confidence: float = cli.setting(
         0.55, "mean probability that the speaking decisions are right", minimum=0, maximum=1
-    )
-    max_ignored_face_share: float = cli.setting(
-        0.1, "share of frames in which a face shows that is not counted as a person", minimum=0, maximum=1
     )
     min_detected_share: float = cli.setting(
         0.7, "share of frames in which the detector saw each face", minimum=0, maximum=1
@@ -74,24 +102,35 @@ class Settings:
     )
 
 
-def select(candidates: pd.DataFrame, inspections: pd.DataFrame, settings: Settings | None = None) -> pd.DataFrame:
+def select(
+    candidates: pd.DataFrame,
+    qualities: pd.DataFrame,
+    inspections: pd.DataFrame,
+    settings: Settings | None = None,
+) -> pd.DataFrame:
     """Return the table `clips`: all candidates' rows, each with every gate that rejects it, and whether it is kept.
 
-    Raises InputError if the inspections are not of the same candidate clips.
+    Raises InputError if the qualities or inspections are not of the same candidate clips.
     """
     settings = settings or Settings()
-    if set(inspections["clip"]) != set(candidates.loc[candidates["candidate"], "clip"]):
-        raise InputError("The inspections are of other clips than the candidates; delete both tables and run again.")
-    measured = [c for c in tables.schema("clips").names if c in inspections]
-    clips = candidates.merge(inspections[measured], on="clip", how="left", validate="one_to_one")
-    reasons = clips["rejected_by"].to_numpy(dtype=object)
+    wanted = set(candidates.loc[candidates["candidate"], "clip"])
+    clips = candidates
+    for name, table in {"qualities": qualities, "inspections": inspections}.items():
+        if set(table["clip"]) != wanted:
+            raise InputError(f"The {name} are of other clips than the candidates; delete both tables and run again.")
+        measured = [c for c in tables.schema("clips").names if c in table]
+        clips = clips.merge(table[measured], on="clip", how="left", validate="one_to_one")
+    reasons = np.where(clips["dissolve"], "dissolve", "").astype(object)
     for gate in dataclasses.fields(Settings):
         bound, column = gate.name.split("_", 1)
         limit, value = getattr(settings, gate.name), clips[column]
-        fails = clips["candidate"] & (value < limit if bound == "min" else value > limit)
-        reasons = np.where(fails & (reasons != ""), reasons + ",", reasons) + np.where(fails, gate.name, "").astype(
-            object
-        )
+        _add(reasons, value < limit if bound == "min" else value > limit, gate.name)
+    _add(reasons, ~clips["candidate"].astype(bool) & (reasons == ""), NOT_MEASURED)
     clips["rejected_by"] = reasons
     clips["kept"] = clips["rejected_by"] == ""
     return clips
+
+
+def _add(reasons: np.ndarray, fails: pd.Series, name: str) -> None:
+    at = np.flatnonzero(fails)
+    reasons[at] = [f"{reason},{name}" if reason else name for reason in reasons[at]]

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from talking import arrays, captions, fingerprints, keypoints, media, tables
 from talking.errors import InputError
+from talking.tracked import Faces
 
-BOX = ["x1", "y1", "x2", "y2"]
 # A clip is looked at once a second.
 _EVERY_FRAMES = media.FPS
 # A hand covers a face if so many of its 21 points lie in the face box; writing if a line covers this share of it.
@@ -28,12 +28,12 @@ def inspect(
     wanted = candidates[candidates["candidate"]]
     if wanted.empty:
         return tables.empty("inspections")
-    boxes_of = {int(t): g.set_index("frame")[BOX] for t, g in tracks.groupby("track")}
-    hashes, written = _look(video, wanted, boxes_of)
+    faces = Faces(tracks)
+    hashes, written = _look(video, wanted, faces)
     rows = []
     with arrays.opened(poses) as of_clips:
         for clip in wanted.itertuples():
-            box = _boxes(boxes_of, clip.tracks, range(clip.start_frame, clip.end_frame))
+            box = faces.boxes(faces.rows(clip.person_tracks, clip.start_frame, clip.end_frame))
             try:
                 points, scores = of_clips[f"{clip.clip}/keypoints"], of_clips[f"{clip.clip}/scores"]
             except KeyError as error:
@@ -51,7 +51,7 @@ def inspect(
 
 
 def hands_over_faces(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return in which frames anybody's hand lies over whose face (frames, people) bool.
+    """Return in which frames anybody's hand lies over whose face (frames, people) bool; over none that is absent (NaN).
 
     `points` (frames, people, 133, 2) and `scores` (frames, people, 133) are keypoints, `faces` (frames, people, 4) boxes, in px.
     """
@@ -71,7 +71,7 @@ def looked_at(clip: Any) -> range:
 
 
 def _look(
-    video: str | Path, wanted: pd.DataFrame, boxes_of: dict[int, pd.DataFrame]
+    video: str | Path, wanted: pd.DataFrame, faces: Faces
 ) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]]]:
     """Return the fingerprint of each frame looked at, and of each clip, picture after picture, whose face is written over (people,)."""
     lines_in = captions.detector()
@@ -85,14 +85,9 @@ def _look(
         hashes[frame] = fingerprints.of_picture(picture)
         lines = lines_in(picture)
         for clip in clips_at[frame]:
-            faces = _boxes(boxes_of, clip.tracks, [frame])[0]
-            written[clip.clip].append(captions.covered(faces, lines) > _COVERED_BY_WRITING)
+            box = faces.boxes(faces.rows(clip.person_tracks, frame, frame + 1))[0]
+            written[clip.clip].append(captions.covered(box, lines) > _COVERED_BY_WRITING)
     return hashes, written
-
-
-def _boxes(boxes_of: dict[int, pd.DataFrame], people: list[int], frames: range | list[int]) -> np.ndarray:
-    """Return the face boxes (frames, people, 4) of tracks."""
-    return np.stack([boxes_of[int(track)].reindex(frames).to_numpy(float) for track in people], axis=1)
 
 
 def _of_sound(sound: str | Path, start: int, end: int) -> np.ndarray:

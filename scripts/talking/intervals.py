@@ -37,6 +37,17 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
     return out
 
 
+def closed(intervals: Iterable[Interval], gap: int) -> list[Interval]:
+    """Return the union of intervals, with gaps of up to `gap` between them closed."""
+    out: list[Interval] = []
+    for start, end in union(intervals):
+        if out and start - out[-1][1] <= gap:
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return out
+
+
 def intersect(a: Sequence[Interval], b: Sequence[Interval]) -> list[Interval]:
     """Return the parts that lie in both sets, in one sweep over the two sorted lists."""
     out, i, j = [], 0, 0

@@ -20,7 +20,7 @@ from talking import cli, intervals, media
 from talking.arrays import opened
 from talking.poses.render import draw_poses
 
-_SPEAKING, _LISTENING = (60, 200, 90), (200, 200, 200)
+_SPEAKING, _LISTENING, _BYSTANDER = (60, 200, 90), (200, 200, 200), (90, 120, 220)
 _PANEL, _CURSOR, _WHITE, _BLACK = (24, 26, 30), (255, 170, 40), (255, 255, 255), (0, 0, 0)
 # Sizes in shares of the picture's shorter side.
 _BOX_WIDTH, _TEXT_SIZE, _BAR_HEIGHT = 0.004, 0.035, 0.045
@@ -66,7 +66,7 @@ def previews(clips: pd.DataFrame, dataset: Path, to: Path, settings: Settings) -
 def strip(folder: Path, n: int = 8, height: int = 150) -> np.ndarray:
     """Return an RGB picture of up to `n` frames of a clip's folder side by side, spread evenly, each `height` px high.
 
-    A person's box is thick and green while speaking, thin and grey while listening.
+    A person's box is thick and green while speaking, thin and grey while listening; a bystander's has blue corners only.
     """
     folder = Path(folder)
     speakers = _speakers(folder)
@@ -125,11 +125,25 @@ def _pictures(folder: Path, speakers: dict, names: list[str], settings: Settings
 
 
 def _draw_boxes(picture: np.ndarray, speakers: dict, states: np.ndarray, k: int, scale: float) -> None:
+    """Draw the boxes of frame k: of whoever takes part all four sides, of bystanders the corners."""
     width = max(1, round(_BOX_WIDTH * min(picture.shape[:2])))
     for person, speaking in zip(speakers["people"], states[:, k], strict=True):
-        x1, y1, x2, y2 = (round(scale * c) for c in person["face_track"][k])
-        thickness = 2 * width if speaking else width
-        cv2.rectangle(picture, (x1, y1), (x2, y2), _SPEAKING if speaking else _LISTENING, thickness, cv2.LINE_AA)
+        if (box := _box_at(person, k, scale)) is not None:
+            thickness = 2 * width if speaking else width
+            cv2.rectangle(picture, box[:2], box[2:], _SPEAKING if speaking else _LISTENING, thickness, cv2.LINE_AA)
+    for bystander in speakers["bystanders"]:
+        if (box := _box_at(bystander, k - bystander["start"], scale)) is not None:
+            for x, inwards in zip(box[::2], (1, -1), strict=True):
+                for y, down in zip(box[1::2], (1, -1), strict=True):
+                    corner = (x + inwards * (box[2] - box[0]) // 4, y), (x, y), (x, y + down * (box[3] - box[1]) // 4)
+                    cv2.polylines(picture, [np.array(corner)], False, _BYSTANDER, width, cv2.LINE_AA)
+
+
+def _box_at(person: dict, k: int, scale: float) -> tuple[int, ...] | None:
+    """Return a person's k-th box times `scale`, None where there is none."""
+    if not 0 <= k < len(person["face_track"]) or person["face_track"][k][0] is None:
+        return None
+    return tuple(round(scale * c) for c in person["face_track"][k])
 
 
 def _with_text(picture: np.ndarray, speakers: dict, names: list[str], subtitles: list, k: int) -> np.ndarray:
@@ -138,7 +152,9 @@ def _with_text(picture: np.ndarray, speakers: dict, names: list[str], subtitles:
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     for person, name in zip(speakers["people"], names, strict=True):
-        x1, y1, _, _ = person["face_track"][k]
+        if (box := _box_at(person, k, 1)) is None:
+            continue
+        x1, y1, *_ = box
         draw.text(
             (x1, max(0, y1 - 1.3 * size)),
             name,

@@ -4,21 +4,25 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from talking import boxes, cli, intervals
-from talking.errors import InputError
+from talking import boxes, cli, intervals, media, tables, turns
+from talking.arrays import opened
 from talking.media import FPS
 from talking.speaking import evidence, lip_sync
+from talking.tracked import Faces
 
-BOX = ["x1", "y1", "x2", "y2"]
 # The rhythm of syllables (Chandrasekaran et al., 2009), and the width of a Gaussian that covers about a second.
 _SYLLABLES_HZ = (1.5, 8.0)
 _LEVEL_S = 0.3
 # Sound is looked for this many frames before and after the lips' motion.
 _SYNC_LAGS = range(-15, 16)
+# How loud nothing is.
+_SILENT_DB = -100.0
 # The level of pauses, as a percentile of the loudness of a video.
 _PAUSES_PERCENT = 20
 # Rounds of fitting shapes to their mean: it hardly changes after the second.
@@ -34,6 +38,9 @@ class Settings:
     voice_threshold: float = cli.setting(0.5, "voice probability from which a voice is heard", minimum=0, maximum=1)
     min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip", minimum=0)
     turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn", minimum=0)
+    answer_s: float = cli.setting(
+        2.0, "a turn answers another person's if it begins no more than these seconds after its end", minimum=0
+    )
     lip_motion: float = cli.setting(
         0.006,
         "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)",
@@ -64,50 +71,6 @@ class Sound:
         floor = np.percentile(self.loudness_db, _PAUSES_PERCENT)
         loud = np.maximum(self.loudness_db, floor)
         return evidence.band_pass(loud, np.ones(loud.size), *_SYLLABLES_HZ)
-
-
-class Faces:
-    """The faces of a video with everything known of each, found by track and frame.
-
-    `tracks`, `speaking` and `landmarks` are as the stages wrote them; a row that speaking lacks has score NaN and is silent.
-    """
-
-    def __init__(
-        self, tracks: pd.DataFrame, speaking: pd.DataFrame, landmarks: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Index the rows of `tracks`; raises InputError if the landmarks are of other rows."""
-        order = np.lexsort((tracks["frame"], tracks["track"]))
-        is_in_order = bool((np.diff(order) == 1).all())
-        self._key = _key(tracks["track"].to_numpy()[order], tracks["frame"].to_numpy()[order])
-        self.box = tracks[BOX].to_numpy(dtype=np.float32)[order]
-        self.detected = tracks["detected"].to_numpy()[order]
-        at, known = self._find(speaking["track"].to_numpy(), speaking["frame"].to_numpy())
-        self.score, self.speaking, self.confidence = (np.full(len(order), fill) for fill in (np.nan, False, np.nan))
-        self.score[at[known]] = speaking["score"].to_numpy()[known]
-        self.speaking[at[known]] = speaking["speaking"].to_numpy()[known]
-        self.confidence[at[known]] = speaking["speaking_confidence"].to_numpy()[known]
-        for name, values in (landmarks or {}).items():
-            if len(values) != len(order):
-                raise InputError(
-                    f"The landmarks ({len(values)} faces) are not of these tracks ({len(order)} faces); delete both files and run again."
-                )
-            # A long video's landmarks are large: they are not copied where they lie in order already.
-            setattr(self, name, values if is_in_order else values[order])
-
-    def rows(self, tracks: list[int], start: int, end: int) -> np.ndarray:
-        """Return the row numbers (frames, people) of `tracks` in frames [start, end); raises KeyError where a face is absent."""
-        frame, track = np.meshgrid(np.arange(start, end), np.asarray(tracks, dtype=int), indexing="ij")
-        at, known = self._find(track, frame)
-        if not known.all():
-            raise KeyError(f"Tracks {tracks} are not all on screen in frames {start} to {end}.")
-        return at
-
-    def _find(self, track: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        wanted = _key(track, frame)
-        at = np.searchsorted(self._key, wanted)
-        known = at < self._key.size
-        known[known] = self._key[at[known]] == wanted[known]
-        return at, known
 
 
 def lip_motion(points: np.ndarray) -> np.ndarray:
@@ -167,7 +130,10 @@ def face_motion(points: np.ndarray) -> float:
 
 
 def covered_share(box: np.ndarray) -> np.ndarray:
-    """Return for each person of face boxes (t, p, 4) the share (p,) of frames in which a larger face covers a fifth of theirs."""
+    """Return for each person of face boxes (t, p, 4) the share (p,) of frames in which a larger face covers a fifth of theirs.
+
+    Boxes are NaN in frames in which a face is absent; such a face neither covers nor is covered.
+    """
     people = box.shape[1]
     covered = np.zeros(box.shape[:2], dtype=bool)
     area = boxes.area(box)
@@ -177,48 +143,91 @@ def covered_share(box: np.ndarray) -> np.ndarray:
     return covered.mean(axis=0)
 
 
+def of_video(
+    media_file: str | Path,
+    candidates: pd.DataFrame,
+    tracks: pd.DataFrame,
+    landmarks: str | Path,
+    speaking: pd.DataFrame,
+    voice: pd.DataFrame,
+    rttm: str | Path,
+    settings: Settings | None = None,
+) -> pd.DataFrame:
+    """Return the table `qualities` of a video, by what its stages wrote.
+
+    Raises InputError if the landmarks are of other tracks.
+    """
+    settings = settings or Settings()
+    if not candidates["candidate"].any():
+        return tables.empty("qualities")
+    width, height, frames = media.size_and_length(media_file)
+    with opened(landmarks) as arrays:
+        faces = Faces(tracks, speaking, {name: arrays[name] for name in ("points", "yaw", "blur")})
+    sound = Sound(
+        _of_length(voice["voice"].to_numpy() >= settings.voice_threshold, frames),
+        _of_length(voice["loudness_db"].to_numpy(), frames, _SILENT_DB),
+        turns.spoken_frames(turns.read(rttm), frames),
+    )
+    return measure(candidates, faces, sound, (width, height), settings)
+
+
 def measure(
-    tracks: list[int], start: int, end: int, faces: Faces, sound: Sound, settings: Settings
-) -> dict[str, object]:
-    """Return the measured qualities of a clip, by their column of `candidates`, its tracks in order from left to right."""
-    span = slice(start, end)
-    rows = faces.rows(tracks, start, end)
-    centre = np.median(faces.box[rows][..., [0, 2]].mean(axis=-1), axis=0)
-    left_to_right = np.argsort(centre, kind="stable")
-    rows = rows[:, left_to_right]
-    box, speaking, loud = faces.box[rows], faces.speaking[rows], sound.voice[span]
-    size = np.sqrt(boxes.area(box))
-    median_size = np.median(size, axis=0)
+    candidates: pd.DataFrame, faces: Faces, sound: Sound, size: tuple[int, int], settings: Settings | None = None
+) -> pd.DataFrame:
+    """Return the table `qualities`: a row for each row of `candidates` that is one.
+
+    `faces` has the landmarks `points`, `yaw` and `blur`; `size` is the width and height of the pictures in px.
+    """
+    settings = settings or Settings()
+    rows = [_measured(clip, faces, sound, size, settings) for clip in candidates[candidates["candidate"]].itertuples()]
+    return pd.DataFrame(rows, columns=tables.schema("qualities").names) if rows else tables.empty("qualities")
+
+
+def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], settings: Settings) -> dict[str, object]:
+    span = slice(clip.start_frame, clip.end_frame)
+    rows = faces.rows(clip.person_tracks, clip.start_frame, clip.end_frame)
+    there = rows >= 0
+    box, speaking, loud = faces.boxes(rows), faces.of(faces.speaking, rows, False), sound.voice[span]
+    side = np.sqrt(boxes.area(box))
+    median_side = np.nanmedian(side, axis=0)
+    height = np.nanmedian(box[..., 3] - box[..., 1], axis=0)
     seconds = speaking.sum(axis=0) / FPS
-    anyone = speaking.any(axis=1)
-    points, yaw = faces.points[rows], np.abs(faces.yaw[rows])
+    anyone, everyone_there = speaking.any(axis=1), there.all(axis=1)
+    points, yaw = faces.of(faces.points, rows, np.nan), np.abs(faces.of(faces.yaw, rows, np.nan))
     marked = np.isfinite(points).all(axis=(2, 3))
     moving = np.stack([lip_motion(points[:, i]) for i in range(rows.shape[1])], axis=1)
     # Where the lips cannot be seen the sound alone decides.
     borne_out = loud[:, None] & ((moving >= settings.lip_motion) | ~marked)
     known_yaw = np.where(marked, yaw, np.nan)
     enough = settings.min_talker_s * FPS
+    taken = turns_of(speaking, round(settings.turn_pause_s * FPS))
+    blur = faces.of(faces.blur, rows, np.nan)
+    people = range(rows.shape[1])
     return {
-        "tracks": [tracks[i] for i in left_to_right],
-        "face_px": median_size.min(),
-        "face_px_min": size.min(),
-        "area_ratio": (median_size.min() / max(median_size.max(), 1e-6)) ** 2,
+        "clip": clip.clip,
+        "face_px": median_side.min(),
+        "face_px_min": np.nanmin(side),
+        "face_height_share": height.min() / min(size),
+        "area_ratio": (median_side.min() / max(median_side.max(), 1e-6)) ** 2,
         "speaking_s": seconds.tolist(),
         "num_talkers": int((seconds >= settings.min_talker_s).sum()),
         "talking_s": anyone.sum() / FPS,
-        "num_turns": count_turns(speaking, round(settings.turn_pause_s * FPS)),
+        "num_turns": len(taken),
+        "num_exchanges": count_exchanges(taken, round(settings.answer_s * FPS)),
+        "talk_balance": talk_balance(seconds),
         "speaking_share": anyone.mean(),
         "overlap_share": (speaking.sum(axis=1) > 1).mean(),
-        "off_screen_share": (loud & ~anyone).mean(),
+        # A voice may belong to a participant who is away.
+        "off_screen_share": (loud & ~anyone & everyone_there).mean(),
         "num_voices": sum(int(mask[span].sum() >= enough) for mask in sound.speakers.values()),
         "mouth_sound_agreement": borne_out[speaking].mean() if speaking.any() else np.nan,
-        "speaking_confidence": _mean_known(faces.confidence[rows]),
-        "sharpness": _extreme_known(min, (_median_known(faces.blur[rows[:, i]]) for i in range(rows.shape[1]))),
-        "yaw_deg": _extreme_known(max, (_percentile_known(known_yaw[:, i], 95) for i in range(rows.shape[1]))),
+        "speaking_confidence": _mean_known(faces.of(faces.confidence, rows, np.nan)),
+        "sharpness": _extreme_known(min, (_median_known(blur[:, i]) for i in people)),
+        "yaw_deg": _extreme_known(max, (_percentile_known(known_yaw[:, i], 95) for i in people)),
         "turned_away_share": (known_yaw > settings.turned_away_deg).mean(axis=0).max(),
-        "detected_share": faces.detected[rows].mean(axis=0).min(),
-        "landmark_share": marked.mean(axis=0).min(),
-        "face_motion": _extreme_known(min, (face_motion(points[:, i]) for i in range(rows.shape[1]))),
+        "detected_share": min(faces.detected[rows[there[:, i], i]].mean() for i in people),
+        "landmark_share": (marked.sum(axis=0) / there.sum(axis=0)).min(),
+        "face_motion": _extreme_known(min, (face_motion(points[:, i]) for i in people)),
         "covered_share": covered_share(box).max(),
         **_sync(points, speaking, sound.rhythm[span], settings),
     }
@@ -240,21 +249,36 @@ def _sync(points: np.ndarray, speaking: np.ndarray, rhythm: np.ndarray, settings
     }
 
 
-def count_turns(speaking: np.ndarray, pause: int) -> int:
-    """Return the number of turns in masks (frames, people): speaking periods by their starts, one person's in a row being one.
+def turns_of(speaking: np.ndarray, pause: int) -> list[tuple[int, int, int]]:
+    """Return the turns (start, end, person) in masks (frames, people) by their starts, successive ones of one person as one.
 
-    A pause of up to `pause` frames does not end a period.
+    A pause of up to `pause` frames does not end a speaking period.
     """
-    periods = []
-    for person in range(speaking.shape[1]):
-        spoken = intervals.from_mask(speaking[:, person])
-        closed = [(a[1], b[0]) for a, b in itertools.pairwise(spoken) if b[0] - a[1] <= pause]
-        periods += [(start, end, person) for start, end in intervals.union([*spoken, *closed])]
-    return sum(1 for _ in itertools.groupby(sorted(periods), key=lambda period: period[2]))
+    periods = [
+        (start, end, person)
+        for person in range(speaking.shape[1])
+        for start, end in intervals.closed(intervals.from_mask(speaking[:, person]), pause)
+    ]
+    taken = []
+    for person, group in itertools.groupby(sorted(periods), key=lambda period: period[2]):
+        said = list(group)
+        taken.append((said[0][0], max(end for _, end, _ in said), person))
+    return taken
 
 
-def _key(track: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    return track.astype(np.int64) << 32 | frame.astype(np.int64)
+def count_exchanges(taken: list[tuple[int, int, int]], answer: int) -> int:
+    """Return how often a turn is answered: another person's turn begins before it ends or within `answer` frames after."""
+    return sum(later[0] - earlier[1] <= answer for earlier, later in itertools.pairwise(taken))
+
+
+def talk_balance(seconds: np.ndarray) -> float:
+    """Return the share of all talk that who talks second most has: 0 of a monologue or of silence, 0.5 at most."""
+    return float(np.sort(seconds)[::-1][1:2].sum() / max(seconds.sum(), 1e-6))
+
+
+def _of_length(values: np.ndarray, length: int, filling: float = 0) -> np.ndarray:
+    """Return values cut off or filled to `length`."""
+    return np.pad(values[:length], (0, max(length - values.size, 0)), constant_values=filling)
 
 
 def _known(values: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ def draw_funnel(candidates: pd.DataFrame, seconds_in: float, path: Path) -> None
     """
     stages = {
         "in the videos": seconds_in,
-        "anybody on screen": candidates["duration_s"].sum(),
-        "2-4 people, long enough": candidates.loc[candidates["candidate"], "duration_s"].sum(),
+        "somebody takes part": candidates.loc[candidates["num_people"] > 0, "duration_s"].sum(),
+        "several do, for long enough": candidates.loc[candidates["candidate"], "duration_s"].sum(),
         "kept": candidates.loc[candidates["kept"], "duration_s"].sum(),
     }
     reasons = candidates.loc[~candidates["kept"], ["duration_s", "rejected_by"]]
@@ -66,7 +66,7 @@ def draw_funnel(candidates: pd.DataFrame, seconds_in: float, path: Path) -> None
     left.set(title="From videos to clips", xlabel="seconds")
     bars = right.barh(reasons.index, reasons["sum"], color=REJECTED)
     right.bar_label(bars, [f"{s:.0f} s in {n}" for s, n in reasons.itertuples(index=False)], padding=3)
-    right.set(title="Rejected by (a stretch can have several reasons)", xlabel="seconds")
+    right.set(title="Rejected by (a segment can have several reasons)", xlabel="seconds")
     for axes in (left, right):
         axes.margins(x=0.25)
     _save(figure, path)

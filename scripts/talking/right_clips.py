@@ -1,6 +1,5 @@
 """Which clips a video should give, from its truth: what `scoring` compares the kept ones with."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +19,18 @@ class ClipRule:
     min_s: float = 5.0
     min_people: int = 2
     max_people: int = 4
-    min_face_px: float = 48.0
+    min_face_px: float = 24.0
     min_area_ratio: float = 0.4
     min_talkers: int = 1
     min_talker_s: float = 1.0
-    # Whoever is hidden for so long, as behind somebody who passes, is still there.
-    max_hidden_frames: int = 12
+    # Whoever is hidden for so long, as behind somebody who passes, is still there; whoever shows for no longer passes by.
+    max_hidden_frames: int = 25
 
 
 def right_clips(
     truth: Truth, shots: list[Interval], frames: int, spoken: dict[str, np.ndarray], rule: ClipRule
 ) -> list[dict[str, Any]]:
-    """Return the longest stretches of each shot with a constant set of people on screen that `rule` accepts.
+    """Return the longest segments of each shot with a constant set of people on screen that `rule` accepts.
 
     Each is a dict of start_frame, end_frame, people (their names) and talkers (how many of them speak long enough).
     """
@@ -40,8 +39,9 @@ def right_clips(
         seen = np.unique(rows["frame"].to_numpy(dtype=int))
         for start, end in shots:
             inside = seen[(seen >= start) & (seen < end)]
-            for frame in itertools.chain(*itertools.starmap(range, _present(inside, rule.max_hidden_frames))):
-                there[frame].add(person)
+            for first, last in _present(inside, rule.max_hidden_frames):
+                for frame in range(first, last):
+                    there[frame].add(person)
     on_screen = [frozenset(people) for people in there]
     sets = {people: i for i, people in enumerate(dict.fromkeys(on_screen))}
     of_frame = np.array([sets[people] for people in on_screen])
@@ -63,7 +63,8 @@ def right_clips(
     return sorted(out, key=lambda clip: clip["start_frame"])
 
 
-def _present(seen: np.ndarray, longest: int) -> list[Interval]:
-    """Return the intervals of ascending frames (n,) with gaps of up to `longest` frames closed."""
-    breaks = np.flatnonzero(np.diff(seen) > longest + 1) + 1
-    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(seen, breaks) if part.size]
+def _present(seen: np.ndarray, hidden: int) -> list[Interval]:
+    """Return the intervals of ascending frames (n,) with gaps of up to `hidden` frames closed, without those that last no longer."""
+    breaks = np.flatnonzero(np.diff(seen) > hidden + 1) + 1
+    spans = [(int(part[0]), int(part[-1]) + 1) for part in np.split(seen, breaks) if part.size]
+    return [(start, end) for start, end in spans if end - start > hidden]

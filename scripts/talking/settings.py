@@ -11,11 +11,18 @@ from talking.errors import InputError
 
 _TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text", "object": "a group of keys", "array": "a list"}  # fmt: skip
 
+# Gates and what bounds the candidates that are measured.
+_MEASURED = {
+    "min_num_people": "min_measured_people",
+    "max_num_people": "max_measured_people",
+    "min_duration_s": "min_measured_s",
+}
+
 
 def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     """Return the config with the schema's defaults filled in; text is read as YAML where the schema wants something else.
 
-    (Snakemake hands on what lies in a group of --config, such as gates={min_face_px: 48}, as text.) Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
+    (Snakemake hands on what lies in a group of --config, such as gates={min_area_ratio: 0.5}, as text.) Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
     """
     schema = yaml.safe_load(schema_file.read_text())
     filled = _filled(config, schema)
@@ -23,6 +30,7 @@ def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     if errors:
         raise InputError(" ".join(_sentence(e) for e in errors))
     _check_order(filled)
+    _check_measured(filled)
     return filled
 
 
@@ -61,6 +69,17 @@ def _check_order(section: dict[str, Any], name: str = "") -> None:
         if key.startswith("min_") and most in section and value > section[most]:
             raise InputError(
                 f"config: {name}{key} is {value}, above {name}{most}, {section[most]}; change one of them."
+            )
+
+
+def _check_measured(config: dict[str, Any]) -> None:
+    """Raise InputError if a gate lets pass what is not measured and therefore can never be kept."""
+    for gate, bound in _MEASURED.items():
+        passes, measured = config["gates"][gate], config["clips"][bound]
+        if passes < measured if gate.startswith("min_") else passes > measured:
+            raise InputError(
+                f"config: gates.{gate} is {passes}, but clips.{bound}, {measured}, says that such clips are not measured;"
+                " change one of them."
             )
 
 

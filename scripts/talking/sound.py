@@ -10,7 +10,7 @@ A clip is embedded from its own sound alone, nothing before or after it, so that
 data set's `audio.wav`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def embed(
         if settings.sound_mode == "mixed":
             yield f"{clip.clip}/sound", rows(model, samples)
         else:
-            spoken = _spoken(speaking, list(clip.tracks), clip.start_frame, clip.end_frame)
+            spoken = _spoken(speaking, clip.person_tracks, clip.start_frame, clip.end_frame)
             yield f"{clip.clip}/sound", np.stack([rows(model, gated(samples, mask)) for mask in spoken.T], axis=1)
 
 
@@ -93,12 +93,12 @@ def gated(samples: np.ndarray, spoken: np.ndarray) -> np.ndarray:
     return samples * scipy.ndimage.uniform_filter1d(gate, _FADE_SAMPLES, mode="nearest")
 
 
-def _spoken(speaking: pd.DataFrame, tracks: list[int], start: int, end: int) -> np.ndarray:
-    """Return who of `tracks` speaks in frames [start, end), (frames, people) bool."""
+def _spoken(speaking: pd.DataFrame, people: Sequence[Sequence[int]], start: int, end: int) -> np.ndarray:
+    """Return which of people, each given by its tracks, speaks in frames [start, end), (frames, people) bool."""
     said = speaking[speaking["speaking"] & speaking["frame"].between(start, end - 1)]
-    spoken = np.zeros((end - start, len(tracks)), dtype=bool)
-    for person, track in enumerate(tracks):
-        spoken[said.loc[said["track"] == track, "frame"].to_numpy() - start, person] = True
+    spoken = np.zeros((end - start, len(people)), dtype=bool)
+    for person, tracks in enumerate(people):
+        spoken[said.loc[said["track"].isin(tracks), "frame"].to_numpy() - start, person] = True
     return spoken
 
 

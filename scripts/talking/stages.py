@@ -15,6 +15,7 @@ STAGES = {
     "speaking": ("speaking/{video}.parquet",),
     "transcribe": ("speech/{video}.transcript.parquet", "speech/{video}.pieces.parquet"),
     "candidates": ("candidates/{video}.parquet",),
+    "qualities": ("qualities/{video}.parquet",),
     "poses": ("poses/{video}.npz",),
     "inspections": ("inspections/{video}.parquet",),
     "clips": ("clips/{video}.parquet",),

@@ -78,7 +78,7 @@ class Clip:
 
     @cached_property
     def face_boxes(self) -> np.ndarray:
-        """Face boxes (f, p, 4) float32."""
+        """Face boxes (f, p, 4) float32; NaN where a person is away."""
         return self._of_people("face_track", (4,)).astype(np.float32)
 
     @cached_property

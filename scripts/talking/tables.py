@@ -25,6 +25,7 @@ class Column:
 
 _INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
 _BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
+_INT_LISTS = pa.list_(_INTS)
 _TEXTS, _HASHES, _LONG_HASHES = (pa.list_(of) for of in (pa.string(), pa.uint32(), pa.uint64()))
 
 
@@ -146,53 +147,63 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("clip", _TEXT, "", "{source}_{video}_{start:06d}to{end:06d}"),
         _VIDEO,
         Column("source", _TEXT, "", "source in the sheet"),
-        Column("shot", _INT, "", "shot the clip lies in"),
+        Column("shot", _INT, "", "first shot of the clip"),
         Column("start_frame", _INT, "frame", "first frame in media/{video}.mp4"),
         Column("end_frame", _INT, "frame", "one past the last frame"),
         Column("duration_s", _FLOAT, "s", "length"),
-        Column("num_people", _INT, "", "people on screen in every frame"),
-        Column("tracks", _INTS, "", "their tracks, left to right: person i is the i-th; empty if there are too many"),
+        Column("num_people", _INT, "", "participants"),
+        Column("people", _INTS, "", "the participants of people/{video}.parquet, left to right: person i is the i-th"),
+        Column("tracks", _INTS, "", "of each of them the track that shows it longest"),
+        Column("person_tracks", _INT_LISTS, "", "of each of them all tracks that show it, in order of time"),
         Column(
             "candidate",
             _BOOL,
             "",
-            "right number of people for long enough: only these have poses, sound and the qualities below",
+            "enough and not too many participants for long enough: only these list people, have poses, sound and qualities",
         ),
+        Column("dissolve", _BOOL, "", "the pictures are mixed with those of a neighbouring shot"),
+        Column("num_jump_cuts", _INT, "", "jump cuts within the clip"),
+        Column("absent_s", _FLOATS, "s", "how long each participant is away: turned, covered or not found"),
+        Column("absent_share", _FLOAT, "0-1", "largest share over participants of the frames in which they are away"),
+        Column("num_bystanders", _INT, "", "other people who show meanwhile"),
+        Column("bystander_tracks", _INT_LISTS, "", "of each of them all tracks that show it, in order of time"),
         Column(
-            "rejected_by",
-            _TEXT,
+            "bystander_ratio",
+            _FLOAT,
             "",
-            "config keys that reject the clip, or dissolve, joined by commas; empty if none does",
+            "largest bystander's face, averaged over all frames of the clip, to the smallest participant's, by area",
         ),
-        Column(
-            "tiny_faces",
-            _INT,
-            "",
-            "tracks seen meanwhile that were not counted as people as they are smaller than min_visible_face_px",
-        ),
-        Column(
-            "brief_faces",
-            _INT,
-            "",
-            "tracks seen meanwhile that were not counted as people as they are shorter than min_track_frames",
-        ),
-        Column("ignored_face_share", _FLOAT, "0-1", "share of the frames in which a brief face shows"),
+        Column("bystander_share", _FLOAT, "0-1", "share of the frames in which a bystander shows"),
+        Column("repeated_person", _INT, "", "people on screen who are a second showing of another one on screen"),
+        Column("camera_motion", _FLOAT, "picture heights/s", "of the shot; the fastest of several"),
+        Column("picture_motion", _FLOAT, "0-1", "of the shot; the least of several"),
+    ],
+    "qualities": [
+        Column("clip", _TEXT, "", "name of a candidate clip"),
         Column(
             "face_px", _FLOAT, "px", "smallest person's face: median over frames of the square root of the box's area"
         ),
         Column("face_px_min", _FLOAT, "px", "the smallest that any person's face gets in any frame"),
+        Column(
+            "face_height_share",
+            _FLOAT,
+            "0-1",
+            "height of the smallest person's face (median over frames) in shorter sides of the picture",
+        ),
         Column("area_ratio", _FLOAT, "0-1", "smallest to largest person's face, by median area"),
-        Column("speaking_s", _FLOATS, "s", "how long each person speaks, in the order of `tracks`"),
+        Column("speaking_s", _FLOATS, "s", "how long each person speaks, in the order of `people`"),
         Column("num_talkers", _INT, "", "people who speak for at least min_talker_s"),
         Column("talking_s", _FLOAT, "s", "how long anybody on screen speaks"),
         Column("num_turns", _INT, "", "speaking periods in order of time, successive ones of one person counted once"),
+        Column("num_exchanges", _INT, "", "turns that another person's turn answers within answer_s"),
+        Column("talk_balance", _FLOAT, "0-0.5", "share of all talk that who talks second most has"),
         Column("speaking_share", _FLOAT, "0-1", "share of the frames in which anybody on screen speaks"),
         Column("overlap_share", _FLOAT, "0-1", "share of the frames in which two or more people on screen speak"),
         Column(
             "off_screen_share",
             _FLOAT,
             "0-1",
-            "share of the frames in which a voice is heard and nobody on screen speaks",
+            "share of the frames in which a voice is heard, all participants show and none of them speaks",
         ),
         Column("num_voices", _INT, "", "speakers of speech/{video}.rttm who are heard for at least min_talker_s"),
         Column(
@@ -202,8 +213,6 @@ SCHEMAS: dict[str, list[Column]] = {
             "share of the frames labelled speaking that both a voice and that person's moving lips bear out",
         ),
         Column("speaking_confidence", _FLOAT, "0-1", "mean probability that the speaking decisions are right"),
-        Column("camera_motion", _FLOAT, "picture heights/s", "of the shot"),
-        Column("picture_motion", _FLOAT, "0-1", "of the shot"),
         Column("sharpness", _FLOAT, "", "least sharp person's median sharpness of the face"),
         Column(
             "yaw_deg",
@@ -221,9 +230,14 @@ SCHEMAS: dict[str, list[Column]] = {
             "detected_share",
             _FLOAT,
             "0-1",
-            "smallest share over people of the frames in which the detector saw the face",
+            "smallest share over people of the frames with a box in which the detector saw the face",
         ),
-        Column("landmark_share", _FLOAT, "0-1", "smallest share over people of the frames with face landmarks"),
+        Column(
+            "landmark_share",
+            _FLOAT,
+            "0-1",
+            "smallest share over people of the frames with a box that have face landmarks",
+        ),
         Column(
             "face_motion",
             _FLOAT,
@@ -334,16 +348,20 @@ SCHEMAS["covog_metrics"] = [
     Column("better", _TEXT, "", "up or down"),
     Column("note", _TEXT, "", "why it was skipped, what was held out, or the source"),
 ]
-# What find_clips and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+# What find_clips, measure_clips and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
 SCHEMAS["clips"] = [
     *SCHEMAS["candidates"],
+    *SCHEMAS["qualities"][1:],
     *(c for c in SCHEMAS["inspections"] if c.name.endswith("_share")),
+    Column(
+        "rejected_by", _TEXT, "", "config keys that reject the clip, or dissolve, joined by commas; empty if none does"
+    ),
     Column("kept", _BOOL, "", "no gate rejects the clip: it is in the data set"),
 ]
 SCHEMAS["dataset"] = [
-    *(c for c in SCHEMAS["clips"] if c.name not in ("candidate", "rejected_by", "kept")),
+    *(c for c in SCHEMAS["clips"] if c.name not in ("candidate", "dissolve", "rejected_by", "kept")),
     *(c for c in SCHEMAS["annotations"] if c.name in ("num_frames", "width", "height", "bytes", "sha256")),
-    Column("persons", _TEXTS, "", "who they are, in the order of `tracks`: names of `people`"),
+    Column("persons", _TEXTS, "", "who they are, in the order of the column `people`: names of the table `people`"),
     Column("licence", _TEXT, "", "licence of the video in the sheet"),
     Column("url", _TEXT, "", "address of the video in the sheet"),
     Column("duplicate_of", _TEXT, "", "clip that this one shows again; empty if none"),

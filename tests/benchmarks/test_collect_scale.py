@@ -29,6 +29,8 @@ def write_results(results: Path) -> None:
         clips = pd.DataFrame(columns, index=range(CLIPS)).assign(
             clip=names, video=video, source="s", start_frame=start, end_frame=start + 200, duration_s=8.0, num_people=2
         )
+        for name in ("people", "person_tracks", "absent_s", "bystander_tracks"):
+            clips[name] = [[]] * CLIPS
         clips["tracks"] = [[2 * i, 2 * i + 1] for i in range(CLIPS)]
         for name in ("speaking_s", "sync_offsets", "sync_confidences"):
             clips[name] = rng.random((CLIPS, 2)).tolist()

@@ -47,31 +47,24 @@ def test_a_file_of_no_bytes_flows_through_the_stages_of_pictures(folder):
 
 
 def test_select_clips_applies_the_gates_of_the_config(folder):
-    measured = {c.name: [0.9, 0.9] for c in tables.SCHEMAS["candidates"] if str(c.type) == "float"}
-    people = {"num_people": [2, 2], "num_talkers": [2, 2], "num_turns": [3, 3], "num_voices": [2, 2]}
-    faces = {"tiny_faces": [0, 0], "brief_faces": [0, 0], "tracks": [[0, 1]] * 2, "speaking_s": [[3.0, 3.0]] * 2}
-    faces |= {"sync_offsets": [[0.0, 1.0]] * 2, "sync_confidences": [[0.7, 0.7]] * 2}
-    rows = pd.DataFrame(
-        {
-            "clip": ["test_v_000000to000200", "test_v_000200to000400"],
-            "video": "v",
-            "source": "test",
-            "shot": [0, 1],
-            "start_frame": [0, 200],
-            "end_frame": [200, 400],
-            "candidate": True,
-            "rejected_by": "",
-            **measured,
-            **people,
-            **faces,
-        }
-    ).assign(talking_s=6.0, off_screen_share=0.0, ignored_face_share=0.0, turned_away_share=0.0, covered_share=0.0)
-    rows = rows.assign(camera_motion=0.0, face_px=[100.0, 60.0])
-    tables.write("candidates", rows, folder / "results/candidates/v.parquet")
-    seen = pd.DataFrame({"clip": rows["clip"], "sound_hashes": [[1], [2]], "picture_hashes": [[3], [4]]})
-    seen = seen.assign(hand_over_face_share=0.0, caption_over_face_share=0.0)
-    tables.write("inspections", seen, folder / "results/inspections/v.parquet")
-    run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_px: 80}",))
+    names = ["test_v_000000to000200", "test_v_000200to000400"]
+
+    def filled(table: str, **known) -> pd.DataFrame:
+        """Return a table of the two clips in which every number is 0 and every list empty but what is known."""
+        kinds = {c.name: str(c.type) for c in tables.SCHEMAS[table]}
+        usual = {n: [[], []] if "list" in t else "v" if t == "string" else 0 for n, t in kinds.items()}
+        return pd.DataFrame({**usual, "clip": names, **known}).astype(
+            {n: bool for n, t in kinds.items() if t == "bool"}
+        )
+
+    candidates = filled("candidates", candidate=True, num_people=2, duration_s=8.0, picture_motion=0.1)
+    tables.write("candidates", candidates, folder / "results/candidates/v.parquet")
+    good = {"num_talkers": 2, "speaking_share": 0.9, "area_ratio": 0.9, "mouth_sound_agreement": 0.9}
+    good |= {"speaking_confidence": 0.9, "detected_share": 1.0, "landmark_share": 1.0, "face_motion": 0.1}
+    measured = filled("qualities", face_height_share=[0.2, 0.1], **good)
+    tables.write("qualities", measured, folder / "results/qualities/v.parquet")
+    tables.write("inspections", filled("inspections"), folder / "results/inspections/v.parquet")
+    run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_height_share: 0.15}",))
     clips = tables.read("clips", folder / "results/clips/v.parquet")
     assert clips["kept"].tolist() == [True, False]
-    assert clips["rejected_by"].tolist() == ["", "min_face_px"]
+    assert clips["rejected_by"].tolist() == ["", "min_face_height_share"]

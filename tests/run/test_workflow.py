@@ -191,11 +191,11 @@ def test_a_film_that_is_gone_after_it_was_read_stops_the_run_and_costs_nothing(r
 def test_a_video_has_no_more_files_than_the_manual_says(run):
     results = run[0] / "results"
     files = [file.relative_to(results) for file in results.rglob("*talk*") if file.is_file()]
-    kinds = {"logs": 16, "benchmarks": 16}
+    kinds = {"logs": 18, "benchmarks": 18}
     for kind, most in kinds.items():
         assert sum(file.parts[0] == kind for file in files) <= most
     others = [file for file in files if file.parts[0] not in (*kinds, "dataset", "report")]
-    assert 15 < len(others) <= 20, others
+    assert 15 < len(others) <= 23, others
     clips = tables.read("dataset", results / "dataset/clips.parquet")["clip"]
     assert all(len(list((results / "dataset" / clip).iterdir())) == 6 for clip in clips)
 
@@ -227,7 +227,7 @@ def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, film
     folder, asked = copy_run(run[0], tmp_path / "run"), ("delete_intermediates=true",)
     done = snakemake(folder, "all", "--delete-temp-output", config=asked)
     assert done.returncode == 0 and not (folder / "results/landmarks/talk.npz").exists(), done.stdout + done.stderr
-    for config in (asked, (), (*asked, "gates={min_face_px: 200}")):
+    for config in (asked, (), (*asked, "gates={min_area_ratio: 0.99}")):
         assert not COSTLY & set(planned(folder, config=config))
     with (folder / "videos.tsv").open("a") as sheet:
         sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
@@ -236,9 +236,18 @@ def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, film
     )
 
 
-def test_a_changed_gate_plans_no_costly_job(run):
-    jobs = planned(run[0], config=("gates={min_face_px: 200}",))
+@pytest.mark.parametrize("gate", ["min_area_ratio: 0.99", "min_duration_s: 4", "max_num_people: 2, min_num_people: 2"])
+def test_a_changed_gate_plans_no_costly_job(run, gate):
+    jobs = planned(run[0], config=(f"gates={{{gate}}}",))
     assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)
+
+
+def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
+    jobs = planned(run[0], config=("qualities={min_talker_s: 2}",))
+    assert jobs.get("measure_clips") == 4 and not COSTLY & set(jobs)
+    jobs = planned(run[0], config=("fusion={use_turns: false}",))
+    assert COSTLY & set(jobs) == {"fuse_speaking"}
+    assert not {"find_people", "find_clips", "estimate_poses", "embed_sound"} & set(jobs)
 
 
 def test_a_changed_model_plans_its_stage_and_what_follows(run):
@@ -384,8 +393,8 @@ def test_a_bad_sheet_stops_before_the_first_job(sheet, said, tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("gaits={min_face_px: 3}", "did you mean 'gates'"),
-        ("gates={min_face_px: big}", "gates.min_face_px must be a number, not 'big'"),
+        ("gaits={min_area_ratio: 1}", "did you mean 'gates'"),
+        ("gates={min_area_ratio: big}", "gates.min_area_ratio must be a number, not 'big'"),
         ("gates=big", "gates must be a group of keys"),
         ("films={f: {shots: ['1:long']}}", "films.f.shots.0 is '1:long'"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from made_video import clips_of, make_sources
 from talking import annotate, arrays, cutting, media, tables
 from talking.errors import InputError
+from talking.tracked import Faces
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +89,33 @@ def test_scores_that_are_missing_are_those_of_the_nearest_frame(sources):
     speaking.loc[speaking["frame"] == 20, "score"] = np.nan
     speaking.loc[speaking["frame"] == 21, "score"] = 0.0
     speaking = speaking[speaking["frame"] < 50]
-    labels = annotate.label(
-        clips_of((10, 60)).iloc[0].to_dict(), annotate.Faces(tracks, speaking), tables.empty("words"), 25
-    )
+    labels = annotate.label(clips_of((10, 60)).iloc[0].to_dict(), Faces(tracks, speaking), tables.empty("words"), 25)
     scores = labels["people"][1]["speaking_score"]
     assert len(scores) == 50
     assert scores[9:13] == [-1.0, -1.0, 0.0, 2.5]
     assert scores[40:] == [2.5] * 10
     assert labels["people"][1]["speak"] == [[10, 40]]
-    nothing = annotate.Faces(tracks, speaking.assign(score=np.nan))
+    nothing = Faces(tracks, speaking.assign(score=np.nan))
     labels = annotate.label(clips_of((10, 60)).iloc[0].to_dict(), nothing, tables.empty("words"), 25)
     assert labels["people"][0]["speaking_score"] == [0.0] * 50
+
+
+def test_who_is_away_has_no_box_and_is_silent_and_bystanders_have_boxes(sources):
+    tracks, speaking = tables.read("tracks", sources.tracks), tables.read("speaking", sources.speaking)
+    away = (tracks["track"] == 3) & tracks["frame"].between(30, 39)
+    after = (tracks["track"] == 3) & (tracks["frame"] >= 40)
+    tracks.loc[after, "track"] = speaking.loc[after, "track"] = 4
+    faces = Faces(tracks[~away], speaking[~away])
+    clip = clips_of((10, 60)).iloc[0].to_dict() | {"tracks": [4], "person_tracks": [[3, 4]], "bystander_tracks": [[5]]}
+    labels = annotate.label(clip, faces, tables.read("words", sources.words).assign(track=3), 25)
+    [person], [bystander] = labels["people"], labels["bystanders"]
+    assert person["absent"] == [[20, 30]] and person["speak"] == [[10, 20], [30, 50]]
+    assert person["face_track"][19:21] == [[30, 29, 50, 49], [None] * 4]
+    assert len(person["face_track"]) == len(person["speaking_score"]) == 50
+    assert all(word["person"] == 0 for word in labels["words"])
+    assert (bystander["tracks"], bystander["start"], len(bystander["face_track"])) == ([5], 0, 50)
+    # What a model reads back.
+    assert np.isnan(np.array(person["face_track"], dtype=float)[20:30]).all()
 
 
 def test_what_has_not_changed_is_not_encoded_again(sources, tmp_path, monkeypatch):
@@ -120,7 +137,7 @@ def test_folders_no_longer_kept_are_removed_and_others_are_not(sources, tmp_path
         (tmp_path / other).mkdir()
     annotate.annotate(clips_of((10, 60), (60, 110)), "v", sources, tmp_path)
     clips = clips_of((10, 60), (60, 110))
-    clips.loc[0, ["kept", "rejected_by"]] = [False, "min_face_px"]
+    clips.loc[0, ["kept", "rejected_by"]] = [False, "min_area_ratio"]
     annotate.annotate(clips, "v", sources, tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "s_v2_000000to000100",

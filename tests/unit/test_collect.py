@@ -18,7 +18,8 @@ def write_video(results, video, clips, people=2, tracks=None):
     start = 1000 * np.arange(rows)
     frame = pd.DataFrame(index=range(rows), columns=tables.schema("clips").names)
     for column in tables.SCHEMAS["clips"]:
-        frame[column.name] = "" if str(column.type) == "string" else 0
+        kind = str(column.type)
+        frame[column.name] = [[]] * rows if "list" in kind else "" if kind == "string" else 0
     frame["clip"] = [f"s_{video}_{a:06d}to{a + 200:06d}" for a in start]
     frame["video"], frame["source"] = video, "s"
     frame["start_frame"], frame["end_frame"], frame["duration_s"] = start, start + 200, 8.0
@@ -29,7 +30,7 @@ def write_video(results, video, clips, people=2, tracks=None):
     frame["face_px"] = 150.0
     frame["candidate"] = True
     frame["kept"] = np.arange(rows) < clips
-    frame.loc[clips, "rejected_by"] = "min_face_px"
+    frame.loc[clips, "rejected_by"] = "min_area_ratio"
     tables.write("clips", frame, results / "clips" / f"{video}.parquet")
     names = frame["clip"][:clips]
     index = pd.DataFrame({"video": video, "clip": names, "num_frames": 200, "width": 1280, "height": 720})

@@ -74,6 +74,14 @@ def load(record):
     }
 
 
+def test_who_is_away_has_the_box_between_the_nearest_ones():
+    faces = np.full((6, 2, 4), 7.0)
+    faces[:, 0] = np.arange(6)[:, None] * [10, 0, 10, 1] + [0, 5, 8, 20]
+    whole = faces.copy()
+    faces[2:4, 0] = faces[:2, 1] = np.nan
+    np.testing.assert_allclose(export.whole_boxes(faces), whole)
+
+
 def test_the_published_loader_gets_all_it_needs(exported, loaded, dataset):
     (record,) = json.loads((exported / "train.json").read_text())
     assert json.loads((exported / "test_easy.json").read_text()) == []

@@ -182,6 +182,7 @@ def video(tmp_path):
     boxes = {4: FACE, 7: np.array([450.0, 60, 530, 150])}
     rows = [(track, frame, *box) for track, box in boxes.items() for frame in range(100)]
     tracks = pd.DataFrame(rows, columns=["track", "frame", "x1", "y1", "x2", "y2"])
+    tracks = tracks.assign(detected=True, confidence=0.9)
     points, scores = np.zeros((100, 2, 133, 2), np.float32), np.zeros((100, 2, 133), np.float32)
     points[:50, 0, keypoints.LEFT_HAND], scores[:50, 0, keypoints.LEFT_HAND] = (490, 100), 0.8
     arrays.write(
@@ -189,7 +190,7 @@ def video(tmp_path):
     )
     candidates = pd.DataFrame(
         {"clip": ["s_v_000000to000100", "other"], "candidate": [True, False], "start_frame": 0, "end_frame": [100, 3],
-         "tracks": [[4, 7], []]}
+         "tracks": [[4, 7], []], "person_tracks": [[[4], [7]], []]}
     )  # fmt: skip
     return tmp_path, candidates, tracks
 
@@ -203,12 +204,16 @@ def test_a_clip_is_measured_and_its_gates_say_why_it_goes(video) -> None:
     assert len(row["sound_hashes"]) == 100 and len(row["picture_hashes"]) == 4
     np.testing.assert_array_equal(row["sound_hashes"], prints(media.sound(folder / "v.wav", 0, 100)))
     whole = pd.DataFrame(columns=tables.schema("candidates").names)
-    whole = pd.concat([whole, candidates.assign(rejected_by=["", "min_people"])], ignore_index=True)
-    whole = whole.astype({"candidate": bool}).fillna({"num_talkers": 2, "talking_s": 3.0})
-    chosen = gates.select(whole, found)
-    assert chosen["rejected_by"].tolist() == ["max_hand_over_face_share,max_caption_over_face_share", "min_people"]
+    whole = pd.concat([whole, candidates.assign(num_people=[2, 1], duration_s=[8.0, 8.0], dissolve=False)])
+    measured = pd.DataFrame({"clip": found["clip"]}, columns=tables.schema("qualities").names)
+    measured = measured.fillna({"num_talkers": 2, "speaking_share": 0.5})
+    chosen = gates.select(whole, measured, found)
+    assert chosen["rejected_by"].tolist() == [
+        "max_hand_over_face_share,max_caption_over_face_share",
+        "min_num_people",
+    ]
     patient = gates.Settings(max_hand_over_face_share=0.5, max_caption_over_face_share=0.5)
-    assert gates.select(whole, found, patient)["kept"].tolist() == [True, False]
+    assert gates.select(whole, measured, found, patient)["kept"].tolist() == [True, False]
 
 
 def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
@@ -218,7 +223,7 @@ def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
             folder / "v.mp4", folder / "v.wav", candidates.assign(clip="moved"), tracks, folder / "poses.npz"
         )
     with pytest.raises(InputError, match="inspections are of other clips"):
-        gates.select(candidates, tables.empty("inspections"))
+        gates.select(candidates, candidates[["clip"]][:1], tables.empty("inspections"))
 
 
 def test_a_video_without_candidates_is_not_looked_at(tmp_path) -> None:

@@ -240,7 +240,10 @@ def _two_people(shared) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
 
 def _candidates(*spans: tuple[str, int, int, bool]) -> pd.DataFrame:
     wanted = pd.DataFrame(
-        [{"clip": c, "start_frame": s, "end_frame": e, "tracks": [7, 3], "candidate": y} for c, s, e, y in spans]
+        [
+            {"clip": c, "start_frame": s, "end_frame": e, "person_tracks": [[7], [3]], "candidate": y}
+            for c, s, e, y in spans
+        ]
     )
     return tables.empty("candidates").reindex(range(len(spans))).assign(**{name: wanted[name] for name in wanted})
 
@@ -251,6 +254,31 @@ def debate(shared, tmp_path_factory):
     pictures = (p for _, p in zip(range(50), media.frames(shared / "data/clips/debate_both.avi"), strict=False))
     media.encode(video, pictures)
     return video
+
+
+def test_a_person_of_several_tracks_is_followed_and_absent_between_them(tmp_path, monkeypatch) -> None:
+    media.encode(tmp_path / "v.mp4", [np.zeros((90, 160, 3), np.uint8)] * 30)
+    rows = [
+        (t, 0, f, 10.0 * t, 10.0, 10.0 * t + 8, 20.0, True, 0.9)
+        for t, a, b in [(1, 0, 10), (2, 16, 30)]
+        for f in range(a, b)
+    ]
+    tracks = pd.DataFrame(rows, columns=["track", "shot", "frame", "x1", "y1", "x2", "y2", "detected", "confidence"])
+    marks = {"track": tracks["track"].to_numpy(), "points": np.zeros((24, 68, 2)), "score": np.ones(24)}
+    seen = []
+
+    class Session:
+        def add(self, picture, faces) -> None:
+            seen.append(faces.boxes[0, 0])
+
+        def finish(self):
+            return np.zeros((len(seen), 1, 133, 2)), np.zeros((len(seen), 1, 133))
+
+    monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: lambda people: Session())
+    candidates = _candidates(("a", 5, 25, True)).assign(person_tracks=[[[1, 2]]])
+    found = dict(poses.estimate(tmp_path / "v.mp4", candidates, tracks, marks, poses.Settings()))
+    np.testing.assert_array_equal(seen, [10.0] * 5 + [np.nan] * 6 + [20.0] * 9)
+    assert not found["a/valid"].any() and not found["a/boxes"].any()
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from talking import keypoints, media, preview
 
 FRAMES, HEIGHT, WIDTH = 50, 360, 640
 BOXES = [(100, 80, 200, 200), (400, 60, 520, 190)]
+BYSTANDER = (560, 40, 600, 90)
 # The left person speaks in the first half, the right one in the second.
 SPEAK = [[0, 25], [25, 50]]
 
@@ -26,6 +27,7 @@ def folder(tmp_path_factory) -> Path:
     people = [{"person": i, "track": i, "speak": [SPEAK[i]], "face_track": [BOXES[i]] * FRAMES} for i in range(2)]
     words = [_word("Hello", 0.1, 0.4, 0), _word("there", 0.5, 0.8, 0), _word("Grüße", 1.2, 1.6, 1)]
     speakers = {"clip": folder.name, "fps": 25, "num_frames": FRAMES, "people": people, "words": words}
+    speakers["bystanders"] = [{"tracks": [9], "start": 30, "face_track": [BYSTANDER] * 5}]
     (folder / "speakers.json").write_text(json.dumps(speakers), encoding="utf-8")
     points, scores = np.zeros((FRAMES, 2, keypoints.COUNT, 2)), np.zeros((FRAMES, 2, keypoints.COUNT))
     points[:, 0, keypoints.FACE], scores[:, 0, keypoints.FACE] = (300, 300), 1
@@ -99,6 +101,24 @@ def test_a_strip_of_a_clip_shorter_than_it_shows_each_frame_once(folder, tmp_pat
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     media.encode(tmp_path / "video.mp4", [np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)] * 2)
     assert preview.strip(tmp_path, n=8, height=90).shape == (90, 2 * 160 + 3, 3)
+
+
+def test_a_bystander_has_corners_and_who_is_away_no_box(folder, tmp_path) -> None:
+    for name in ("video.mp4", "audio.wav"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    speakers = json.loads((folder / "speakers.json").read_text())
+    speakers["people"][0]["face_track"][5:10] = [[None] * 4] * 5
+    (tmp_path / "speakers.json").write_text(json.dumps(speakers))
+    preview.preview(tmp_path, tmp_path / "p.mp4", ["a", "b"], preview.Settings(crf=5))
+    pictures = list(media.frames(tmp_path / "p.mp4"))
+    assert (
+        _is_green(_edge(pictures[4], 0)) and not _is_green(_edge(pictures[7], 0)) and _is_green(_edge(pictures[12], 0))
+    )
+    x1, y1, _, y2 = BYSTANDER
+    for frame, seen in ((29, False), (30, True), (34, True), (36, False)):
+        corner, side = pictures[frame][y1, x1].astype(int), pictures[frame][(y1 + y2) // 2, x1].astype(int)
+        assert (corner[2] > corner[0] + 60) == seen
+        assert np.ptp(side) < 40
 
 
 def test_subtitles_break_at_another_speaker_a_pause_and_when_long() -> None:

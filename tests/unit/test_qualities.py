@@ -6,6 +6,7 @@ import pytest
 
 from talking import qualities
 from talking.speaking import evidence
+from talking.tracked import Faces
 
 FRAMES = 200
 
@@ -70,13 +71,25 @@ def test_the_smaller_of_two_overlapping_faces_is_covered():
 def test_a_face_that_is_never_marked_says_nothing_of_the_other(lost):
     track, frame = np.repeat([0, 1], FRAMES), np.tile(np.arange(FRAMES), 2)
     box = {"x1": 300.0 * track, "y1": 0.0, "x2": 300.0 * track + 100, "y2": 100.0}
-    tracks = pd.DataFrame({"track": track, "frame": frame, **box, "detected": True})
+    tracks = pd.DataFrame({"track": track, "frame": frame, **box, "detected": True, "confidence": 0.9})
     says = pd.DataFrame({"track": track, "frame": frame, "score": 1.0, "speaking": True, "speaking_confidence": 0.9})
     points = np.tile(faces(0.1 * syllables()), (2, 1, 1))
     marks = {"points": points, "yaw": np.full(2 * FRAMES, 10.0), "blur": np.full(2 * FRAMES, 30.0)}
     for values in marks.values():
         values[track == lost] = np.nan
     sound = qualities.Sound(np.ones(FRAMES, bool), np.full(FRAMES, -20.0), {})
-    found = qualities.measure([0, 1], 0, FRAMES, qualities.Faces(tracks, says, marks), sound, qualities.Settings())
+    clip = {"clip": "c", "candidate": True, "start_frame": 0, "end_frame": FRAMES, "person_tracks": [[0], [1]]}
+    [found] = qualities.measure(pd.DataFrame([clip]), Faces(tracks, says, marks), sound, (640, 360)).to_dict("records")
     assert found["face_motion"] == qualities.face_motion(points[track != lost])
     assert (found["sharpness"], found["yaw_deg"]) == (30, 10)
+
+
+def test_turns_answers_and_balance_of_a_talk():
+    speaking = np.zeros((200, 2), dtype=bool)
+    speaking[0:50, 0] = speaking[60:90, 1] = speaking[85:120, 0] = speaking[124:130, 0] = speaking[190:200, 1] = True
+    taken = qualities.turns_of(speaking, pause=5)
+    assert taken == [(0, 50, 0), (60, 90, 1), (85, 130, 0), (190, 200, 1)]
+    assert qualities.count_exchanges(taken, answer=50) == 2
+    assert qualities.talk_balance(np.array([6.0, 2.0])) == pytest.approx(0.25)
+    assert qualities.talk_balance(np.array([6.0, 0.0])) == 0
+    assert qualities.talk_balance(np.zeros(2)) == 0

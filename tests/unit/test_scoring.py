@@ -168,7 +168,7 @@ def test_a_stretch_where_nobody_talks_or_that_is_short_is_no_right_clip():
 
 def test_who_is_hidden_for_a_moment_is_still_there():
     spoken = turns.spoken_frames(TURNS, FRAMES)
-    for missing, stretches in ((12, 1), (13, 0)):
+    for missing, stretches in ((25, 1), (26, 0)):
         hidden = truth()
         away = (hidden.boxes["person"] == "anna") & hidden.boxes["frame"].between(80, 79 + missing)
         hidden.boxes = hidden.boxes[~away]

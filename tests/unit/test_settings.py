@@ -34,10 +34,15 @@ def test_the_schema_and_the_manual_say_what_the_code_says():
         ({"films": {"demo": {"shots": ["1,2:long"]}}}, "films.demo.shots.0 is '1,2:long'"),
         ({"films": {"demo": {"shots": ["1,2:3:medium:cross,juggle"]}}}, "films.demo.shots.0 is"),
         ({"gates": "big"}, "gates must be a group of keys, not 'big'"),
-        ({"gates": {"min_face_px": "big"}}, "gates.min_face_px must be a number, not 'big'"),
-        ({"gates": {"min_face_px": "["}}, "gates.min_face_px must be a number, not '['"),
-        ({"gates": {"min_face_px": None}}, "gates.min_face_px must be a number, not None"),
-        ({"clips": {"min_people": "3", "max_people": "2"}}, "clips.min_people is 3, above clips.max_people, 2"),
+        ({"gates": {"min_area_ratio": "big"}}, "gates.min_area_ratio must be a number, not 'big'"),
+        ({"gates": {"min_area_ratio": "["}}, "gates.min_area_ratio must be a number, not '['"),
+        ({"gates": {"min_area_ratio": None}}, "gates.min_area_ratio must be a number, not None"),
+        (
+            {"gates": {"min_num_people": "3", "max_num_people": "2"}},
+            "gates.min_num_people is 3, above gates.max_num_people, 2",
+        ),
+        ({"gates": {"min_duration_s": 2}}, "gates.min_duration_s is 2, but clips.min_measured_s, 3.0,"),
+        ({"gates": {"max_num_people": 9}}, "gates.max_num_people is 9, but clips.max_measured_people, 6,"),
         ({"gpu": -1}, "gpu:"),
     ],
 )
@@ -49,8 +54,8 @@ def test_a_fault_of_the_config_is_one_plain_sentence(config, said):
 
 def test_text_from_the_command_line_is_read_as_what_the_key_wants():
     films = {"demo": {"people": "2", "fps": "30", "shots": ["1,2:5"]}}
-    config = checked_config({"strict": "true", "gates": {"min_face_px": "200"}, "films": films}, SCHEMA)
-    assert config["strict"] is True and config["gates"]["min_face_px"] == 200
+    config = checked_config({"strict": "true", "gates": {"min_area_ratio": "0.2"}, "films": films}, SCHEMA)
+    assert config["strict"] is True and config["gates"]["min_area_ratio"] == 0.2
     assert config["films"]["demo"]["people"] == 2 and config["films"]["demo"]["fps"] == "30"
 
 

@@ -144,7 +144,8 @@ def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(
     monkeypatch.setitem(
         sound_models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME)
     )
-    clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15, "tracks": [[7, 3]]})
+    clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15})
+    clips["person_tracks"] = [[[7], [2, 3]]]
     frame = np.arange(20)
     speaking = pd.concat([
         pd.DataFrame({"track": 3, "frame": frame, "speaking": frame >= 10}),

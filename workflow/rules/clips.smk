@@ -1,13 +1,10 @@
 rule find_clips:
-    """Finding the stretches of {wildcards.video} in which the people on screen do not change."""
+    """Finding the segments of {wildcards.video} in which the same people take part."""
     input:
         shots="results/shots/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         people="results/people/{video}.parquet",
-        landmarks="results/landmarks/{video}.npz",
-        speaking="results/speaking/{video}.parquet",
         voice="results/voice/{video}.parquet",
-        rttm="results/speech/{video}.rttm",
     output:
         candidates="results/candidates/{video}.parquet",
     log:
@@ -26,8 +23,39 @@ rule find_clips:
         settings=flags("clips"),
     shell:
         "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
-        " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q}"
-        " --rttm {input.rttm:q} --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+        " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
+        " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+
+
+rule measure_clips:
+    """Measuring faces, talk and exchange in the candidate clips of {wildcards.video}."""
+    input:
+        media="results/media/{video}.mp4",
+        candidates="results/candidates/{video}.parquet",
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+        speaking="results/speaking/{video}.parquet",
+        voice="results/voice/{video}.parquet",
+        rttm="results/speech/{video}.rttm",
+    output:
+        qualities="results/qualities/{video}.parquet",
+    log:
+        "results/logs/qualities/{video}.log",
+    benchmark:
+        "results/benchmarks/qualities/{video}.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb("qualities"),
+        disk_mb=disk_mb("qualities"),
+        runtime=minutes("qualities"),
+    params:
+        settings=flags("qualities"),
+    shell:
+        "python -P -m measure_clips --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
+        " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
+        " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
 
 
 rule inspect_clips:
@@ -61,6 +89,7 @@ rule select_clips:
     """Applying the gates to the candidate clips of {wildcards.video}."""
     input:
         candidates="results/candidates/{video}.parquet",
+        qualities="results/qualities/{video}.parquet",
         inspections="results/inspections/{video}.parquet",
     output:
         clips="results/clips/{video}.parquet",
@@ -78,5 +107,5 @@ rule select_clips:
     params:
         settings=flags("gates"),
     shell:
-        "python -P -m select_clips --candidates {input.candidates:q} --inspections {input.inspections:q}"
-        " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
+        "python -P -m select_clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
+        " --inspections {input.inspections:q} --clips {output.clips:q} {params.settings} > {log:q} 2>&1"

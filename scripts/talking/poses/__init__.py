@@ -1,13 +1,13 @@
 """Poses: the 133 COCO-WholeBody keypoints of every person in every frame of the candidate clips.
 
-Person i of a clip is its i-th face track. A model proposes a pose for each face; what is not plainly that face's own is
-marked as missing here, whichever model proposed it, and never invented. docs/keypoints.md says which points a model has.
+Person i of a clip is the i-th of its column `people`, given by its face tracks. A model proposes a pose for each face; what
+is not plainly that face's own is marked as missing here, whichever model proposed it, and never invented. docs/keypoints.md says which points a model has.
 """
 
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -185,7 +185,7 @@ class _Running:
     ) -> None:
         self.name, self.start, self.end = clip.clip, int(clip.start_frame), int(clip.end_frame)
         frames = np.arange(self.start, self.end)
-        people = [of_track[int(track)].set_index("frame").reindex(frames) for track in clip.tracks]
+        people = [_rows_of(tracks, of_track).reindex(frames) for tracks in clip.person_tracks]
         self.boxes = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in people], axis=1)
         self.points = [p["points"].to_numpy() for p in people]
         self.scores = np.stack([p["score"].to_numpy(float) for p in people], axis=1)
@@ -221,6 +221,12 @@ def _windows(video: str | Path, start: int, faces: np.ndarray, shots: np.ndarray
             middle = np.nanmedian(faces[first:last], axis=0)
         found[first:last] = windows.find(pictures, middle)
     return found
+
+
+def _rows_of(tracks: Sequence[int], of_track: dict[int, pd.DataFrame]) -> pd.DataFrame:
+    """Return a person's rows by frame; of two tracks in one frame the one that the detector is surer of."""
+    rows = pd.concat([of_track[int(track)] for track in tracks]).sort_values(["frame", "confidence"], kind="stable")
+    return rows.drop_duplicates("frame", keep="last").set_index("frame")
 
 
 def _with_landmarks(tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> pd.DataFrame:
