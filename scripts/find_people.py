@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, people, tables
+from talking import cli, media, people, tables
+from talking.arrays import opened
 
 
 def main() -> None:
@@ -16,9 +17,19 @@ def main() -> None:
     parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--people", type=Path, required=True, help="table to write")
+    parser.add_argument("--detector", required=True, help="the config's faces: model")
     cli.add_settings(parser, people.Settings)
     args = parser.parse_args()
-    found = people.find(tables.read("tracks", args.tracks), cli.settings_from(args, people.Settings))
+    read = {name: tables.read(name, getattr(args, name)) for name in ("shots", "tracks", "asd", "voice")}
+    with opened(args.landmarks) as marks, opened(args.embeddings) as embeddings:
+        found = people.find(
+            marks={name: marks[name] for name in people.MARKS},
+            embeddings=dict(embeddings),
+            size=media.size_and_length(args.media)[:2],
+            detector=args.detector,
+            settings=cli.settings_from(args, people.Settings),
+            **read,
+        )
     tables.write("persons", found, args.people)
 
 

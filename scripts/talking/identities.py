@@ -11,7 +11,7 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking import media, tables
+from talking import boxes, media, tables
 from talking.cli import setting
 
 # Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
@@ -19,6 +19,8 @@ DIMENSIONS = {"dlib": 128, "arcface": 512}
 SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
 # The distance of two groups that were seen at the same time: no average with it comes below any threshold.
 _NEVER = 1e9
+# Two boxes of one frame show the same face if they share this much of the smaller one.
+_DOUBLE = 0.6
 # Groups that hang together are clustered by all their distances at once; more than this would not fit in memory.
 _MOST_AT_ONCE = 5000
 
@@ -154,7 +156,7 @@ def cluster(
             if person >= 0:
                 mean[person] += vector
         means.append(mean)
-        apart |= {(total + persons[a], total + persons[b]) for a, b in seen_together(tracks)}
+        apart |= {(total + persons[a], total + persons[b]) for a, b in seen_together(tracks)[0]}
         total += count
     table = pd.DataFrame(rows, columns=["video", "track", "person"])
     if table.empty:
@@ -180,7 +182,7 @@ def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, s
     row = {int(t): i for i, t in enumerate(embeddings["track"])}
     known = {t: i for i, t in enumerate(t for t in every if t in row)}
     vectors = np.asarray(embeddings["embedding"], dtype=float)[np.array([row[t] for t in known], dtype=int)]
-    apart = {(known[a], known[b]) for a, b in seen_together(tracks) if a in known and b in known}
+    apart = {(known[a], known[b]) for a, b in seen_together(tracks)[0] if a in known and b in known}
     labels = dict(
         zip(known, group(vectors, apart, same_person or embeddings["same_person"].item()).tolist(), strict=True)
     )
@@ -189,17 +191,28 @@ def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, s
     return {t: numbers[key] for t, key in zip(every, keys, strict=True)}
 
 
-def seen_together(tracks: pd.DataFrame) -> set[tuple[int, int]]:
-    """Return the pairs (a, b), a < b, of tracks that share a frame, in one sweep over their first and last frames.
+def seen_together(tracks: pd.DataFrame) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """Return the pairs (a, b), a < b, of tracks that show two faces in one frame, and the pairs that show one face twice.
 
-    A track has a row for every frame from its first to its last.
+    The latter are double detections: in half of the frames of both, 0.6 of the smaller box lies in the other one. Found in one
+    sweep over the tracks' first and last frames; a track has a row for every frame between them.
     """
-    spans = tracks.groupby("track")["frame"].agg(["min", "max"]).sort_values("min", kind="stable")
-    pairs: set[tuple[int, int]] = set()
+    table = tracks.sort_values(["track", "frame"], kind="stable")
+    box = table[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+    number, begin = np.unique(table["track"].to_numpy(), return_index=True)
+    place = dict(zip(number.tolist(), begin.tolist(), strict=True))
+    frame = table["frame"].to_numpy()
+    spans = table.groupby("track")["frame"].agg(["min", "max"]).sort_values("min", kind="stable")
+    pairs: tuple[set[tuple[int, int]], set[tuple[int, int]]] = set(), set()
     open_tracks: list[tuple[int, int]] = []
     for track, first, last in spans.itertuples():
         open_tracks = [(end, other) for end, other in open_tracks if end >= first]
-        pairs |= {(min(other, track), max(other, track)) for _, other in open_tracks}
+        for end, other in open_tracks:
+            shared = min(end, last) - first + 1
+            mine, theirs = (box[place[t] + first - frame[place[t]] :][:shared] for t in (track, other))
+            smaller = np.maximum(np.minimum(boxes.area(mine), boxes.area(theirs)), 1e-6)
+            is_double = np.median(boxes.area(boxes.intersection(mine, theirs)) / smaller) >= _DOUBLE
+            pairs[int(is_double)].add((min(other, track), max(other, track)))
         open_tracks.append((last, track))
     return pairs
 

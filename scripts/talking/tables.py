@@ -89,6 +89,27 @@ SCHEMAS: dict[str, list[Column]] = {
             "",
             "person of whom this is a second showing in the same picture: a mirror, a recording; null if none",
         ),
+        Column(
+            "participant_probability", _FLOAT, "0-1", "probability that the person takes part; 0 of what is no face"
+        ),
+        Column("confidence", _FLOAT, "0-1", "detector's median confidence"),
+        Column("confidence_high", _FLOAT, "0-1", "90th percentile of the detector's confidence"),
+        Column("detected_share", _FLOAT, "0-1", "fraction of the person's boxes that the detector saw"),
+        Column("presence", _FLOAT, "0-1", "mean presence score of the face mesh"),
+        Column("landmark_share", _FLOAT, "0-1", "fraction of the person's boxes with face landmarks"),
+        Column("size", _FLOAT, "picture heights", "median square root of the box's area"),
+        Column("sharpness", _FLOAT, "", "75th percentile of the face's sharpness"),
+        Column("cut_off_share", _FLOAT, "0-1", "fraction of the person's boxes that reach the picture's edge"),
+        Column(
+            "own_motion",
+            _FLOAT,
+            "0-1",
+            "how much the face's picture changes in two seconds, shift and size taken out; near 0 a still; NaN unknown",
+        ),
+        Column("yaw", _FLOAT, "deg", "median absolute yaw; NaN unknown"),
+        Column(
+            "talking_s", _FLOAT, "s", "how long the person has the best positive active-speaker score under a voice"
+        ),
     ],
     "asd": [
         _TRACK,

@@ -23,7 +23,8 @@ rule find_people:
         runtime=minutes("people"),
     params:
         settings=flags("people"),
+        detector=config["faces"]["model"],
     shell:
         "python -P -m find_people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {input.embeddings:q} --asd {input.asd:q} --voice {input.voice:q}"
-        " --people {output.people:q} {params.settings} > {log:q} 2>&1"
+        " --detector {params.detector} --people {output.people:q} {params.settings} > {log:q} 2>&1"

@@ -1,9 +1,10 @@
 """From face tracks to persons: which tracks are a living face, which are one person, and who takes part.
 
-`find` makes the table `people/{video}.parquet` (schema `persons`); `rows_of` gives each person's rows of the `tracks` table.
+Open `find` first: it makes the table `people/{video}.parquet` (schema `persons`) of what `evidence` measures,
+`joining` joins and `calibration` turns into probabilities. `rows_of` gives each person's rows of the `tracks` table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,11 @@ import pandas as pd
 
 from talking import tables
 from talking.cli import setting
+from talking.media import FPS
+from talking.people import calibration, evidence, joining
 
+# The arrays of landmarks/{video}.npz that `find` looks at.
+MARKS = ("points", "score", "yaw", "blur", "thumbnail", "thumbnail_row")
 PARTICIPANT, BYSTANDER, NOT_A_FACE = "participant", "bystander", "not_a_face"
 
 
@@ -22,27 +27,60 @@ class Settings:
     min_face_probability: float = setting(
         0.5, "a person whose face is less probably a living one has the role not_a_face", minimum=0, maximum=1
     )
+    min_participant_probability: float = setting(
+        0.5, "a person who less probably takes part has the role bystander", minimum=0, maximum=1
+    )
 
 
-def find(tracks: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Return the `persons` table of a video: one row for each person and shot."""
-    rows = []
-    for person, (_, track) in enumerate(tracks.groupby("track")):
-        probability = float(track["confidence"].max())
-        rows.append(
-            {
-                "person": person,
-                "shot": track["shot"].iloc[0],
-                "tracks": [int(track["track"].iloc[0])],
-                "start_frame": track["frame"].min(),
-                "end_frame": track["frame"].max() + 1,
-                "num_frames": len(track),
-                "face_probability": probability,
-                "role": PARTICIPANT if probability >= settings.min_face_probability else NOT_A_FACE,
-                "repeated_of": None,
-            }
+def find(
+    tracks: pd.DataFrame,
+    shots: pd.DataFrame,
+    marks: Mapping[str, np.ndarray],
+    embeddings: Mapping[str, np.ndarray],
+    asd: pd.DataFrame,
+    voice: pd.DataFrame,
+    size: tuple[int, int],
+    detector: str,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Return the `persons` table of a video: one row for each person and shot, by shot and first frame.
+
+    `marks` are the arrays of `landmarks/{video}.npz`, `embeddings` those of `embeddings/{video}.npz`, `size` is the picture's (width,
+    height) in pixels, `detector` the config's `faces: model`, whose confidences are calibrated if the calibration knows it.
+    """
+    if tracks.empty:
+        return tables.empty("persons")
+    talking = evidence.frames_talking(tracks, asd, voice)
+    rows_of_track = {int(t): rows for t, rows in tracks.groupby("track").indices.items()}
+    by_track = evidence.measure(rows_of_track, tracks, marks, talking, size)
+    is_living = face_probability(by_track, detector) >= settings.min_face_probability
+    person_of = joining.persons(tracks, shots, embeddings, dict(zip(by_track.index, is_living, strict=True)))
+    keys = pd.DataFrame({"shot": tracks["shot"].to_numpy(), "person": tracks["track"].map(person_of).to_numpy()})
+    rows = {(int(shot), int(person)): at for (shot, person), at in keys.groupby(["shot", "person"]).indices.items()}
+    people = evidence.measure(rows, tracks, marks, talking, size)
+    people[["shot", "person"]] = list(rows)
+    people["tracks"] = [tracks["track"].iloc[at].drop_duplicates().tolist() for at in rows.values()]
+    people["face_probability"] = face_probability(people, detector)
+    people = people.sort_values(["shot", "start", "person"], ignore_index=True)
+    length = dict(zip(shots["shot"], (shots["end_frame"] - shots["start_frame"]) / FPS, strict=True))
+    people["shot_s"], people["seconds"] = people["shot"].map(length), people["frames"] / FPS
+    people["participant_probability"], people["role"] = 0.0, NOT_A_FACE
+    for _, of in people[people["face_probability"] >= settings.min_face_probability].groupby("shot"):
+        entry = calibration.load()["participant"]["any"]
+        takes_part = calibration.probability(entry, calibration.participant_features(of))
+        people.loc[of.index, "participant_probability"] = takes_part
+        people.loc[of.index, "role"] = np.where(
+            takes_part >= settings.min_participant_probability, PARTICIPANT, BYSTANDER
         )
-    return pd.DataFrame(rows, columns=tables.schema("persons").names) if rows else tables.empty("persons")
+    people["repeated_of"] = None
+    people = people.rename(columns={"start": "start_frame", "end": "end_frame", "frames": "num_frames"})
+    return people[tables.schema("persons").names]
+
+
+def face_probability(measured: pd.DataFrame, detector: str) -> np.ndarray:
+    """Return the probability (n,) that each row of `evidence.measure` is of a living face."""
+    entries = calibration.load()["face"]
+    return calibration.probability(entries.get(detector, entries["any"]), calibration.face_features(measured))
 
 
 def rows_of(people: Sequence[int], tracks: pd.DataFrame, persons: pd.DataFrame, start: int, end: int) -> np.ndarray:
