@@ -32,6 +32,8 @@ _LOOK_SIDE = 128
 _MOST_LINES = 720
 # A face is the same as one before if their boxes' IoU is greater.
 _SAME_PLACE = 0.3
+# Two boxes show one face twice if they share more than this of the smaller one.
+_DOUBLE = 0.6
 # When a face of this confidence is lost, the whole picture is searched at once.
 _SURE = 0.5
 # libfacedetection's C++ function, and the 16-bit numbers that its result takes.
@@ -135,7 +137,9 @@ class _Finder:
             new = [found[j] for j in sorted(set(range(len(found))) - set(pairs.values()))]
         self._follow(frame, seen)
         for face in new:
-            self._begin(frame, picture, face)
+            # Where a known face is there is no other one; at the picture's edge its box may leap.
+            if not _covers(np.array([c.faces[-1] for c in self._known]).reshape(-1, 15), face).any():
+                self._begin(frame, picture, face)
         if is_search:
             self._since, self._searched = [], frame
         self._since.append((frame, picture))
@@ -222,19 +226,19 @@ def without_doubles(found: np.ndarray) -> np.ndarray:
     return found[kept_of(found)]
 
 
-def kept_of(found: np.ndarray, overlap: float = 0.6) -> list[int]:
-    """Return the rows of detections (n, 15), most confident first, that no more confident one mostly covers.
-
-    Of two boxes one is a double if they share more than `overlap` of the smaller one.
-    """
+def kept_of(found: np.ndarray) -> list[int]:
+    """Return the rows of detections (n, 15), most confident first, that no more confident one mostly covers."""
     kept: list[int] = []
     for i in np.argsort(-found[:, 4], kind="stable").tolist():
-        box = found[i, :4]
-        shared = boxes.area(boxes.intersection(found[kept, :4], box))
-        smaller = np.minimum(boxes.area(found[kept, :4]), boxes.area(box))
-        if not (shared > overlap * smaller).any():
+        if not _covers(found[kept], found[i]).any():
             kept.append(i)
     return kept
+
+
+def _covers(found: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Return for each of some detections (n, 15) whether it and a face share most of the smaller one's box."""
+    shared = boxes.area(boxes.intersection(found[:, :4], face[:4]))
+    return shared > _DOUBLE * np.minimum(boxes.area(found[:, :4]), boxes.area(face[:4]))
 
 
 def _interpolated(chain: _Chain) -> np.ndarray:
