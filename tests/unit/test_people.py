@@ -204,7 +204,7 @@ def found_in(tracks, presence=None, sharpness=None, looks=None, talking=None, sh
 
 def test_every_track_has_one_row_and_the_table_fits_its_schema(tmp_path):
     tracks = tracks_of((0, 100, 0), (2, 98, 200), (110, 150, 0))
-    found = found_in(tracks, looks={0: 0, 1: 60, 2: 5}, talking=[0])
+    found = found_in(tracks, looks={0: 0, 1: 60, 2: 5}, talking=[0, 2])
     tables.write("persons", found, tmp_path / "p.parquet")
     back = tables.read("persons", tmp_path / "p.parquet")
     assert [list(group) for group in back["tracks"]] == [[0, 2], [1]]
