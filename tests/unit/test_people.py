@@ -131,14 +131,19 @@ def test_what_is_hardly_a_face_is_joined_only_to_what_lies_just_there():
 
 
 def pictures_of_a_head(frames, moves=True, seed=0):
-    """Return thumbnails (frames, 32, 32) of a drawn head that is carried about, its mouth opening and closing if it `moves`."""
+    """Return thumbnails (frames, 32, 32) of a drawn head that is carried about, its mouth opening and closing if it `moves`.
+
+    The `seed` draws the head, too.
+    """
     rng = np.random.default_rng(seed)
+    skin, eye, apart, fringe = rng.integers(140, 220), rng.integers(46, 60), rng.integers(9, 16), rng.integers(10, 40)
     found = []
     for _ in range(frames):
         picture = np.full((128, 128), 90, np.uint8)
-        cv2.ellipse(picture, (64, 64), (32, 44), 0, 0, 360, 170, -1)
-        for x in (52, 76):
-            cv2.circle(picture, (x, 54), 5, 40, -1)
+        cv2.ellipse(picture, (64, 64), (32, 44), 0, 0, 360, int(skin), -1)
+        cv2.ellipse(picture, (64, 40), (int(fringe), 16), float(seed * 70), 0, 180, 20, -1)
+        for x in (64 - apart, 64 + apart):
+            cv2.circle(picture, (int(x), int(eye)), 5, 40, -1)
         cv2.ellipse(picture, (64, 84), (11, int(rng.integers(2, 9)) if moves else 5), 0, 0, 360, 60, -1)
         scale, (dx, dy) = rng.uniform(0.97, 1.03), rng.uniform(-3, 3, 2)
         picture = cv2.warpAffine(picture, np.array([[scale, 0, dx], [0, scale, dy]]), (128, 128), borderValue=90)
@@ -172,13 +177,15 @@ def test_a_photograph_in_an_advertisement_keeps_still_beside_four_who_talk(share
     assert len(motion) == 4 and min(motion.values()) > 0.05
 
 
-def found_in(tracks, presence=None, sharpness=None, looks=None, talking=None, shots=None):
+def found_in(tracks, presence=None, sharpness=None, looks=None, talking=None, shots=None, copies=None):
     """Return the persons of tracks whose faces are moving heads, with the given presence, sharpness and looks a track."""
     number = tracks["track"].to_numpy()
     rows = np.flatnonzero(tracks["frame"] % 5 == 0)
     thumbnail = np.zeros((len(rows), 32, 32), np.uint8)
     for t in set(number):
         thumbnail[number[rows] == t] = pictures_of_a_head((number[rows] == t).sum(), seed=int(t))
+    for copy, of in (copies or {}).items():
+        thumbnail[number[rows] == copy] = thumbnail[number[rows] == of][:, :, ::-1]
     marks = {
         "points": np.zeros((len(tracks), 68, 2)),
         "score": np.array([(presence or {}).get(t, 1.0) for t in number]),
@@ -235,6 +242,19 @@ def test_a_brief_doubtful_detection_that_the_mesh_does_not_know_is_no_face():
         1: "participant",
         2: "not_a_face",
     }
+
+
+def test_a_mirrored_picture_of_a_person_and_a_recording_of_one_are_second_showings():
+    tracks = tracks_of((0, 200, 100), (0, 200, 300), (0, 200, 500), (0, 200, 700))
+    tracks.loc[tracks["track"] == 2, ["x2", "y2"]] = [530.0, 80.0]
+    # Track 2 is the mirrored picture of track 0, track 3 looks like track 1 without being the same picture.
+    found = found_in(tracks, looks={0: 0, 1: 60, 2: 4, 3: 63}, talking=[0], copies={2: 0})
+    assert found["repeated_of"].tolist() == [pd.NA, pd.NA, 0, 1]
+
+
+def test_sisters_side_by_side_are_two_people():
+    found = found_in(tracks_of((0, 200, 100), (0, 200, 300)), looks={0: 0, 1: 18})
+    assert found["repeated_of"].isna().all()
 
 
 def test_a_video_without_faces_has_no_persons():

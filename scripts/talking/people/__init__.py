@@ -1,7 +1,7 @@
 """From face tracks to persons: which tracks are a living face, which are one person, and who takes part.
 
 Open `find` first: it makes the table `people/{video}.parquet` (schema `persons`) of what `evidence` measures,
-`joining` joins and `calibration` turns into probabilities. `rows_of` gives each person's rows of the `tracks` table.
+`joining` joins, `calibration` turns into probabilities and `repeats` compares. `rows_of` gives each person's rows of the `tracks` table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from talking import tables
 from talking.cli import setting
 from talking.media import FPS
-from talking.people import calibration, evidence, joining
+from talking.people import calibration, evidence, joining, repeats
 
 # The arrays of landmarks/{video}.npz that `find` looks at.
 MARKS = ("points", "score", "yaw", "blur", "thumbnail", "thumbnail_row")
@@ -65,6 +65,7 @@ def find(
     length = dict(zip(shots["shot"], (shots["end_frame"] - shots["start_frame"]) / FPS, strict=True))
     people["shot_s"], people["seconds"] = people["shot"].map(length), people["frames"] / FPS
     people["participant_probability"], people["role"] = 0.0, NOT_A_FACE
+    people["repeated_of"] = pd.array([pd.NA] * len(people), dtype="Int32")
     for _, of in people[people["face_probability"] >= settings.min_face_probability].groupby("shot"):
         entry = calibration.load()["participant"]["any"]
         takes_part = calibration.probability(entry, calibration.participant_features(of))
@@ -72,7 +73,10 @@ def find(
         people.loc[of.index, "role"] = np.where(
             takes_part >= settings.min_participant_probability, PARTICIPANT, BYSTANDER
         )
-    people["repeated_of"] = None
+        largest_first = of.sort_values("size", ascending=False)
+        rows_of_person = {p.person: rows[p.shot, p.person] for p in largest_first.itertuples()}
+        repeated = repeats.find(rows_of_person, tracks, marks, embeddings)
+        people.loc[of.index, "repeated_of"] = of["person"].map(repeated).astype("Int32")
     people = people.rename(columns={"start": "start_frame", "end": "end_frame", "frames": "num_frames"})
     return people[tables.schema("persons").names]
 
