@@ -255,6 +255,7 @@ def _row(
         "tracks": [],
         "person_tracks": [],
         "bystander_tracks": [],
+        "absent_s": [],
         "candidate": _is_candidate(segment, settings),
         "dissolve": segment.dissolve,
         "num_jump_cuts": len(shots) - 1,

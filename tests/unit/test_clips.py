@@ -237,6 +237,15 @@ def test_video_without_anything_gives_an_empty_table(tmp_path):
     tables.write("clips", select((found, measured)), tmp_path / "clips.parquet")
 
 
+def test_video_of_one_person_has_segments_and_no_clip(tmp_path):
+    found, measured = video([track_rows(1, 0, 400)], talk={1: [(0, 200)]})
+    for name, table in {"candidates": found, "qualities": measured, "clips": select((found, measured))}.items():
+        tables.write(name, table, tmp_path / f"{name}.parquet")
+    found, measured = (tables.read(name, tmp_path / f"{name}.parquet") for name in ("candidates", "qualities"))
+    tables.write("clips", select((found, measured)), tmp_path / "clips.parquet")
+    assert tables.read("clips", tmp_path / "clips.parquet")["rejected_by"].tolist() == ["min_num_people"]
+
+
 def test_segments_without_faces_are_listed_too():
     found = candidates_of([], shots=((0, 100), (100, 300)))
     assert found["num_people"].tolist() == [0, 0]
