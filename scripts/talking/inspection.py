@@ -74,7 +74,7 @@ def _look(
     video: str | Path, wanted: pd.DataFrame, faces: Faces
 ) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]]]:
     """Return the fingerprint of each frame looked at, and of each clip, picture after picture, whose face is written over (people,)."""
-    lines_in = captions.detector()
+    writing = captions.detector()
     clips_at: dict[int, list[Any]] = {}
     for clip in wanted.itertuples():
         for frame in looked_at(clip):
@@ -83,10 +83,10 @@ def _look(
     pictures = media.frames_at(video, clips_at)
     for frame, picture in tqdm(pictures, total=len(clips_at), desc="looking at clips", unit="frame", mininterval=5):
         hashes[frame] = fingerprints.of_picture(picture)
-        lines = lines_in(picture)
         for clip in clips_at[frame]:
             box = faces.boxes(faces.rows(clip.person_tracks, frame, frame + 1))[0]
-            written[clip.clip].append(captions.covered(box, lines) > _COVERED_BY_WRITING)
+            covered = np.array([captions.covered(picture, face, writing) for face in box])
+            written[clip.clip].append(covered > _COVERED_BY_WRITING)
     return hashes, written
 
 

@@ -34,19 +34,24 @@ def with_caption(picture: np.ndarray, y: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def lines():
+def writing():
     return captions.detector()
 
 
-def test_a_caption_is_found_where_it_is_and_covers_what_it_covers(lines) -> None:
+def test_a_caption_before_a_face_covers_what_it_covers(writing) -> None:
     written = with_caption(scene(1), 180)
-    found = lines(written)
-    assert len(found) == 1
-    np.testing.assert_allclose(found[0], [150, 184, 490, 204], atol=14)
-    share = captions.covered(np.stack([FACE, FACE + [0, -60, 0, -60]]), found)
-    assert 0.1 < share[0] < 0.25 and share[1] == 0
-    assert len(lines(scene(1))) == 0
-    assert captions.covered(FACE[None], lines(scene(1))).tolist() == [0]
+    assert 0.1 < captions.covered(written, FACE, writing) < 0.25
+    assert captions.covered(written, FACE - [0, 100, 0, 100], writing) == 0
+    assert captions.covered(scene(1), FACE, writing) == 0
+    assert captions.covered(written, np.full(4, np.nan), writing) == 0
+
+
+def test_writing_behind_a_head_is_no_caption(writing) -> None:
+    written = with_caption(scene(1), 120)
+    assert captions.covered(written, FACE, writing) > 0.03
+    head = cv2.ellipse(np.zeros(SIZE, np.uint8), (310, 145), (50, 65), 0, 0, 360, 1, -1)[..., None]
+    behind = np.where(head, scene(1), written)
+    assert captions.covered(behind, FACE, writing) == 0
 
 
 def test_hands_count_over_whose_face_they_lie_whoever_owns_them() -> None:
