@@ -41,7 +41,10 @@ class Settings:
         0.025, "height of the smallest face in shorter sides of the picture", minimum=0, maximum=1
     )
     min_area_ratio: float = cli.setting(
-        0.4, "smallest to largest face: below it one of the people is a bystander, not a partner", minimum=0, maximum=1
+        0.25,
+        "smallest to largest participant's face by area; somebody far smaller is in the background",
+        minimum=0,
+        maximum=1,
     )
     min_num_talkers: int = cli.setting(
         1,
@@ -72,10 +75,14 @@ class Settings:
         0.55, "mean probability that the speaking decisions are right", minimum=0, maximum=1
     )
     min_detected_share: float = cli.setting(
-        0.7, "share of frames in which the detector saw each face", minimum=0, maximum=1
+        0.5, "share of the frames with a box in which the detector saw each face", minimum=0, maximum=1
     )
     min_landmark_share: float = cli.setting(
-        0.5, "share of frames in which each face has landmarks", minimum=0, maximum=1
+        0.0,
+        "share of the frames with a box in which each face has landmarks; profiles lose them, and who look at each other are"
+        " in profile, so off by default",
+        minimum=0,
+        maximum=1,
     )
     max_turned_away_share: float = cli.setting(
         0.5, "share of frames in which anybody's head is turned away", minimum=0, maximum=1
@@ -96,7 +103,7 @@ class Settings:
         3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
     )
     max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second", minimum=0)
-    min_picture_motion: float = cli.setting(0.0002, "picture motion: below it the clip is a still", minimum=0)
+    min_picture_motion: float = cli.setting(0.0001, "picture motion: below it the clip is a still", minimum=0)
     min_sharpness: float = cli.setting(
         0.0, "sharpness of the least sharp face; depends on the source, so off by default", minimum=0
     )

@@ -49,7 +49,12 @@ class Settings:
     turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away", minimum=0)
     min_sync_confidence: float = cli.setting(
         0.5,
-        "confidence from which the frames count by which sound leads a mouth; true offsets of filmed people have 0.5 to 0.8",
+        "confidence from which the frames count by which sound leads a mouth; true offsets of synthetic videos have 0.5 to 0.8",
+        minimum=0,
+    )
+    min_sync_s: float = cli.setting(
+        3.0,
+        "seconds for which somebody must speak alone for that: of less speech, and of speech under others', any offset may fit",
         minimum=0,
     )
 
@@ -234,13 +239,13 @@ def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], sett
 
 
 def _sync(points: np.ndarray, speaking: np.ndarray, rhythm: np.ndarray, settings: Settings) -> dict[str, object]:
-    found = [sync_offset(points[:, i], speaking[:, i], rhythm) for i in range(speaking.shape[1])]
-    # Of a word or two any offset may fit.
-    talks = speaking.sum(axis=0) >= settings.min_talker_s * FPS
+    alone = speaking & (speaking.sum(axis=1, keepdims=True) == 1)
+    found = [sync_offset(points[:, i], alone[:, i], rhythm) for i in range(speaking.shape[1])]
+    is_enough = alone.sum(axis=0) >= settings.min_sync_s * FPS
     sure = [
         abs(lead)
-        for (lead, confidence), is_talker in zip(found, talks, strict=True)
-        if is_talker and confidence >= settings.min_sync_confidence
+        for (lead, confidence), enough in zip(found, is_enough, strict=True)
+        if enough and confidence >= settings.min_sync_confidence
     ]
     return {
         "sync_offsets": [lead for lead, _ in found],

@@ -20,7 +20,7 @@ class ClipRule:
     min_people: int = 2
     max_people: int = 4
     min_face_px: float = 24.0
-    min_area_ratio: float = 0.4
+    min_area_ratio: float = 0.25
     min_talkers: int = 1
     min_talker_s: float = 1.0
     # Whoever is hidden for so long, as behind somebody who passes, is still there; whoever shows for no longer passes by.

@@ -272,14 +272,17 @@ SCHEMAS: dict[str, list[Column]] = {
             "largest share over people of the frames in which a larger face covers a fifth of theirs",
         ),
         Column(
-            "sync_offsets", _FLOATS, "frame", "by how much the sound leads each person's mouth; 0 of who never speaks"
+            "sync_offsets",
+            _FLOATS,
+            "frame",
+            "by how much the sound leads each person's mouth; 0 of who never speaks alone",
         ),
         Column("sync_confidences", _FLOATS, "", "how far the mouth fits the sound better there than at other offsets"),
         Column(
             "sync_error_frames",
             _FLOAT,
             "frame",
-            "largest such offset, either way, of talkers with min_sync_confidence; null if there are none",
+            "largest such offset, either way, of who speaks alone for min_sync_s, with min_sync_confidence; null if there is none",
         ),
     ],
     "inspections": [

@@ -326,13 +326,13 @@ def test_speech_of_still_lips_is_not_borne_out():
 
 
 def test_every_gate_names_a_column_and_rejects_by_its_own_name(tmp_path):
-    faces = [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400, size=60)]
+    faces = [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400, size=40)]
     found = video(faces, talk={1: [(0, 200)]})
     assert select(found).loc[0, ["kept", "rejected_by"]].tolist() == [False, "min_area_ratio"]
-    strict = gates.Settings(min_face_height_share=0.1, min_num_talkers=2, min_area_ratio=0.3)
+    strict = gates.Settings(min_face_height_share=0.1, min_num_talkers=2, min_area_ratio=0.1)
     chosen = select(found, strict)
     assert chosen["rejected_by"].tolist() == ["min_face_height_share,min_num_talkers"]
-    assert select(found, gates.Settings(min_area_ratio=0.3))["kept"].tolist() == [True]
+    assert select(found, gates.Settings(min_area_ratio=0.1))["kept"].tolist() == [True]
     tables.write("clips", chosen, tmp_path / "clips.parquet")
 
 

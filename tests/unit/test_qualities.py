@@ -84,6 +84,18 @@ def test_a_face_that_is_never_marked_says_nothing_of_the_other(lost):
     assert (found["sharpness"], found["yaw_deg"]) == (30, 10)
 
 
+def test_an_offset_counts_only_of_who_speaks_alone_for_long_enough():
+    heard = syllables()
+    points = np.stack([faces(0.1 * np.roll(heard, 6))] * 2, axis=1)
+    speaking = np.zeros((FRAMES, 2), dtype=bool)
+    speaking[:, 0] = True
+    found = qualities._sync(points, speaking, heard, qualities.Settings())
+    assert found["sync_error_frames"] == 6
+    speaking[70:, 1] = True
+    found = qualities._sync(points, speaking, heard, qualities.Settings())
+    assert np.isnan(found["sync_error_frames"])
+
+
 def test_turns_answers_and_balance_of_a_talk():
     speaking = np.zeros((200, 2), dtype=bool)
     speaking[0:50, 0] = speaking[60:90, 1] = speaking[85:120, 0] = speaking[124:130, 0] = speaking[190:200, 1] = True
