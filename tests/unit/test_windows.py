@@ -169,7 +169,7 @@ def test_no_pose_crosses_the_split_and_windows_are_those_of_each_shot(tmp_path, 
     tracks = pd.DataFrame(rows, columns=["track", "shot", "frame", "x1", "y1", "x2", "y2", "detected", "confidence"])
     candidates = tables.empty("candidates").reindex(range(2)).assign(candidate=True, clip=["a", "b"])
     candidates["start_frame"], candidates["end_frame"] = [0, 25], [25, 50]
-    candidates["tracks"] = [[0, 1], [2, 3]]
+    candidates["person_tracks"], candidates["bystander_tracks"] = [[[0], [1]], [[2], [3]]], [[], []]
     landmarks = {"track": tracks["track"].to_numpy(), "points": np.full((100, 68, 2), np.nan), "score": np.zeros(100)}
     monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: _Outstretched)
     found = dict(poses.estimate(video, candidates, tracks, landmarks, poses.Settings()))
