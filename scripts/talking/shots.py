@@ -3,7 +3,8 @@
 PySceneDetect's adaptive detector proposes hard cuts, generously. A proposal stands if hardly any detail of the picture before
 it is found again after it (pyramidal Lucas-Kanade flow there and back, then the correlation of the details): after a flash,
 a fast gesture or somebody who walks past the camera, the background is found again. A dissolve or a fade is a stretch in
-which every picture is a mixture of the pictures at its two ends, in growing parts.
+which every picture is a mixture of the pictures at its two ends, in growing parts. Jump cuts, of which the background tells
+nothing, are found by what moves (`jump_cuts`).
 """
 
 import itertools
@@ -19,7 +20,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 from tqdm import tqdm
 
-from talking import cli, media, tables
+from talking import cli, jump_cuts, media, tables
 
 _SHORT_SIDE = 180  # pixels of the pictures that details are looked for in
 _THUMB = (32, 18)  # width and height of the pictures that mixtures are judged on
@@ -149,11 +150,13 @@ class _Finder:
         self._boundaries: list[_Boundary] = []
         self._greys: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
         self._thumbs: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
+        self._jumps = jump_cuts.Finder()
         self._number = -1
 
     def take(self, number: int, small: np.ndarray, grey: np.ndarray) -> None:
         self._number = number
         self._greys.append(grey)
+        self._jumps.take(number, grey)
         self._thumbs.append(cv2.resize(grey, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32).ravel())
         self._proposed += [
             t.frame_num for t in self._detector.process_frame(FrameTimecode(number, float(media.FPS)), small)
@@ -181,7 +184,14 @@ class _Finder:
             for b in self._boundaries
             if b.kind == "cut" and not any(f.mixed_from <= b.frame <= f.clear_from for f in joined)
         ]
-        return _without_short(sorted(joined + cuts, key=lambda b: b.frame), self._settings.min_shot_frames)
+        least = self._settings.min_shot_frames
+        kept = _without_short(sorted(joined + cuts, key=lambda b: b.frame), least)
+        jumps = [
+            _Boundary(frame, frame, frame, "jump_cut")
+            for frame in self._jumps.found
+            if not any(b.mixed_from - least < frame < b.clear_from + least for b in kept)
+        ]
+        return sorted(kept + jumps, key=lambda b: b.frame)
 
     def _grey(self, number: int) -> np.ndarray | None:
         place = number - self._number - 1 + len(self._greys)

@@ -49,7 +49,12 @@ SCHEMAS: dict[str, list[Column]] = {
             "frame",
             "one past the last frame that no dissolve, fade or short piece reaches into",
         ),
-        Column("transition", _TEXT, "", "how the shot begins: start, cut or fade (dissolves too)"),
+        Column(
+            "transition",
+            _TEXT,
+            "",
+            "how the shot begins: start, cut, fade (dissolves too) or jump_cut (time is cut out, framing and people stay)",
+        ),
         Column("camera_motion", _FLOAT, "picture heights/s", "median speed of the background"),
         Column("camera_motion_peak", _FLOAT, "picture heights/s", "speed of the background in its fastest second"),
         Column(

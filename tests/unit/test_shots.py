@@ -224,10 +224,54 @@ def test_one_frame_black_frames_portrait_and_nothing(tmp_path):
     ],
 )
 def test_real_clips(shared, tmp_path, name, edges):
-    from talking import ingest
-
-    source = shared / "data/clips" / name
-    ingest.ingest(source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings())
-    table = shots.detect(tmp_path / "v.mp4", SETTINGS)
+    table = ingested_shots(shared / "data/clips" / name, tmp_path)
     assert np.allclose(table["start_frame"], edges, atol=1)
     assert len(table) == len(edges)
+    assert "jump_cut" not in set(table["transition"])
+
+
+def ingested_shots(source: Path, tmp_path: Path) -> pd.DataFrame:
+    from talking import ingest
+
+    ingest.ingest(source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings())
+    return shots.detect(tmp_path / "v.mp4", SETTINGS)
+
+
+def test_jump_cuts_of_a_real_vlog(shared, tmp_path):
+    # Captions, stickers and inserted pictures appear all the time; at 107 a laptop goes, too.
+    table = ingested_shots(shared / "data/real/vlog_zh.mp4", tmp_path)
+    assert table["start_frame"].tolist() == [0, 107, 275, 550]
+    assert table["transition"].tolist() == ["start", "cut", "jump_cut", "jump_cut"]
+
+
+def test_time_cut_out_of_a_real_conversation(shared, tmp_path):
+    from talking import ingest
+
+    source = shared / "data/real/two_in_turn.mp4"
+    ingest.ingest(source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings())
+    pictures = list(media.frames(tmp_path / "v.mp4", pixel_format="rgb24"))
+    media.encode(tmp_path / "cut.mp4", pictures[:60] + pictures[100:], crf=22)
+    table = shots.detect(tmp_path / "cut.mp4", SETTINGS)
+    assert table[["start_frame", "transition"]].to_numpy().tolist() == [[0, "start"], [60, "jump_cut"]]
+
+
+def talking(of: np.ndarray, frames: range) -> list[np.ndarray]:
+    """Return pictures of somebody before a wall who moves to and fro, at given frames of the scene."""
+    return [with_person(view(of), 0.5 + 0.06 * np.sin(n / 40), 0.9) for n in frames]
+
+
+def test_time_cut_out_before_the_same_wall_is_a_jump_cut(tmp_path):
+    of = wall(13)
+    table = found(tmp_path, talking(of, range(40)) + talking(of, range(100, 140)))
+    assert table["start_frame"].tolist() == [0, 40]
+    assert table["transition"].tolist() == ["start", "jump_cut"]
+
+
+def test_captions_and_pictures_laid_over_are_no_jump_cuts(tmp_path):
+    pictures = talking(wall(13), range(120))
+    for n, picture in enumerate(pictures):
+        if 30 <= n < 60:
+            cv2.putText(picture, "a line of writing", (30, 160), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2)
+        elif 60 <= n < 90:
+            picture[100:, 60:260] = view(wall(14))[:80, :200]
+    assert len(found(tmp_path, pictures)) == 1
