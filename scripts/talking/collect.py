@@ -219,6 +219,7 @@ def _inputs(sheet: pd.DataFrame, media: Path, cast: _Cast) -> pd.DataFrame:
     return sheet[["video", "source", "licence", "url"]].assign(
         status=[probe["status"] for probe in probes],
         reason=[probe["reason"] for probe in probes],
+        **{name: [probe.get(name, "") for probe in probes] for name in _DONE},
         seconds_in=[float(probe["duration_s"]) for probe in probes],
         seconds_kept=cast.seconds,
         num_clips=cast.clips,

@@ -70,7 +70,7 @@ def _cut(path: str | Path, index: _Index, start: int, end: int, samples: np.ndar
     with media.opened(path) as container, Mp4(out_path) as out:
         stream = container.streams.video[0]
         if plan.first == plan.last:
-            out.add_pictures(stream.width, stream.height, crf=crf, colours=stream)
+            out.add_pictures(stream.width, stream.height, crf=crf, colours=media.Colours.of(stream))
             out.add_sound()
             for number, frame in enumerate(media.decoded(path, start, end)):
                 out.picture(frame)

@@ -6,10 +6,12 @@ placed by the file's own time stamps all along, never by counting. Pictures that
 already are copied as they are, and so is whole AAC sound.
 """
 
+import gc
 import json
 import math
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -23,7 +25,8 @@ from talking.aside import written_aside
 from talking.errors import InputError
 from talking.media import Mp4
 
-_OPEN_LIMIT_S = 300
+# Without a single packet of a file for so long, reading it counts as hanging.
+_STALL_S = 300
 # By these a decoder ends that has gone astray in a film.
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # More of the picture than this without sound is worth a note.
@@ -38,7 +41,9 @@ class Settings:
     preset: str = cli.setting("ultrafast", "x264 preset: slower ones make smaller files")
     max_lines: int = cli.setting(1080, "shorter side of larger pictures after scaling, in pixels")
     max_damage_s: float = cli.setting(0.5, "seconds of undecodable pictures above which a film counts as broken")
-    max_seconds_per_second: float = cli.setting(60.0, "time allowed for each second of film before it is given up")
+    max_seconds_per_second: float = cli.setting(
+        60.0, "time allowed for converting each second of a video; a job that needs more fails and is tried again"
+    )
 
 
 @dataclass
@@ -71,6 +76,10 @@ class Probe:
     source_bit_rate: int = 0
     variable_frame_rate: bool | None = None
     damaged_frames: int = 0
+    deinterlaced: str = ""
+    tone_mapped: str = ""
+    sound_track: str = ""
+    sound_mix: str = ""
     sound_codec: str = ""
     sound_rate: int = 0
     sound_channels: int = 0
@@ -126,7 +135,11 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
     child.join()
     source = arguments[0]
     if child.exitcode == -signal.SIGALRM:
-        raise InputError(f"{source} was not converted in the time allowed; convert it to an ordinary mp4 first.")
+        # A slow disk or a busy machine may be to blame: no word about the film.
+        raise RuntimeError(
+            f"converting {source} stood still for {_STALL_S} s, or took more than max_seconds_per_second allows; if it does "
+            "so again, convert it to an ordinary mp4 first"
+        )
     if -child.exitcode in _CRASHES:
         raise InputError(
             f"{source} made the decoder crash (signal {-child.exitcode}); convert it to an ordinary mp4 first."
@@ -142,35 +155,60 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
 
 
 def _send(sender: Connection, work: Callable[..., Probe], arguments: tuple) -> None:
+    # What the parent left behind is not this process's to take apart: a decoder there may have threads that are not here.
+    gc.freeze()
     # The default action of an alarm ends the process even inside a decoder's loop.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_OPEN_LIMIT_S)
     try:
         sender.send(work(*arguments))
     except InputError as error:
         sender.send(error)
 
 
+class _Limit:
+    """Ends this process by an alarm when nothing comes of a file for a while, or when its time is up."""
+
+    def __init__(self) -> None:
+        self._end = math.inf
+        self.beat()
+
+    def end_within(self, seconds: float) -> None:
+        """Allow so many seconds from now on."""
+        self._end = time.monotonic() + seconds
+        self.beat()
+
+    def beat(self) -> None:
+        """Note that something has come."""
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, min(_STALL_S, self._end - time.monotonic())))
+
+
 def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: int, probe: Probe) -> Probe:
     """Write the pictures and the sound of a film and fill in its probe."""
-    scan = probing.scan(source)
-    first = probing.first_picture(source, settings.max_lines)
+    limit = _Limit()
+    scan = probing.scan(source, limit.beat)
+    first = probing.first_picture(source, scan, settings.max_lines, limit.beat)
     total = max(1, round((scan.end - first.time) * media.FPS))
-    signal.alarm(_OPEN_LIMIT_S + math.ceil(settings.max_seconds_per_second * total / media.FPS))
+    limit.end_within(_STALL_S + settings.max_seconds_per_second * total / media.FPS)
     end = first.time + total / media.FPS
     copies_pictures = first.as_is and scan.copyable and probing.is_constant(scan.times, first.time, total)
     copies_sound = (
-        scan.sound_copyable and scan.sound_start < first.time + probing.HALF_FRAME_S and scan.sound_end > end - 0.04
+        scan.sound_copyable
+        and scan.mix.is_mean
+        and len(scan.mix.weights) == scan.mix.channels
+        and scan.sound_start < first.time + probing.HALF_FRAME_S
+        and scan.sound_end > end - 0.04
     )
     with probing.open_film(source) as container, Mp4(mp4) as out:
-        video, audio = probing.streams(container, source)
+        video, _ = probing.streams(container, source)
+        audio = None if scan.sound is None else container.streams[scan.sound]
         if copies_pictures:
             pictures: timeline.PictureCopy | timeline.Pictures = timeline.PictureCopy(out, video, scan, first.time)
         else:
             pictures = timeline.Pictures(out, video, first, total, settings.crf, settings.preset, threads)
-        with timeline.SoundTrack(wav, audio, first.time, total, None if copies_sound else out) as sound:
+        with timeline.SoundTrack(wav, audio, scan.mix, first.time, total, None if copies_sound else out) as sound:
             copied_sound = out.add_copy(audio) if copies_sound else None
             for packet in probing.packets(container, [s for s in (video, audio) if s is not None]):
+                limit.beat()
                 if packet.stream is video:
                     pictures.take(packet)
                     if audio is None:
@@ -183,8 +221,11 @@ def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: in
 
     probe.frames, probe.duration_s, probe.reencoded = total, total / media.FPS, not copies_pictures
     _describe_source(probe, scan, first)
+    probe.deinterlaced, probe.tone_mapped = first.fields, first.hdr
     _check_damage(source, probe, scan, first.time, pictures, settings.max_damage_s)
     _describe_sound(source, probe, audio, sound, first.time)
+    if audio is not None:
+        probe.sound_track, probe.sound_mix = scan.sound_track, scan.mix.name
     return probe
 
 

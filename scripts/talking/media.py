@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -181,6 +182,21 @@ def write_sound(path: str | Path, samples: np.ndarray, rate: int = SOUND_HZ) -> 
         soundfile.write(aside, samples, rate, subtype="PCM_16")
 
 
+@dataclass(frozen=True)
+class Colours:
+    """What colours pictures have, by the numbers of ITU-T H.273: matrix, primaries and transfer; always in TV range."""
+
+    colorspace: int
+    color_primaries: int
+    color_trc: int
+
+    @classmethod
+    def of(cls, stream: av.VideoStream) -> Colours:
+        """Return what a stream says of its colours."""
+        own = stream.codec_context
+        return cls(own.colorspace, own.color_primaries, own.color_trc)
+
+
 class Mp4:
     """An mp4 being written: H.264 pictures with a key frame at least every 2 s, and AAC sound, or packets of another file.
 
@@ -214,10 +230,10 @@ class Mp4:
         crf: int = 20,
         preset: str = "veryfast",
         parameters: str = "",
-        colours: av.VideoStream | None = None,
+        colours: Colours | None = None,
         threads: int = 0,
     ) -> None:
-        """Declare the pictures: their even size, x264's settings, and the stream whose colour space they have, if known.
+        """Declare the pictures: their even size, x264's settings, and what colours they have, if known.
 
         `parameters` changes the preset in x264's own words (name=value:name=value).
         """
@@ -227,9 +243,9 @@ class Mp4:
         self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
         self._time_base = 1 / Fraction(fps)
         if colours is not None:
-            ours, theirs = self._video.codec_context, colours.codec_context
-            ours.colorspace, ours.color_primaries = theirs.colorspace, theirs.color_primaries
-            ours.color_trc, ours.color_range = theirs.color_trc, _TV_RANGE
+            ours = self._video.codec_context
+            ours.colorspace, ours.color_primaries = colours.colorspace, colours.color_primaries
+            ours.color_trc, ours.color_range = colours.color_trc, _TV_RANGE
 
     def add_sound(self, rate: int = SOUND_HZ, channels: int = 1) -> None:
         """Declare sound given as samples, of one or two channels."""

@@ -7,7 +7,8 @@ import math
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from talking import media
+from talking import colours, interlacing, listening, media
 from talking.errors import InputError
 
 # Kinds of file that hold their own pictures and sound; play lists, scripts and devices are not among them.
@@ -29,6 +30,11 @@ ROUNDING_S = 0.002
 _MAX_READ_FAILURES = 20
 _MAX_PIXELS = 8192 * 8192
 _FULL_RANGE = 2
+# What is looked at for interlaced pictures and for the brightest: runs of successive pictures, the first one longer. Where no
+# flag makes it likely they are no more than this fraction of all.
+_RUNS, _RUN, _FIRST_RUN, _LOOKED_AT = 8, 12, 36, 0.06
+_SMALLEST_INTERLACED = 240
+_BT709 = 1
 # A still may last, but a film without picture and sound for so long has damaged time stamps.
 _LONGEST_HOLE_S = 600
 # Kinds that state their length where it survives the loss of their end.
@@ -63,6 +69,9 @@ class Scan:
     copyable: bool  # whole H.264 pictures of which none is hidden by an edit list
     delay: int  # pictures by which the order stored runs ahead of the order shown
     lost: list[tuple[float, float]]  # where pictures are missing, and for how many seconds
+    sound: int | None  # index of the stream of the chosen sound track
+    sound_track: str  # which it is, where there are several
+    mix: listening.Mix
     sound_copyable: bool
     sound_start: float
     sound_end: float
@@ -77,8 +86,30 @@ class First:
     width: int
     height: int
     rotation: int
-    filters: list[tuple[str, str]]
+    turns: list[tuple[str, str]]
+    fields: str  # "" where pictures are whole, else the order of their fields, as `interlacing` calls it
+    hdr: str  # "" where colours are ordinary, else what `colours` calls them
+    peak: float  # the brightest light there is, in cd/m², where `hdr` says so
+    colours: media.Colours
+    is_tv: bool
     as_is: bool
+
+    def filters(self, table: Path | None) -> list[tuple[str, str]]:
+        """Return the filters that turn and scale whole pictures and bring them to ordinary colours, by their `table` if any."""
+        size = f"w={self.width}:h={self.height}:flags=bicubic"
+        in_range = "pc" if self.frame.color_range == _FULL_RANGE else "auto"
+        ordinary = ("format", "yuv420p")
+        if table is not None:
+            return [
+                *self.turns,
+                ("scale", f"{size}:in_color_matrix=bt2020:in_range={in_range}"),
+                ("format", "gbrpf32le"),
+                ("lut3d", f"file={table}:interp=tetrahedral"),
+                ("scale", "flags=bicubic:out_color_matrix=bt709:out_range=tv"),
+                ordinary,
+            ]
+        matrix = ":out_color_matrix=bt709" if self.frame.format.is_rgb else ""
+        return [*self.turns, ("scale", f"{size}:in_range={in_range}:out_range=tv{matrix}"), ordinary]
 
 
 def open_film(source: Path) -> av.container.InputContainer:
@@ -94,17 +125,15 @@ def open_film(source: Path) -> av.container.InputContainer:
         ) from None
 
 
-def streams(container: av.container.InputContainer, source: Path) -> tuple[av.VideoStream, av.AudioStream | None]:
-    """Return the picture and the sound, if any, that a player would show; raises InputError if there is no moving picture."""
+def streams(container: av.container.InputContainer, source: Path) -> tuple[av.VideoStream, list[av.AudioStream]]:
+    """Return the picture that a player would show and all sound tracks; raises InputError if there is no moving picture."""
     cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     videos = [s for s in container.streams.video if not s.disposition & cover and s.codec_context is not None]
     sounds = [s for s in container.streams.audio if s.codec_context is not None and s.rate]
     if not videos:
         raise InputError(f"{source} has no moving picture; give a video, or take the row out of the sheet.")
     default = av.stream.Disposition.default
-    video = max(videos, key=lambda s: (bool(s.disposition & default), s.width * s.height))
-    audio = max(sounds, key=lambda s: (bool(s.disposition & default), s.channels)) if sounds else None
-    return video, audio
+    return max(videos, key=lambda s: (bool(s.disposition & default), s.width * s.height)), sounds
 
 
 def packets(container: av.container.InputContainer, of: list[av.stream.Stream]) -> Iterator[av.Packet]:
@@ -121,24 +150,31 @@ def packets(container: av.container.InputContainer, of: list[av.stream.Stream]) 
             stored = container.demux(of)
 
 
-def scan(source: Path) -> Scan:
-    """Read all packets of a film; raises InputError if it has no picture or breaks off."""
+def scan(source: Path, beat: Callable[[], None] = lambda: None) -> Scan:
+    """Read all packets of a film; raises InputError if it has no picture or breaks off. `beat` is called at each packet."""
     pictures: list[tuple[float, float]] = []  # time and duration, in the order stored
-    sounds: list[tuple[float, float]] = []
     is_whole, starts_with_key, discards, picture_bytes = True, False, 0, 0
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     with open_film(source) as container, av.logging.Capture() as complaints:
-        video, audio = streams(container, source)
+        video, tracks = streams(container, source)
+        sounds: dict[int, list[tuple[float, float]]] = {track.index: [] for track in tracks}
+        duration_s = container.duration / av.time_base if container.duration else None
+        # One channel needs no listening to.
+        is_plain = len(tracks) == 1 and tracks[0].channels == 1
+        listeners = {track.index: listening.Listener(track, duration_s) for track in tracks if not is_plain}
         complaints.clear()
         length_size = _length_size(video)
-        for packet in packets(container, [s for s in (video, audio) if s is not None]):
+        for packet in packets(container, [video, *tracks]):
+            beat()
             stamp = packet.dts if packet.pts is None else packet.pts
             if not packet.size or stamp is None:
                 continue
             span = float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base)
-            if packet.stream is audio:
-                sounds.append(span)
+            if packet.stream is not video:
+                sounds[packet.stream.index].append(span)
+                if not is_plain:
+                    listeners[packet.stream.index].take(packet)
             elif packet.is_discard:
                 discards += 1
             else:
@@ -148,13 +184,16 @@ def scan(source: Path) -> Scan:
                 picture_bytes += packet.size
         if not pictures:
             raise InputError(f"{source} holds no picture that can be read; fetch it again.")
+        complained = bool(complaints)
+        track, mix = _chosen(tracks, listeners)
+        heard = sounds[track.index] if track is not None else []
         stored = np.array([time for time, _ in pictures])
         times = np.sort(stored)
         steps = np.diff(times)
         step = float(np.median(steps)) if len(times) > 1 else 1 / media.FPS
         end = float(times[-1]) + (max(pictures)[1] or step)
-        _check_holes(source, np.sort([*times, *(time for time, _ in sounds)]))
-        _check_whole(source, container, video, end, max([end, *(sum(span) for span in sounds[-1:])]))
+        _check_holes(source, np.sort([*times, *(time for time, _ in heard)]))
+        _check_whole(source, container, video, end, max([end, *(sum(span) for span in heard[-1:])]))
         return Scan(
             format=container.format.name,
             codec=video.codec_context.name,
@@ -163,12 +202,31 @@ def scan(source: Path) -> Scan:
             picture_bytes=picture_bytes,
             copyable=is_whole and starts_with_key and not discards,
             # A long step may be a still, but not where the file could not be followed.
-            lost=[(float(times[k]), float(steps[k] - step)) for k in np.flatnonzero(steps > 3 * step) if complaints],
+            lost=[(float(times[k]), float(steps[k] - step)) for k in np.flatnonzero(steps > 3 * step) if complained],
             delay=int(np.max(np.arange(len(stored)) - np.argsort(np.argsort(stored)))),
-            sound_copyable=audio is not None and _is_whole_aac(audio, sounds),
-            sound_start=sounds[0][0] if sounds else math.inf,
-            sound_end=sum(sounds[-1]) if sounds else -math.inf,
+            sound=None if track is None else track.index,
+            sound_track=_named(track, tracks) if len(tracks) > 1 else "",
+            mix=mix,
+            sound_copyable=track is not None and _is_whole_aac(track, heard),
+            sound_start=heard[0][0] if heard else math.inf,
+            sound_end=sum(heard[-1]) if heard else -math.inf,
         )
+
+
+def _chosen(
+    tracks: list[av.AudioStream], listeners: dict[int, listening.Listener]
+) -> tuple[av.AudioStream | None, listening.Mix]:
+    if not listeners:
+        return (tracks[0] if tracks else None), listening.MONO
+    chosen, mix = listening.choose(list(listeners.values()))
+    return chosen.stream, mix
+
+
+def _named(track: av.AudioStream, tracks: list[av.AudioStream]) -> str:
+    """Return which sound track it is, and what its file says about it."""
+    told = [track.language or "", str(track.metadata.get("title", ""))]
+    words = ", ".join(word for word in told if word not in ("", "und"))
+    return f"{tracks.index(track) + 1} of {len(tracks)}{f' ({words})' if words else ''}"
 
 
 def _check_holes(source: Path, times: np.ndarray) -> None:
@@ -235,7 +293,7 @@ def is_constant(times: np.ndarray, first: float, total: int) -> bool:
     return len(times) == total and bool(np.all(np.abs(times - wanted) < ROUNDING_S))
 
 
-def first_picture(source: Path, max_lines: int) -> First:
+def first_picture(source: Path, scan: Scan, max_lines: int, beat: Callable[[], None] = lambda: None) -> First:
     """Return the first picture that can be decoded, and how to bring its shorter side to `max_lines` at most.
 
     Raises InputError if there is none or its size is out of bounds.
@@ -244,13 +302,55 @@ def first_picture(source: Path, max_lines: int) -> First:
         video, _ = streams(container, source)
         if video.width * video.height > _MAX_PIXELS:
             raise InputError(f"{source} is {video.width} x {video.height}, which is too large; scale it down first.")
-        for packet in packets(container, [video]):
-            for frame in decoded(packet):
-                return _plan(source, video, frame, max_lines)
-    raise InputError(f"{source} has no picture that can be decoded; fetch it again or convert it to mp4.")
+        run = _run(container, video, beat, 1)
+        if not run:
+            raise InputError(f"{source} has no picture that can be decoded; fetch it again or convert it to mp4.")
+        hdr = colours.kind_of(video, run[0])
+        is_likely = bool(hdr) or run[0].interlaced_frame
+        count = _RUNS if is_likely else min(_RUNS, 1 + int(_LOOKED_AT * len(scan.times)) // _RUN)
+        begins = np.linspace(scan.times[0], scan.times[-1], count, endpoint=False)
+        seen, peak = Counter(), 0.0
+        if is_likely or run[0].height >= _SMALLEST_INTERLACED:
+            for looked_at in _runs(container, video, begins, beat):
+                seen += interlacing.look([looked_at])
+                peak = max(peak, colours.peak(hdr, looked_at[:: _RUN - 1])) if hdr else peak
+    fields = interlacing.order_of_fields(bool(run[0].interlaced_frame), seen)
+    return _plan(source, video, run[0], max_lines, fields, hdr, peak)
 
 
-def _plan(source: Path, video: av.VideoStream, frame: av.VideoFrame, max_lines: int) -> First:
+def _run(
+    container: av.container.InputContainer, video: av.VideoStream, beat: Callable[[], None], count: int
+) -> list[av.VideoFrame]:
+    """Return the next `count` pictures that can be decoded, fewer at the end."""
+    found: list[av.VideoFrame] = []
+    for packet in packets(container, [video]):
+        beat()
+        found += decoded(packet)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def _runs(
+    container: av.container.InputContainer, video: av.VideoStream, begins: np.ndarray, beat: Callable[[], None]
+) -> Iterator[list[av.VideoFrame]]:
+    """Yield runs of successive pictures from the key frames before some seconds on, as far as the file can be searched."""
+    last = -math.inf
+    for begin in begins:
+        try:
+            container.seek(math.floor(begin / video.time_base), stream=video)
+        except av.error.FFmpegError:
+            return
+        count = _FIRST_RUN if last == -math.inf else _RUN
+        run = [frame for frame in _run(container, video, beat, count) if frame.pts is not None and not frame.is_corrupt]
+        if run and run[0].time > last:
+            last = run[0].time
+            yield run
+
+
+def _plan(
+    source: Path, video: av.VideoStream, frame: av.VideoFrame, max_lines: int, fields: str, hdr: str, peak: float
+) -> First:
     turns, rotation = _turns(frame)
     width, height = frame.width, frame.height
     aspect = video.sample_aspect_ratio or 1
@@ -264,17 +364,30 @@ def _plan(source: Path, video: av.VideoStream, frame: av.VideoFrame, max_lines: 
         raise InputError(
             f"{source} is {frame.width} x {frame.height} pixels, which is too small; give a larger version."
         )
-    filters = []
-    if frame.interlaced_frame:
-        filters.append(("estdif", "mode=frame:deint=interlaced"))
-    filters += turns
-    turned = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
-    if turned != (width, height) or frame.format.name != "yuv420p":
-        filters.append(("scale", f"w={width}:h={height}:flags=bicubic:out_range=tv"))
-        filters.append(("format", "yuv420p"))
-    time = float(frame.time) if frame.pts is not None else 0.0
+    is_same = (frame.width, frame.height, frame.format.name) == (width, height, "yuv420p") and not turns
     is_tv = video.codec_context.color_range != _FULL_RANGE
-    return First(frame, time, width, height, rotation, filters, as_is=not filters and is_tv)
+    return First(
+        frame=frame,
+        time=float(frame.time) if frame.pts is not None else 0.0,
+        width=width,
+        height=height,
+        rotation=rotation,
+        turns=turns,
+        fields=fields,
+        hdr=hdr,
+        peak=peak,
+        colours=_colours(video, frame, hdr),
+        is_tv=is_tv,
+        as_is=is_same and is_tv and not (hdr or fields or frame.interlaced_frame),
+    )
+
+
+def _colours(video: av.VideoStream, frame: av.VideoFrame, hdr: str) -> media.Colours:
+    """Return the colours that the changed pictures have."""
+    own = video.codec_context
+    if hdr:
+        return media.Colours(_BT709, _BT709, _BT709)
+    return media.Colours(_BT709 if frame.format.is_rgb else own.colorspace, own.color_primaries, own.color_trc)
 
 
 def _turns(frame: av.VideoFrame) -> tuple[list[tuple[str, str]], int]:

@@ -4,6 +4,7 @@ Pictures are decoded, changed and encoded (`Pictures`) or copied (`PictureCopy`)
 """
 
 import math
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from talking import media, probing
+from talking import colours, interlacing, listening, media, probing
 from talking.media import Mp4
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -36,7 +37,7 @@ class Pictures:
             crf=crf,
             preset=preset,
             parameters=_PARAMETERS.get(preset, ""),
-            colours=video,
+            colours=first.colours,
             threads=threads,
         )
         self.decoded = self.damaged = 0
@@ -46,6 +47,7 @@ class Pictures:
         self._step = 1 / float(video.average_rate or media.FPS)
         self._shown: av.VideoFrame | None = None
         self._is_changed = False
+        self._fields = interlacing.deinterlacer(first.fields) if first.fields else None
         self._change = _Change(first)
 
     @property
@@ -61,18 +63,27 @@ class Pictures:
             frames = []
             self._mark(packet.pts, packet.time_base)
         for frame in frames:
-            time = float(frame.time) if frame.pts is not None else self.last + self._step
+            if frame.pts is None:
+                frame.time_base = Fraction(1, _TICKS_PER_S)
+                frame.pts = round((self.last + self._step) * _TICKS_PER_S)
             self.decoded += 1
             if frame.is_corrupt:
                 self._mark(frame.pts, frame.time_base)
-            self.last = max(self.last, time)
-            # A time stamp a little before the middle of a frame counts as the middle: stamps are rounded.
-            self._write_until(math.floor((time - self._first.time + probing.ROUNDING_S) * media.FPS + 0.5))
-            self._shown, self._is_changed = frame, False
+            self.last = max(self.last, float(frame.time))
+            for whole in [frame] if self._fields is None else self._fields.take(frame):
+                self._show(whole)
 
     def close(self) -> None:
         """Write the frames to the end."""
+        for whole in [] if self._fields is None else self._fields.rest():
+            self._show(whole)
         self._write_until(self._total)
+        self._change.close()
+
+    def _show(self, frame: av.VideoFrame) -> None:
+        # A time stamp a little before the middle of a frame counts as the middle: stamps are rounded.
+        self._write_until(math.floor((float(frame.time) - self._first.time + probing.ROUNDING_S) * media.FPS + 0.5))
+        self._shown, self._is_changed = frame, False
 
     def _write_until(self, slot: int) -> None:
         while self._shown is not None and self._out.frames < min(slot, self._total):
@@ -92,25 +103,33 @@ class _Change:
 
     def __init__(self, first: probing.First) -> None:
         self._first, self._graph, self._input = first, None, None
+        self._folder = tempfile.TemporaryDirectory(prefix="colours")
+        self._table: Path | None = None
+        if first.hdr:
+            self._table = Path(self._folder.name) / "table.cube"
+            colours.write_table(first.hdr, first.peak, self._table)
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         kind = (frame.width, frame.height, frame.format.name)
-        planned = (self._first.frame.width, self._first.frame.height, self._first.frame.format.name)
-        if not self._first.filters and kind == planned:
+        is_right = kind == (self._first.width, self._first.height, "yuv420p") and self._first.is_tv
+        if is_right and not self._first.turns and self._table is None:
             return frame
         if kind != self._input:
             self._graph, self._input = self._built(frame), kind
         self._graph.vpush(frame)
         return self._graph.vpull()
 
+    def close(self) -> None:
+        """Forget the table of colours."""
+        self._folder.cleanup()
+
     def _built(self, frame: av.VideoFrame) -> av.filter.Graph:
-        size = ("scale", f"w={self._first.width}:h={self._first.height}:flags=bicubic:out_range=tv")
-        filters = [f for f in self._first.filters if f[0] not in ("scale", "format")] + [size, ("format", "yuv420p")]
         graph = av.filter.Graph()
+        graph.threads = 1
         nodes = [
             graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
         ]
-        nodes += [graph.add(name, arguments or None) for name, arguments in filters]
+        nodes += [graph.add(name, arguments or None) for name, arguments in self._first.filters(self._table)]
         graph.link_nodes(*nodes, graph.add("buffersink")).configure()
         return graph
 
@@ -156,18 +175,21 @@ def copy_sound(out: Mp4, packet: av.Packet, stream: av.AudioStream, zero: float,
 class SoundTrack:
     """Sound laid on the pictures' time line by its time stamps: written as 16 kHz mono wav and, if `out` is given, into the mp4.
 
-    Gaps become silence and what overlaps is left out once sound is half a frame off its place; the end is padded or cut.
+    The wav has what `mix` makes of the channels, the mp4 what it keeps of them. Gaps become silence and what overlaps is left
+    out once sound is half a frame off its place; the end is padded or cut.
     """
 
-    def __init__(self, wav: Path, audio: av.AudioStream | None, zero: float, total: int, out: Mp4 | None) -> None:
+    def __init__(
+        self, wav: Path, audio: av.AudioStream | None, mix: listening.Mix, zero: float, total: int, out: Mp4 | None
+    ) -> None:
         self.rate = media.SOUND_HZ
         if audio is not None:
             self.rate = audio.rate if audio.rate in _AAC_RATES else 48_000
         self.start: float | None = None
         self.heard = 0
+        self._mix = mix
         self._zero, self._wav_left = zero, total * media.SAMPLES_PER_FRAME
         self._laid, self._total = 0, math.ceil(total / media.FPS * self.rate)
-        self._channels = 1 if audio is None or audio.channels == 1 else 2
         self._to_16k = soxr.ResampleStream(self.rate, media.SOUND_HZ, 1, dtype="float32")
         self._file = soundfile.SoundFile(wav, "w", media.SOUND_HZ, 1, "PCM_16")
         self._resampler: av.AudioResampler | None = None
@@ -175,7 +197,7 @@ class SoundTrack:
         self._next: int | None = None
         self._out = out
         if out is not None:
-            out.add_sound(self.rate, self._channels)
+            out.add_sound(self.rate, mix.channels)
 
     def __enter__(self) -> "SoundTrack":
         return self
@@ -192,7 +214,10 @@ class SoundTrack:
         for frame in probing.decoded(packet):
             kind = (frame.format.name, frame.layout.name, frame.sample_rate)
             if kind != self._kind:
-                self._resampler = av.AudioResampler("fltp", "mono" if self._channels == 1 else "stereo", self.rate)
+                # Channels of another number than those listened to are mixed as usual.
+                is_known = frame.layout.nb_channels == len(self._mix.weights)
+                usual = "mono" if self._mix.channels == 1 else "stereo"
+                self._resampler = av.AudioResampler("flt", frame.layout.name if is_known else usual, self.rate)
                 self._kind = kind
             if frame.pts is not None:
                 time = float(frame.time)
@@ -204,29 +229,36 @@ class SoundTrack:
                 self._next = self._laid
             for piece in self._resampler.resample(frame):
                 self._lay_silence_to(self._next)
-                samples = piece.to_ndarray()
+                samples = listening.channels_of(piece)
                 fresh = samples[:, max(0, self._laid - self._next) :]
-                self.heard += self._lay(fresh)
+                self.heard += self._lay(*self._mixed(fresh))
                 self._next += samples.shape[1]
 
     def lay_silence(self, frames: int) -> None:
         """Lay silence up to a frame, for a film without sound."""
         self._lay_silence_to(round(frames / media.FPS * self.rate))
 
+    def _mixed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the voices (1, n) and what is kept (channels, n) of samples (channels of the file, n)."""
+        if len(samples) == len(self._mix.weights):
+            return self._mix.mono(samples), self._mix.kept(samples)
+        return samples.mean(axis=0, keepdims=True), samples
+
     def _lay_silence_to(self, place: int) -> None:
         while self._laid < min(place, self._total):
             count = min(place - self._laid, self.rate)
-            self._lay(np.zeros((self._channels, count), np.float32))
+            self._lay(np.zeros((1, count), np.float32), np.zeros((self._mix.channels, count), np.float32))
 
-    def _lay(self, samples: np.ndarray) -> int:
-        """Write samples (channels, n) at the end of what is laid, up to the pictures' end; return how many were."""
-        samples = samples[:, : self._total - self._laid]
-        if samples.shape[1]:
-            self._laid += samples.shape[1]
-            self._write(self._to_16k.resample_chunk(samples.mean(axis=0)))
+    def _lay(self, voices: np.ndarray, kept: np.ndarray) -> int:
+        """Write samples (1, n) and (channels, n) at the end of what is laid, up to the pictures' end; return how many were."""
+        room = self._total - self._laid
+        voices, kept = voices[:, :room], kept[:, :room]
+        if voices.shape[1]:
+            self._laid += voices.shape[1]
+            self._write(self._to_16k.resample_chunk(voices[0]))
             if self._out is not None:
-                self._out.sound(samples)
-        return samples.shape[1]
+                self._out.sound(kept)
+        return voices.shape[1]
 
     def _write(self, samples: np.ndarray) -> None:
         samples = samples[: self._wav_left]
