@@ -25,6 +25,8 @@ from talking.errors import InputError
 SPLITS = ("train", "test_easy", "test_hard")
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
 _FROM_CLIPS = [n for n in tables.schema("dataset").names if n in tables.schema("clips").names]
+# What ingest has done to a video, by its probe.
+_DONE = ["deinterlaced", "tone_mapped", "sound_track", "sound_mix"]
 _IN_RECORDS = ["clip", "video", "persons", "num_people", "num_frames", "hard_because"]
 _CLIP_FOLDER = re.compile(r"\.?[A-Za-z0-9].*_\d{6,}to\d{6,}(\.new|\.old)?")
 

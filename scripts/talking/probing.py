@@ -314,8 +314,8 @@ def first_picture(source: Path, scan: Scan, max_lines: int, beat: Callable[[], N
             for looked_at in _runs(container, video, begins, beat):
                 seen += interlacing.look([looked_at])
                 peak = max(peak, colours.peak(hdr, looked_at[:: _RUN - 1])) if hdr else peak
-    fields = interlacing.order_of_fields(bool(run[0].interlaced_frame), seen)
-    return _plan(source, video, run[0], max_lines, fields, hdr, peak)
+        fields = interlacing.order_of_fields(bool(run[0].interlaced_frame), seen)
+        return _plan(source, video, run[0], max_lines, fields, hdr, peak)
 
 
 def _run(

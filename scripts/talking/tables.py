@@ -349,8 +349,12 @@ SCHEMAS: dict[str, list[Column]] = {
         _VIDEO,
         Column("status", _TEXT, "", "ok, no_sound or failed"),
         Column("reason", _TEXT, "", "one sentence when the status is not ok, or sound is missing for a part of it"),
-        Column("deinterlaced", _TEXT, "", "order of the fields that whole pictures were made of; empty if they were whole"),
-        Column("tone_mapped", _TEXT, "", "pq, hlg or bt2020 (wide colours), brought to BT.709; empty for ordinary colours"),
+        Column(
+            "deinterlaced", _TEXT, "", "order of the fields that whole pictures were made of; empty if they were whole"
+        ),
+        Column(
+            "tone_mapped", _TEXT, "", "pq, hlg or bt2020 (wide colours), brought to BT.709; empty for ordinary colours"
+        ),
         Column("sound_track", _TEXT, "", "which of several sound tracks was taken; empty if there is one"),
         Column("sound_mix", _TEXT, "", "how its channels became one"),
         Column("seconds_in", _DOUBLE, "s", "length of the video"),

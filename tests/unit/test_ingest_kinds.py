@@ -11,6 +11,7 @@ from media_tools import ffmpeg_exe
 from odd_films import at_rate, ffmpeg, film, ingested
 from talking import colours, listening, media
 
+
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A video of 50 pictures a second of something large that moves, and every second of them."""
