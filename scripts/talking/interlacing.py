@@ -28,7 +28,8 @@ def look(runs: Iterable[list[av.VideoFrame]]) -> Counter[str]:
     "undetermined", the last being what does not move."""
     found: Counter[str] = Counter()
     for run in runs:
-        fields = Fields("idet", "")
+        # At its own threshold of 1.04 patterns that move by single lines look interlaced.
+        fields = Fields("idet", "intl_thres=1.1")
         for frame in run:
             found.update(picture.metadata.get(_FIRST, "undetermined") for picture in fields.take(frame))
         found.update(picture.metadata.get(_FIRST, "undetermined") for picture in fields.rest())
