@@ -1,10 +1,8 @@
 """Find the faces of every frame: boxes, confidences and five landmarks, in one pass over the video."""
 
-import ctypes
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -36,9 +34,6 @@ _SAME_PLACE = 0.3
 _DOUBLE = 0.6
 # When a face of this confidence is lost, the whole picture is searched at once.
 _SURE = 0.5
-# libfacedetection's C++ function, and the 16-bit numbers that its result takes.
-_FACES_OF_PICTURE = "_Z14facedetect_cnnPhS_iii"
-_ROOM_OF_FACES = 0x9000 // 2
 
 Detector = Callable[[np.ndarray], np.ndarray]
 
@@ -47,8 +42,8 @@ Detector = Callable[[np.ndarray], np.ndarray]
 class Settings:
     """How faces are found."""
 
-    model: str = setting("centerface", "face detector", choices=("centerface", "yuface", "yunet", "scrfd"))
-    weights: str = setting("", "ONNX file of the models yunet and scrfd; the others have their own")
+    model: str = setting("centerface", "face detector", choices=("centerface", "yunet", "scrfd"))
+    weights: str = setting("", "ONNX file of the models yunet and scrfd; centerface has its own")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
     search_every: int = setting(12, "frames from one search of the whole picture to the next", minimum=1)
     look_every: int = setting(
@@ -77,7 +72,7 @@ def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) 
     edges = np.unique(np.clip([0, *starts, count], 0, count))
     firsts = set(edges[:-1].tolist())
     stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
-    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24", fast=True)
+    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24")
     for frame, picture in tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5):
         finder.see(frame, picture, frame in firsts)
     back = np.array([width, height]) / (finder.size if finder.size else (width, height))
@@ -248,42 +243,12 @@ def _interpolated(chain: _Chain) -> np.ndarray:
     return np.column_stack([frames, *(np.interp(frames, chain.frames, column) for column in faces.T)])
 
 
-def _yuface(_: Settings) -> Detector:
-    """YuNet compiled into the yuface package (libfacedetection, S. Yu); its numbers are whole pixels.
-
-    The library is called by itself: the package's own function keeps 36 KB of each picture for ever.
-    """
-    from threadpoolctl import threadpool_limits
-
-    folder = Path(next(iter(find_spec("yuface").submodule_search_locations)))
-    find = getattr(ctypes.CDLL(str(folder / "libfacedetection.so")), _FACES_OF_PICTURE)
-    find.restype = ctypes.POINTER(ctypes.c_int)
-    find.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
-    # On pictures this small its threads would wait for each other most of the time.
-    threadpool_limits(1, user_api="openmp")
-    # The number of faces in four bytes, then of each: confidence, x, y, width, height, five points, one unused.
-    room = np.zeros(_ROOM_OF_FACES, dtype=np.int16)
-
-    def detector(picture: np.ndarray) -> np.ndarray:
-        picture = np.ascontiguousarray(picture)
-        height, width, channels = picture.shape
-        count = find(room.ctypes.data, picture.ctypes.data, width, height, width * channels)[0]
-        rows = room[2 : 2 + 16 * count].reshape(count, 16).astype(float)
-        rows = rows[rows[:, 0] > 0]
-        found = np.column_stack([rows[:, 1:5], rows[:, 0] / 100, rows[:, 5:15]])
-        # A whole pixel stands for its middle.
-        found[:, [0, 1, *range(5, 15)]] += 0.5
-        return _face_spans(found)
-
-    return detector
-
-
 def _yunet(settings: Settings) -> Detector:
-    """YuNet from an ONNX file, run by OpenCV."""
+    """YuNet (Wu et al., Machine Intelligence Research 2023) from an ONNX file, run by OpenCV."""
     if not Path(settings.weights).is_file():
         raise InputError(
             f"faces: the model yunet needs its weights: {settings.weights or 'no file'} is not there; "
-            "set faces: weights: to the path of an ONNX file of YuNet or use the model yuface."
+            "set faces: weights: to the path of an ONNX file of YuNet or use the model centerface."
         )
     net = cv2.FaceDetectorYN.create(settings.weights, "", (320, 320), 0.3, 0.3, 1000)
 
@@ -298,7 +263,6 @@ def _yunet(settings: Settings) -> Detector:
 
 MODELS: dict[str, Callable[[Settings], Detector]] = {
     "centerface": lambda _: centerface.centerface(),
-    "yuface": _yuface,
     "yunet": _yunet,
     "scrfd": lambda settings: insightface.scrfd(settings.weights),
 }

@@ -103,7 +103,6 @@ def frames_at(
     numbers: Iterable[int],
     height: int | None = None,
     pixel_format: str = "rgb24",
-    fast: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (frame number, picture) of some frames of a `media/` video, in their order, each once; pictures are those of `frames`.
 
@@ -124,7 +123,7 @@ def frames_at(
     stretch = np.searchsorted(stored, np.array(wanted) - MOST_DELAY, side="right")
     for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
         asked = frozenset(run.tolist())
-        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, fast, only=asked), start=min(asked)):
+        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
             if number in asked:
                 yield number, changed(frame)
 

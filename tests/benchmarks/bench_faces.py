@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_faces.py --results RESULTS --truth TRUTH... [--models centerface yunet=FILE]
 
 RESULTS holds media/ and shots/ of the videos; a TRUTH is a JSON file of the form of scripts/score_labels.py's boxes by eye (`video`, `checked_frames`,
-`boxes`, `ignore`), or a CSV file of a synthetic video (frame,person,x1,y1,x2,y2,visible) that is named VIDEO.csv.
+`boxes`, `ignore`), or a synthetic video's VIDEO.frames.csv.
 
 Recall is of the true boxes at an IoU of 0.5, after tracking. A false face is a track that at no checked frame lies on a true face (IoU of 0.3)
 although it shows in one; time is the processor's, of finding the faces alone.
@@ -61,7 +61,7 @@ def read_truth(path: Path) -> Truth:
         table = pd.read_csv(path)
         hidden = table[table["visible"] < 0.5].assign(start=lambda t: t["frame"], end=lambda t: t["frame"] + 1)
         frames = list(range(0, int(table["frame"].max()) + 1, 5))
-        return Truth(path.stem, table[table["visible"] >= 0.5], frames, hidden.to_dict("records"))
+        return Truth(path.name.split(".")[0], table[table["visible"] >= 0.5], frames, hidden.to_dict("records"))
     content = json.loads(path.read_text())
     return Truth(content["video"], pd.DataFrame(content["boxes"]), content["checked_frames"], content.get("ignore", []))
 

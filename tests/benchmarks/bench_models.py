@@ -56,7 +56,11 @@ class Bench:
 
     def models(self) -> Iterator[tuple[str, str, Callable[[], int]]]:
         """Yield stage, model and function of every model that can be timed here."""
-        for model, file in (("yuface", ""), ("yunet", "yunet_n_dynamic.onnx"), ("scrfd", "insightface/det_10g.onnx")):
+        for model, file in (
+            ("centerface", ""),
+            ("yunet", "yunet_n_dynamic.onnx"),
+            ("scrfd", "insightface/det_10g.onnx"),
+        ):
             if not file or self._has(file):
                 settings = faces.Settings(model=model, weights=str(self.weights / file))
                 yield "faces", model, lambda s=settings: faces.detect(self.media, s) is not None and self.frames
