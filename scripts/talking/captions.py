@@ -1,6 +1,7 @@
 """Writing over faces, such as captions burned into a video, by the text detector (PP-OCR) that the package rapidocr carries.
 
-Each face is looked at alone: of writing on a wall behind a head, whatever the head does not hide lies beside the face.
+A line of the picture that reaches over a face is looked for again on the face alone: writing on a wall behind a head is not
+there, as the head hides it.
 """
 
 from collections.abc import Callable
@@ -9,22 +10,23 @@ import numpy as np
 
 from talking import boxes
 
-# A face is looked at with a longer side of so many pixels.
-_LONG_SIDE = 320
-# The middle of the face box that is looked at: what lies beyond it may lie behind the head.
+# Pictures and faces are looked at with a longer side of so many pixels.
+_PICTURE_SIDE, _FACE_SIDE = 640, 320
+# A line of writing is at least so many times as wide as it is high, and at most this share of the picture high: what else
+# looks like writing to the detector (hair, leaves, a whole face) is squarer. On a face only a part of a line may lie.
+_LEAST_WIDE, _MOST_HIGH = 2.5, 0.15
+_LEAST_WIDE_ON_FACE, _MOST_HIGH_ON_FACE = 1.5, 0.5
+# The middle of the face box that is looked at alone: what lies beyond it may lie behind the head.
 _MIDDLE = 0.8
-# A line of writing is at least so many times as wide as it is high, and at most this share of the face high: what else looks
-# like writing to the detector (hair, eyes, a whole face) is squarer or higher.
-_LEAST_WIDE, _MOST_HIGH = 1.5, 0.5
 # Faces with a shorter side of fewer pixels cannot be searched.
 _LEAST_PX = 8
 
-# From an RGB picture to the boxes (n, 4) of its lines of writing.
-Detector = Callable[[np.ndarray], np.ndarray]
+# From an RGB picture, and the longer side to look at it with, to the boxes (n, 4) of what looks like writing, in its pixels.
+Detector = Callable[[np.ndarray, int], np.ndarray]
 
 
 def detector() -> Detector:
-    """Return a function from an RGB picture (height, width, 3) to the boxes (n, 4) of what looks like writing in it, in its pixels."""
+    """Return a function from an RGB picture (height, width, 3) and a longer side in px to boxes (n, 4) of what looks like writing."""
     from rapidocr import RapidOCR
 
     engine = RapidOCR(
@@ -32,38 +34,47 @@ def detector() -> Detector:
             "Global.use_cls": False,
             "Global.use_rec": False,
             "Global.log_level": "error",
-            "Det.limit_side_len": _LONG_SIDE,
+            "Det.limit_side_len": _PICTURE_SIDE,
             "Det.limit_type": "max",
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
         }
     )
 
-    def written(picture: np.ndarray) -> np.ndarray:
-        found = engine(np.ascontiguousarray(picture[..., ::-1]), use_det=True, use_cls=False, use_rec=False).boxes
+    def written(picture: np.ndarray, side: int) -> np.ndarray:
+        import cv2
+
+        scale = side / max(picture.shape[:2])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        seen = cv2.resize(picture[..., ::-1], None, fx=scale, fy=scale, interpolation=method)
+        found = engine(np.ascontiguousarray(seen), use_det=True, use_cls=False, use_rec=False).boxes
         if found is None or not len(found):
             return np.zeros((0, 4))
-        corners = np.asarray(found, dtype=float)
+        corners = np.asarray(found, dtype=float) / scale
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
     return written
 
 
-def covered(picture: np.ndarray, face: np.ndarray, written: Detector) -> float:
-    """Return the share of a face box (4,) px that the largest line of writing on it covers; 0 of an absent face (NaN).
+def covered(picture: np.ndarray, faces: np.ndarray, written: Detector) -> np.ndarray:
+    """Return the share (n,) of each face box (n, 4) px that the largest line of writing on it covers; 0 of an absent face (NaN).
 
     `picture` is RGB (height, width, 3), `written` what `detector` returns.
     """
-    import cv2
+    share = np.zeros(len(faces))
+    lines = _lines(written(picture, _PICTURE_SIDE), _LEAST_WIDE, _MOST_HIGH * picture.shape[0])
+    for i, face in enumerate(faces):
+        if not (boxes.area(boxes.intersection(face, lines)) > 0).any():
+            continue
+        x1, y1, x2, y2 = boxes.clip(boxes.scale(face, _MIDDLE, 1.0), *picture.shape[1::-1]).astype(int)
+        if min(x2 - x1, y2 - y1) < _LEAST_PX:
+            continue
+        on_face = written(picture[y1:y2, x1:x2], _FACE_SIDE) + [x1, y1, x1, y1]
+        on_face = _lines(on_face, _LEAST_WIDE_ON_FACE, _MOST_HIGH_ON_FACE * (y2 - y1))
+        both = boxes.area(boxes.intersection(on_face[:, None], lines[None])).max(initial=0)
+        share[i] = both / max(boxes.area(face), 1e-6)
+    return share
 
-    if np.isnan(face).any():
-        return 0.0
-    x1, y1, x2, y2 = boxes.clip(boxes.scale(face, _MIDDLE, 1.0), *picture.shape[1::-1]).astype(int)
-    if min(x2 - x1, y2 - y1) < _LEAST_PX:
-        return 0.0
-    larger = _LONG_SIDE / max(x2 - x1, y2 - y1)
-    found = (
-        written(cv2.resize(picture[y1:y2, x1:x2], None, fx=larger, fy=larger, interpolation=cv2.INTER_CUBIC)) / larger
-    )
+
+def _lines(found: np.ndarray, least_wide: float, most_high: float) -> np.ndarray:
     width, height = (found[:, 2:] - found[:, :2]).T
-    lines = found[(width >= _LEAST_WIDE * height) & (height <= _MOST_HIGH * (y2 - y1))]
-    return float(boxes.area(lines).max(initial=0) / max(boxes.area(face), 1e-6))
+    return found[(width >= least_wide * height) & (height <= most_high)]

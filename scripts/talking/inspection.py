@@ -85,8 +85,7 @@ def _look(
         hashes[frame] = fingerprints.of_picture(picture)
         for clip in clips_at[frame]:
             box = faces.boxes(faces.rows(clip.person_tracks, frame, frame + 1))[0]
-            covered = np.array([captions.covered(picture, face, writing) for face in box])
-            written[clip.clip].append(covered > _COVERED_BY_WRITING)
+            written[clip.clip].append(captions.covered(picture, box, writing) > _COVERED_BY_WRITING)
     return hashes, written
 
 

@@ -40,18 +40,18 @@ def writing():
 
 def test_a_caption_before_a_face_covers_what_it_covers(writing) -> None:
     written = with_caption(scene(1), 180)
-    assert 0.1 < captions.covered(written, FACE, writing) < 0.25
-    assert captions.covered(written, FACE - [0, 100, 0, 100], writing) == 0
-    assert captions.covered(scene(1), FACE, writing) == 0
-    assert captions.covered(written, np.full(4, np.nan), writing) == 0
+    faces = np.stack([FACE, FACE - [0, 100, 0, 100], np.full(4, np.nan)])
+    share = captions.covered(written, faces, writing)
+    assert 0.08 < share[0] < 0.25 and share[1:].tolist() == [0, 0]
+    assert captions.covered(scene(1), faces, writing).tolist() == [0, 0, 0]
 
 
 def test_writing_behind_a_head_is_no_caption(writing) -> None:
     written = with_caption(scene(1), 120)
-    assert captions.covered(written, FACE, writing) > 0.03
+    assert captions.covered(written, FACE[None], writing)[0] > 0.03
     head = cv2.ellipse(np.zeros(SIZE, np.uint8), (310, 145), (50, 65), 0, 0, 360, 1, -1)[..., None]
     behind = np.where(head, scene(1), written)
-    assert captions.covered(behind, FACE, writing) == 0
+    assert captions.covered(behind, FACE[None], writing)[0] == 0
 
 
 def test_hands_count_over_whose_face_they_lie_whoever_owns_them() -> None:
