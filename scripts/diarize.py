@@ -11,7 +11,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
     parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
-    parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
+    parser.add_argument("--people", type=Path, required=True, help="table of results/people/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
     parser.add_argument("--same-person", type=float, required=True, help="the config's identities: same_person")
     parser.add_argument("--turns", type=Path, required=True, help="RTTM file to write")
@@ -19,9 +19,11 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, diarization.Settings)
     with opened(arguments.embeddings) as embeddings:
-        tracks = tables.read("tracks", arguments.tracks)
-        person_of_track = identities.cluster_tracks(embeddings, tracks, arguments.same_person)
-    seen = diarization.people_seen_talking(tables.read("asd", arguments.asd), person_of_track, settings.seconds_seen)
+        people = tables.read("persons", arguments.people)
+        person_of_track = identities.cluster_persons(people, embeddings, arguments.same_person)
+    asd = tables.read("asd", arguments.asd)
+    asd = asd[asd["track"].isin(list(person_of_track))]
+    seen = diarization.people_seen_talking(asd, person_of_track, settings.seconds_seen)
     turns.write(arguments.turns, arguments.sound.stem, diarization.diarize(arguments.sound, seen, settings))
 
 

@@ -13,6 +13,7 @@ def main() -> None:
     parser.add_argument("--asd", type=Path, required=True, help="table of results/asd/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--turns", type=Path, required=True, help="RTTM of results/speech/")
+    parser.add_argument("--people", type=Path, required=True, help="table of results/people/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays of results/embeddings/")
     parser.add_argument("--model", choices=list(speaking.MODELS), required=True, help="the config's speaking: model")
     parser.add_argument("--same-person", type=float, required=True, help="the config's identities: same_person")
@@ -20,9 +21,8 @@ def main() -> None:
     cli.add_settings(parser, fusion.Settings)
     args = parser.parse_args()
     with opened(args.embeddings) as arrays:
-        embeddings = {name: arrays[name] for name in ("track", "embedding", "same_person")}
+        person_of = identities.cluster_persons(tables.read("persons", args.people), arrays, args.same_person)
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
-    person_of = identities.cluster_tracks(embeddings, asd, args.same_person)
     found = fusion.fuse(asd, voice, spoken, person_of, args.model, cli.settings_from(args, fusion.Settings))
     tables.write("speaking", found, args.speaking)
 

@@ -1,6 +1,7 @@
 """Tell who is who: an embedding for every face track, and tracks grouped into persons across shots and videos."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -189,6 +190,34 @@ def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, s
     keys = [(True, labels[t]) if t in labels else (False, t) for t in every]
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     return {t: numbers[key] for t, key in zip(every, keys, strict=True)}
+
+
+def cluster_persons(people: pd.DataFrame, embeddings: Mapping[str, np.ndarray], same_person: float) -> dict[int, int]:
+    """Return track → person of one video, the same person in all its shots; tracks of what is no face are left out.
+
+    `people` is the video's `persons` table, whose persons hold within a scene. `same_person` 0 stands for what the embeddings say suits
+    them. Persons on screen at the same time are never one; one without an embedding is a person of its own.
+    """
+    living = people[people["role"] != "not_a_face"]
+    tracks_of: dict[int, list[int]] = {}
+    for person, tracks in zip(living["person"], living["tracks"], strict=True):
+        tracks_of.setdefault(int(person), []).extend(int(t) for t in tracks)
+    row = {int(t): i for i, t in enumerate(embeddings["track"])}
+    weight = np.minimum(embeddings["faces"], 8) if "faces" in embeddings else np.ones(len(row))
+    rows_of = {p: [row[t] for t in tracks if t in row] for p, tracks in tracks_of.items()}
+    known = {p: i for i, p in enumerate(p for p, rows in rows_of.items() if rows)}
+    means = [weight[rows_of[p]] @ np.asarray(embeddings["embedding"], dtype=float)[rows_of[p]] for p in known]
+    vectors = np.array([mean / np.linalg.norm(mean) for mean in means])
+    apart = {
+        (known[a.person], known[b.person])
+        for _, shown in living.groupby("shot")
+        for a, b in itertools.combinations(shown.itertuples(), 2)
+        if a.person in known and b.person in known and a.start_frame < b.end_frame and b.start_frame < a.end_frame
+    }
+    labels = group(vectors, apart, same_person or embeddings["same_person"].item()) if known else []
+    keys = {p: (True, int(labels[known[p]])) if p in known else (False, p) for p in tracks_of}
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
+    return {t: numbers[keys[p]] for p, tracks in tracks_of.items() for t in tracks}
 
 
 def seen_together(tracks: pd.DataFrame) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:

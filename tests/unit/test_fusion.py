@@ -223,7 +223,7 @@ def test_no_rows_give_an_empty_table():
 def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
     for name in ("m.mp4", "s.wav", "t.rttm"):
         (tmp_path / name).touch()
-    for name in ("tracks", "voice"):
+    for name in ("tracks", "voice", "persons"):
         tables.write(name, tables.empty(name), tmp_path / f"{name}.parquet")
     np.savez(tmp_path / "l.npz", track=np.zeros(0), frame=np.zeros(0), points=np.zeros((0, 68, 2)))
     np.savez(
@@ -236,7 +236,7 @@ def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
     scripts = Path(fusion.__file__).parents[2]
     for line in (
         "score_speaking.py --media m.mp4 --sound s.wav --tracks tracks.parquet --landmarks l.npz --voice voice.parquet --asd a.parquet",
-        "fuse_speaking.py --asd a.parquet --voice voice.parquet --turns t.rttm --embeddings e.npz --model lip_sync --same-person 0.1 --speaking o.parquet",
+        "fuse_speaking.py --asd a.parquet --voice voice.parquet --turns t.rttm --people persons.parquet --embeddings e.npz --model lip_sync --same-person 0.1 --speaking o.parquet",
     ):
         script, *arguments = line.split()
         subprocess.run([sys.executable, scripts / script, *arguments], cwd=tmp_path, check=True)
@@ -261,6 +261,9 @@ def test_what_turns_contribute_is_measured(tmp_path):
     tables.write("asd", asd, tmp_path / "asd/v.parquet")
     tables.write("voice", voiced(), tmp_path / "voice/v.parquet")
     write_turns(tmp_path / "speech/v.rttm", "v", turns(x=[(0, 250)], y=[(250, 500)]))
+    people = tables.empty("persons").reindex(range(2)).assign(person=[0, 1], shot=0, tracks=[[0], [1]])
+    people = people.assign(start_frame=0, end_frame=500, num_frames=500, role="participant")
+    tables.write("persons", people, tmp_path / "people/v.parquet")
     arrays.write(
         tmp_path / "embeddings/v.npz",
         [("track", np.arange(2)), ("embedding", np.eye(2, 8, dtype=np.float32)), ("same_person", np.array([0.07]))],

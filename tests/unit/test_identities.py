@@ -199,3 +199,35 @@ def test_a_face_that_was_once_detected_twice_stays_one_person() -> None:
     assert (apart, doubles) == (set(), {(50, 199)})
     persons = identities.cluster_tracks(embeddings_of(dict(enumerate(vectors))), tracks, SAME)
     assert set(persons.values()) == {0}
+
+
+def people_of(rows: list[tuple[int, int, list[int], int, int, str]]) -> pd.DataFrame:
+    """What a `persons` table says of person, shot, tracks, first frame, frame past the last one and role."""
+    return pd.DataFrame(rows, columns=["person", "shot", "tracks", "start_frame", "end_frame", "role"])
+
+
+def test_persons_of_other_shots_are_found_again_and_what_is_no_face_is_nobody():
+    rng = np.random.default_rng(4)
+    anna, ben = directions(rng, 2)
+    vectors = dict(enumerate(around(rng, np.array([anna, ben, anna, anna, ben]))))
+    people = people_of(
+        [
+            (0, 0, [0, 2], 0, 100, "participant"),
+            (1, 0, [1], 0, 100, "participant"),
+            (2, 1, [3], 100, 200, "participant"),
+            (3, 1, [4], 150, 180, "not_a_face"),
+            (4, 1, [5], 100, 200, "bystander"),
+        ]
+    )
+    found = identities.cluster_persons(people, embeddings_of(vectors), SAME)
+    assert found == {0: 0, 2: 0, 1: 1, 3: 0, 5: 2}
+
+
+def test_persons_on_screen_together_are_never_one():
+    rng = np.random.default_rng(5)
+    [anna] = directions(rng, 1)
+    vectors = dict(enumerate(around(rng, np.array([anna, anna]))))
+    rows = [(0, 0, [0], 0, 100, "participant"), (1, 0, [1], 50, 150, "participant")]
+    assert identities.cluster_persons(people_of(rows), embeddings_of(vectors), SAME) == {0: 0, 1: 1}
+    rows[1] = (1, 0, [1], 100, 150, "participant")
+    assert identities.cluster_persons(people_of(rows), embeddings_of(vectors), SAME) == {0: 0, 1: 0}

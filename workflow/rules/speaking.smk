@@ -35,6 +35,7 @@ rule fuse_speaking:
         asd="results/asd/{video}.parquet",
         voice="results/voice/{video}.parquet",
         turns="results/speech/{video}.rttm",
+        people="results/people/{video}.parquet",
         embeddings="results/embeddings/{video}.npz",
     output:
         speaking="results/speaking/{video}.parquet",
@@ -55,5 +56,5 @@ rule fuse_speaking:
         same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
         "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
-        " --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
+        " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"

@@ -26,7 +26,7 @@ rule diarize:
     input:
         sound="results/media/{video}.wav",
         asd="results/asd/{video}.parquet",
-        tracks="results/tracks/{video}.parquet",
+        people="results/people/{video}.parquet",
         embeddings="results/embeddings/{video}.npz",
         weights=weights_below(config["diarization"]["weights"]),
     output:
@@ -47,7 +47,7 @@ rule diarize:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --tracks {input.tracks:q} "
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
 
 

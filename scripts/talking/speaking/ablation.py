@@ -29,9 +29,9 @@ def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> 
         tables.read("voice", results / f"voice/{video}.parquet"),
     )
     spoken = turns.read(results / f"speech/{video}.rttm", video)
+    people = tables.read("persons", results / f"people/{video}.parquet")
     with opened(results / f"embeddings/{video}.npz") as arrays:
-        embeddings = {name: arrays[name] for name in ("track", "embedding", "same_person")}
-    person_of = identities.cluster_tracks(embeddings, asd, identities.Settings().same_person)
+        person_of = identities.cluster_persons(people, arrays, identities.Settings().same_person)
     alone = asd[["track", "frame", "score"]].rename(columns={"score": "score_smooth"})
     out = {"model alone": _figures(alone.assign(speaking=alone["score_smooth"] > 0), said)}
     for left_out in (None, *INGREDIENTS):

@@ -112,7 +112,7 @@ def features(
         out["voice"] = voice_logit(voice, int(frame.max()) + 1, settings.pause_s)[frame]
     if settings.use_turns:
         tracks = asd["track"].to_numpy()
-        persons = asd["track"].map(person_of).to_numpy() if settings.use_identities else tracks
+        persons = asd["track"].map(lambda t: person_of.get(t, -1 - t)).to_numpy() if settings.use_identities else tracks
         out["turn"], out["foreign"] = _turn_odds(frame, tracks, persons, score, spoken)
     if settings.use_competition:
         out["rival"] = np.logaddexp(0, best_other(frame, score, -LIMIT)[0])
