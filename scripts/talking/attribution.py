@@ -48,7 +48,8 @@ def attribute(
     if not words:
         return tables.empty("words")
     evidence = _Evidence(speaking)
-    labels = [_speaker(word, speakers, settings.nearest_turn_s) for word in words]
+    speaker = _Speakers(speakers, settings.nearest_turn_s)
+    labels = [speaker(word["start_s"], word["end_s"]) for word in words]
     out = []
     for group in _utterances(words, labels, settings.utterance_pause_s):
         own = [evidence(words[i]["start_s"], words[i]["end_s"]) for i in group]
@@ -85,18 +86,25 @@ class _Evidence:
         return {int(n): s / c for n, s, c in zip(names, sums, counts, strict=True) if 2 * c >= end - first}
 
 
-def _common_s(turn: Turn, word: dict) -> float:
-    """Return the seconds that a turn and a word have in common, or, negative, that they are apart."""
-    return min(turn.end_s, word["end_s"]) - max(turn.start_s, word["start_s"])
+class _Speakers:
+    """The speaker of a segment of time: that of the turn that covers most of it, else of the nearest within `nearest_s`, else ""."""
 
+    def __init__(self, turns: Sequence[Turn], nearest_s: float) -> None:
+        self._turns = sorted(turns)
+        self._start, self._end = (np.array([getattr(t, edge) for t in self._turns]) for edge in ("start_s", "end_s"))
+        # Ends that never fall, so that a search finds the first turn that is not over.
+        self._last_end = np.maximum.accumulate(self._end) if self._turns else self._end
+        self._nearest_s = nearest_s
 
-def _speaker(word: dict, speakers: Sequence[Turn], nearest_s: float) -> str:
-    """Return the speaker of the turn that covers most of the word, else of the nearest one within `nearest_s`, else ""."""
-    best, label = -nearest_s, ""
-    for turn in speakers:
-        if (common := _common_s(turn, word)) > best:
-            best, label = common, turn.speaker
-    return label
+    def __call__(self, start_s: float, end_s: float) -> str:
+        first = np.searchsorted(self._last_end, start_s - self._nearest_s, side="right")
+        end = np.searchsorted(self._start, end_s + self._nearest_s, side="left")
+        if first >= end:
+            return ""
+        # Seconds in common or, negative, apart.
+        common = np.minimum(self._end[first:end], end_s) - np.maximum(self._start[first:end], start_s)
+        best = int(common.argmax())
+        return self._turns[first + best].speaker if common[best] > -self._nearest_s else ""
 
 
 def _utterances(words: list[dict], labels: list[str], pause_s: float) -> list[list[int]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from talking import cli, splits
 
 COLUMNS = ["video", "split", "hard_because", "num_people", "bytes", "duration_s", "face_px", "num_turns", "speaking_share",
-           "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence"]  # fmt: skip
+           "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence", "not_understood_share"]  # fmt: skip
 _STATISTICS = {
     "duration_s": "length of a clip, s",
     "face_px": "smallest face of a clip, px",
@@ -55,6 +55,7 @@ def text(
         confidence=_figure(clips["speaking_confidence"].mean(), 2),
         unsupported=_figure(100 * (1 - clips["mouth_sound_agreement"].mean()), 0),
         off_screen=_figure(100 * clips["off_screen_share"].mean(), 0),
+        not_understood=_figure(100 * clips["not_understood_share"].mean(), 0),
         contact=settings.contact
         or "No contact is given. Whoever publishes this data set must name one (config key `card: contact`).",
     )

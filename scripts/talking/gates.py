@@ -102,6 +102,12 @@ class Settings:
     max_sync_error_frames: float = cli.setting(
         3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
     )
+    max_not_understood_share: float = cli.setting(
+        1.0,
+        "share of the time of speech whose words were not understood; 1, as who talks in any language converses",
+        minimum=0,
+        maximum=1,
+    )
     max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second", minimum=0)
     min_picture_motion: float = cli.setting(0.0001, "picture motion: below it the clip is a still", minimum=0)
     min_sharpness: float = cli.setting(
@@ -113,16 +119,17 @@ def select(
     candidates: pd.DataFrame,
     qualities: pd.DataFrame,
     inspections: pd.DataFrame,
+    understood: pd.DataFrame,
     settings: Settings | None = None,
 ) -> pd.DataFrame:
     """Return the table `clips`: all candidates' rows, each with every gate that rejects it, and whether it is kept.
 
-    Raises InputError if the qualities or inspections are not of the same candidate clips.
+    `understood` is of `understanding.measure`. Raises InputError if the other tables are not of the same candidate clips.
     """
     settings = settings or Settings()
     wanted = set(candidates.loc[candidates["candidate"], "clip"])
     clips = candidates
-    for name, table in {"qualities": qualities, "inspections": inspections}.items():
+    for name, table in {"qualities": qualities, "inspections": inspections, "words": understood}.items():
         if set(table["clip"]) != wanted:
             raise InputError(f"The {name} are of other clips than the candidates; delete both tables and run again.")
         measured = [c for c in tables.schema("clips").names if c in table]

@@ -31,17 +31,18 @@ _MOST_TOKENS = 224
 # Readings drawn at one temperature, of which the likeliest is taken.
 _DRAWN = 4
 # Rounds of weighing the languages of a video: they hardly change after a few.
-_ROUNDS = 20
-# A language that was heard in no other piece counts as this many seconds.
-_UNHEARD_S = 1.0
+_ROUNDS = 10
+# A language that no other piece is in is expected as if this share of the others were.
+_UNEXPECTED = 0.05
 
 
 @dataclass
 class Heard:
     """What was heard in a piece of sound up to `end_s` seconds of it, in the recogniser's best reading.
 
-    `words` have word, start_s, end_s (seconds of the piece) and confidence. `language_probability`, `log_probability` (mean over
-    tokens), `no_speech` and `compression_ratio` are Whisper's measures, `temperature` that of the reading.
+    `words` have word, start_s, end_s (seconds of the piece) and confidence. `language_probability` is that of `Languages`;
+    `log_probability` (mean over tokens), `no_speech` and `compression_ratio` are Whisper's measures, `temperature` that of the
+    reading.
     """
 
     end_s: float
@@ -89,29 +90,32 @@ class _Reading:
 class Languages:
     """Which language each piece of a video is in, given what Whisper hears in each piece alone.
 
-    A video has few languages, and a jingle or a short answer sounds like any. So the pieces' languages are a mixture whose
-    shares are fitted to all pieces heard so far by expectation maximisation, weighted by their length.
+    A video has few languages, and a jingle or a short answer sounds like any. So the languages of the other pieces, weighted
+    by their length, are what is expected of a piece; a piece that is clearly in an unexpected language stays in it.
     """
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def __call__(self, heard: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[str]:
-        """Return a language for each piece of `seconds`, of which `heard` has the probability of each language."""
+    def __call__(self, heard: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[tuple[str, float]]:
+        """Return the language of each piece, and its probability.
+
+        `heard` has the probabilities of languages for each of the pieces of `seconds`. What was heard in earlier calls counts.
+        """
         names = sorted({name for piece in heard for name in piece})
-        likelihood = np.array([[piece.get(name, 0.0) for name in names] for piece in heard])
-        length = np.asarray(seconds, dtype=float)
-        known = np.array([self._seconds.get(name, 0.0) for name in names])
-        share = np.ones(len(names))
+        alone = np.array([[piece.get(name, 0.0) for name in names] for piece in heard])
+        length = np.asarray(seconds, dtype=float)[:, None]
+        earlier = np.array([self._seconds.get(name, 0.0) for name in names])
+        belongs = alone
         for _ in range(_ROUNDS):
-            belongs = likelihood * share
+            others = earlier + (length * belongs).sum(axis=0) - length * belongs
+            share = others / np.maximum(others.sum(axis=1, keepdims=True), 1e-9)
+            belongs = alone * np.maximum(share, _UNEXPECTED)
             belongs /= belongs.sum(axis=1, keepdims=True)
-            share = known + length @ belongs + _UNHEARD_S / len(names)
-            share /= share.sum()
-        best = (likelihood * share).argmax(axis=1)
-        for i, at in enumerate(best):
-            self._seconds[names[at]] = self._seconds.get(names[at], 0.0) + float(length[i])
-        return [names[at] for at in best]
+        for name, added in zip(names, (length * belongs).sum(axis=0), strict=True):
+            self._seconds[name] = self._seconds.get(name, 0.0) + float(added)
+        best = belongs.argmax(axis=1)
+        return [(names[at], float(row[at])) for at, row in zip(best, belongs, strict=True)]
 
 
 class Recogniser:
@@ -155,20 +159,17 @@ class Recogniser:
 
     def __call__(self, pieces: Sequence[np.ndarray]) -> list[Heard]:
         """Return what is heard in each piece."""
+        if not pieces:
+            return []
         encoded = [part for some in media.batches(pieces, self._batch) for part in self._encoded(some)]
         seconds = [piece.size / media.SOUND_HZ for piece in pieces]
-        probabilities = [self._language_probabilities(part) for part in encoded]
-        languages = (
-            [self._given] * len(pieces) if self._given else self._languages(probabilities, seconds) if pieces else []
-        )
+        languages = self._languages_of(encoded, seconds)
         first = [
             reading
             for some in media.batches(zip(encoded, languages, seconds, strict=True), self._batch)
             for reading in self._read(*zip(*some, strict=True))
         ]
-        return [
-            self._timed(*each) for each in zip(pieces, encoded, languages, probabilities, seconds, first, strict=True)
-        ]
+        return [self._heard(*each) for each in zip(pieces, encoded, languages, seconds, first, strict=True)]
 
     def _encoded(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Return Whisper's encoding (pieces, frames, channels) of pieces."""
@@ -176,11 +177,12 @@ class Recogniser:
         view = self._model.model.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)
         return np.array(view)
 
-    def _language_probabilities(self, encoded: np.ndarray) -> dict[str, float]:
+    def _languages_of(self, encoded: list[np.ndarray], seconds: list[float]) -> list[tuple[str, float]]:
+        """Return the language of each piece and its probability, which is 1 of one that was given."""
         if self._given:
-            return {self._given: 1.0}
-        found = self._model.model.detect_language(_view(encoded[None]))[0]
-        return {token[2:-2]: probability for token, probability in found}
+            return [(self._given, 1.0)] * len(encoded)
+        found = (self._model.model.detect_language(_view(part[None]))[0] for part in encoded)
+        return self._languages([{token[2:-2]: probability for token, probability in one} for one in found], seconds)
 
     def _tokenizer(self, language: str) -> Tokenizer:
         if language not in self._tokenizers:
@@ -193,12 +195,12 @@ class Recogniser:
     def _read(
         self,
         encoded: Sequence[np.ndarray],
-        languages: Sequence[str],
+        languages: Sequence[tuple[str, float]],
         seconds: Sequence[float],
         temperature: float = 0.0,
     ) -> list[_Reading]:
         """Return a reading of each piece: the best of a beam search at temperature 0, else the likeliest of several drawn."""
-        tokenizers = [self._tokenizer(language) for language in languages]
+        tokenizers = [self._tokenizer(language) for language, _ in languages]
         prompts = [list(tokenizer.sot_sequence) for tokenizer in tokenizers]
         limits = [min(_MOST_TOKENS, _FIRST_TOKENS + math.ceil(_TOKENS_PER_S * length)) for length in seconds]
         drawn = {"beam_size": 1, "num_hypotheses": _DRAWN, "sampling_topk": 0, "sampling_temperature": temperature}
@@ -225,7 +227,7 @@ class Recogniser:
             out.append(_likeliest(readings))
         return out
 
-    def _best(self, encoded: np.ndarray, language: str, seconds: float, reading: _Reading) -> _Reading:
+    def _best(self, encoded: np.ndarray, language: tuple[str, float], seconds: float, reading: _Reading) -> _Reading:
         """Return the reading, or the first good one at a higher temperature, else the likeliest that does not repeat itself."""
         tried = [reading]
         for temperature in self._temperatures:
@@ -238,21 +240,21 @@ class Recogniser:
             return tried[-1]
         return _likeliest(tried)
 
-    def _timed(
+    def _heard(
         self,
         samples: np.ndarray,
         encoded: np.ndarray,
-        language: str,
-        probabilities: dict[str, float],
+        language_found: tuple[str, float],
         seconds: float,
         first: _Reading,
     ) -> Heard:
-        reading = self._best(encoded, language, seconds, first)
+        reading = self._best(encoded, language_found, seconds, first)
+        language, language_probability = language_found
         heard = Heard(
             end_s=self._heard_until(reading, language, seconds),
             text=reading.text,
             language=language,
-            language_probability=probabilities[language],
+            language_probability=language_probability,
             log_probability=reading.log_probability,
             no_speech=reading.no_speech,
             compression_ratio=reading.compression_ratio,

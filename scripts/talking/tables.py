@@ -140,9 +140,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("end_s", _DOUBLE, "s", "its end"),
         Column("voice", _FLOAT, "0-1", "mean voice probability in it"),
         Column("language", _TEXT, "", "language in which it was heard, as a two-letter code"),
-        Column(
-            "language_probability", _FLOAT, "0-1", "recogniser's probability of that language from this piece alone"
-        ),
+        Column("language_probability", _FLOAT, "0-1", "probability of that language by this piece and the others"),
         Column("log_probability", _FLOAT, "", "mean log probability of what the recogniser wrote down"),
         Column("no_speech_probability", _FLOAT, "0-1", "recogniser's probability that nobody speaks"),
         Column("compression_ratio", _FLOAT, "", "how far the text can be compressed; above 2.4 it repeats itself"),
@@ -386,10 +384,26 @@ SCHEMAS["covog_metrics"] = [
     Column("note", _TEXT, "", "why it was skipped, what was held out, or the source"),
 ]
 # What find_clips, measure_clips and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+UNDERSTANDING = [
+    Column("words_confidence", _FLOAT, "0-1", "mean probability of the clip's words; null without words"),
+    Column(
+        "not_understood_share",
+        _FLOAT,
+        "0-1",
+        "share of the time of speech that the recogniser did not understand; null without speech",
+    ),
+    Column(
+        "not_understood_s", _FLOATS, "s", "start and end of each such piece of speech, in the clip, one after another"
+    ),
+    Column(
+        "language", _TEXT, "", "language of most of what was understood, as a two-letter code; empty if nothing was"
+    ),
+]
 SCHEMAS["clips"] = [
     *SCHEMAS["candidates"],
     *SCHEMAS["qualities"][1:],
     *(c for c in SCHEMAS["inspections"] if c.name.endswith("_share")),
+    *UNDERSTANDING,
     Column(
         "rejected_by", _TEXT, "", "config keys that reject the clip, or dissolve, joined by commas; empty if none does"
     ),

@@ -5,6 +5,7 @@ words but a row that says why.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ _SHORTEST_WORD_S = 0.06
 _BLOCK = 32
 # What a piece leaves unheard at its end is heard as a piece of its own if so many seconds of voice are in it.
 _WORTH_HEARING_S = 0.6
-# A language that the recogniser holds for less likely is another one than those it knows.
-_LANGUAGE_KNOWN = 0.5
+# Below this probability the language is as likely another one.
+_LANGUAGE_KNOWN = 0.7
 
 
 @dataclass
@@ -67,10 +68,11 @@ class Settings:
         maximum=1,
     )
     min_log_probability: float = cli.setting(
-        -1.0, "mean log probability of a piece's words below which it is not understood"
+        -0.8,
+        "mean log probability of a piece's words, times its language's probability, below which it is not understood",
     )
     min_faint_log_probability: float = cli.setting(
-        -0.7, "the same for a piece in which the voice is mostly faint, where words are more often made up"
+        -0.6, "the same for a piece in which the voice is mostly faint, where words are more often made up"
     )
     longest_piece_s: float = cli.setting(
         28.0, "pieces given to the recogniser are at most this long, in seconds (Whisper hears 30)"
@@ -190,7 +192,8 @@ def _reason(heard: "Heard", voice_level: float, impossible: float, settings: Set
         return "no_speech"
     if hallucinations.is_repetitive(heard.text, heard.text.split()):
         return "repetition"
-    if heard.log_probability < threshold:
+    # The words are right if the language is and they are right in it.
+    if heard.log_probability + math.log(max(heard.language_probability, 1e-9)) < threshold:
         return "other_language" if heard.language_probability < _LANGUAGE_KNOWN else "unclear"
     if hallucinations.is_credit(heard.text) or (is_faint and hallucinations.is_farewell(heard.text)):
         return "phrase"

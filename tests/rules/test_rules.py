@@ -64,6 +64,8 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
     measured = filled("qualities", face_height_share=[0.2, 0.1], **good)
     tables.write("qualities", measured, folder / "results/qualities/v.parquet")
     tables.write("inspections", filled("inspections"), folder / "results/inspections/v.parquet")
+    for name in ("transcript", "pieces"):
+        tables.write(name, tables.empty(name), folder / f"results/speech/v.{name}.parquet")
     run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_height_share: 0.15}",))
     clips = tables.read("clips", folder / "results/clips/v.parquet")
     assert clips["kept"].tolist() == [True, False]

@@ -69,3 +69,22 @@ def test_a_word_at_the_edge_of_a_shot_follows_its_utterance():
     transcript = said(("that", 1.0, 1.4), ("is", 1.4, 1.7), ("very", 1.7, 2.3), ("true.", 2.4, 2.8))
     found = attribution.attribute(transcript, [Turn(0.9, 2.8, "A")], speaking(t0=score))
     assert set(found["said_by"]) == {"track 0"}
+
+
+def test_twenty_thousand_words_find_their_turns_in_seconds():
+    """Two hours of talk: every word's speaker is the one who is heard most in it, as by trying all turns."""
+    rng = np.random.default_rng(0)
+    start = np.sort(rng.uniform(0, 7200, 20_000))
+    words = pd.DataFrame({"word": "so", "start_s": start, "end_s": start + rng.uniform(0.1, 0.5, start.size)})
+    # Turns overlap, and one voice is heard all the time.
+    begins = rng.uniform(0, 7200, 6000)
+    spoken = [Turn(0, 3600, "always")] + [
+        Turn(float(b), float(b + d), f"{i % 5}")
+        for i, (b, d) in enumerate(zip(begins, rng.exponential(1.0, 6000), strict=True))
+    ]
+    found = attribution.attribute(words.assign(confidence=0.9), spoken, speaking(t0=np.full(10, 1.0)))
+    for at in range(0, 20_000, 997):
+        row = found.iloc[at]
+        common = [min(t.end_s, row.end_s) - max(t.start_s, row.start_s) for t in sorted(spoken)]
+        best = max(common)
+        assert row.speaker == (sorted(spoken)[common.index(best)].speaker if best > -0.5 else "")

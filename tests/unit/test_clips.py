@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import clips, gates, intervals, qualities, tables
+from talking import clips, gates, intervals, qualities, tables, understanding
 from talking.errors import InputError
 from talking.tracked import Faces
 
@@ -226,7 +226,8 @@ def select(measured, settings=None):
     """Apply the gates to candidates over whose faces nothing lies."""
     found, of_clips = measured
     seen = of_clips[["clip"]].assign(hand_over_face_share=0.0, caption_over_face_share=0.0)
-    return gates.select(found, of_clips, seen, settings)
+    nothing_said = understanding.measure(of_clips.merge(found), tables.empty("transcript"), tables.empty("pieces"))
+    return gates.select(found, of_clips, seen, nothing_said, settings)
 
 
 def test_video_without_anything_gives_an_empty_table(tmp_path):

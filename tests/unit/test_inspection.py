@@ -8,7 +8,18 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from scipy.signal import lfilter
 
-from talking import arrays, captions, duplicates, fingerprints, gates, inspection, keypoints, media, tables
+from talking import (
+    arrays,
+    captions,
+    duplicates,
+    fingerprints,
+    gates,
+    inspection,
+    keypoints,
+    media,
+    tables,
+    understanding,
+)
 from talking.errors import InputError
 
 SIZE = (360, 640)
@@ -212,13 +223,16 @@ def test_a_clip_is_measured_and_its_gates_say_why_it_goes(video) -> None:
     whole = pd.concat([whole, candidates.assign(num_people=[2, 1], duration_s=[8.0, 8.0], dissolve=False)])
     measured = pd.DataFrame({"clip": found["clip"]}, columns=tables.schema("qualities").names)
     measured = measured.fillna({"num_talkers": 2, "speaking_share": 0.5})
-    chosen = gates.select(whole, measured, found)
+    words = understanding.measure(
+        candidates[candidates["candidate"]], tables.empty("transcript"), tables.empty("pieces")
+    )
+    chosen = gates.select(whole, measured, found, words)
     assert chosen["rejected_by"].tolist() == [
         "max_hand_over_face_share,max_caption_over_face_share",
         "min_num_people",
     ]
     patient = gates.Settings(max_hand_over_face_share=0.5, max_caption_over_face_share=0.5)
-    assert gates.select(whole, measured, found, patient)["kept"].tolist() == [True, False]
+    assert gates.select(whole, measured, found, words, patient)["kept"].tolist() == [True, False]
 
 
 def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
@@ -228,7 +242,7 @@ def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
             folder / "v.mp4", folder / "v.wav", candidates.assign(clip="moved"), tracks, folder / "poses.npz"
         )
     with pytest.raises(InputError, match="inspections are of other clips"):
-        gates.select(candidates, candidates[["clip"]][:1], tables.empty("inspections"))
+        gates.select(candidates, candidates[["clip"]][:1], tables.empty("inspections"), candidates)
 
 
 def test_a_video_without_candidates_is_not_looked_at(tmp_path) -> None:

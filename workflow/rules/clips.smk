@@ -91,6 +91,8 @@ rule select_clips:
         candidates="results/candidates/{video}.parquet",
         qualities="results/qualities/{video}.parquet",
         inspections="results/inspections/{video}.parquet",
+        transcript="results/speech/{video}.transcript.parquet",
+        pieces="results/speech/{video}.pieces.parquet",
     output:
         clips="results/clips/{video}.parquet",
     log:
@@ -108,4 +110,5 @@ rule select_clips:
         settings=flags("gates"),
     shell:
         "python -P -m select_clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
-        " --inspections {input.inspections:q} --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
+        " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
+        " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
