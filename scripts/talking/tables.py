@@ -64,7 +64,12 @@ SCHEMAS: dict[str, list[Column]] = {
     "faces": [
         _FRAME,
         *_box("the face"),
-        Column("confidence", _FLOAT, "0-1", "detector's confidence"),
+        Column(
+            "confidence",
+            _FLOAT,
+            "0-1",
+            "detector's confidence, at most that of the last search of the whole picture; interpolated between looks",
+        ),
         *(
             Column(f"{point}_{axis}", _FLOAT, "px", f"{axis} of the person's own {point.replace('_', ' ')}")
             for point in ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
@@ -76,7 +81,12 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("shot", _INT, "", "shot the track lies in; a track never crosses a cut"),
         _FRAME,
         *_box("the face"),
-        Column("detected", _BOOL, "", "true if the detector saw the face here, false if the box was filled in"),
+        Column(
+            "detected",
+            _BOOL,
+            "",
+            "true if the detector saw the face here or at the looks just before and after, false if the box was filled in",
+        ),
         Column("confidence", _FLOAT, "0-1", "detector's confidence; 0 where filled in"),
     ],
     "persons": [
