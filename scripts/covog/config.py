@@ -64,6 +64,10 @@ class Data:
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn anew each time")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
     held_out: float = setting(0.2, "0-1, part of the training clips kept for validation where there is no test split")
+    min_face_px: float = setting(
+        16.0,
+        "px, a clip whose smallest face is smaller in the pictures of this size is left out: its mouth has no latents",
+    )
     workers: int = setting(4, "processes that load samples")
     max_broken: int = setting(20, "broken samples that training replaces before it gives up")
 

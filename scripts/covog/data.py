@@ -48,9 +48,9 @@ def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretc
 
     Validation has the test splits' clips. Where there are none (everybody was filmed with everybody else), whole training
     clips that make up about the `held_out` part of the frames, spread over the data set; of a single clip its last
-    `held_out` part. Training leaves them alone.
+    `held_out` part. Training leaves them alone. Clips with faces too small for the model (`min_face_px`) are on neither side.
     """
-    whole = {part: [Stretch(c, 0, store.Clip(c).frames) for c in store.split(dataset, part)] for part in store.SPLITS}
+    whole = {part: _large_enough(store.split(dataset, part), settings) for part in store.SPLITS}
     train, test = whole["train"], whole["test_easy"] + whole["test_hard"]
     if test:
         return train, test
@@ -64,6 +64,20 @@ def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretc
         [Stretch(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],
         [Stretch(s.clip, at, s.end) for s, at in zip(train, cut, strict=True)],
     )
+
+
+def _large_enough(clips: list[Path], settings: Data) -> list[Stretch]:
+    """Return the clips whose smallest face has `min_face_px` px in the pictures to train on; a face of unknown size has."""
+    out = []
+    for clip in map(store.Clip, clips):
+        face_px = (clip.meta.get("face_px") or np.inf) * min(settings.width / clip.width, settings.height / clip.height)
+        if face_px < settings.min_face_px:
+            _log.warning(
+                "%s has a face of %.0f px at this size, fewer than data.min_face_px: left out", clip.path, face_px
+            )
+        else:
+            out.append(Stretch(clip.path, 0, clip.frames))
+    return out
 
 
 def lacking(dataset: Path, settings: Data) -> str:

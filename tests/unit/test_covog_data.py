@@ -1,5 +1,6 @@
 """Samples: one time for everything, drawn by number, padded, cached, and what happens to broken ones."""
 
+import json
 import logging
 from dataclasses import replace
 
@@ -55,6 +56,19 @@ def test_numbers_alone_decide_what_a_sample_is(both):
     assert backwards != [data.Samples(both, 5, SETTINGS, seed=4).window(n) for n in range(20)]
     for start in range(0, 20, 2):
         assert len({w.clip for w in backwards[start : start + 2]}) == 2
+
+
+def test_clips_with_faces_too_small_for_the_model_are_left_out(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2, 2, 2))
+    small, *_ = store.split(root, "train")
+    meta = json.loads((small / "meta.json").read_text())
+    (small / "meta.json").write_text(json.dumps(meta | {"face_px": 12.0}))
+    used = {s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=13)) for s in side}
+    assert len(used) == 2 and small not in used
+    used = {
+        s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=6, width=48, height=32)) for s in side
+    }
+    assert small in used
 
 
 def test_without_test_clips_validation_has_whole_clips_that_training_never_sees(tmp_path):
