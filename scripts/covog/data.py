@@ -46,12 +46,15 @@ class Window:
 def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
     """Return the stretches to train on and those to validate on.
 
-    Validation has the test splits' clips. Where there are none (everybody was filmed with everybody else), whole training
-    clips that make up about the `held_out` part of the frames, spread over the data set; of a single clip its last
-    `held_out` part. Training leaves them alone. Clips with faces too small for the model (`min_face_px`) are on neither side.
+    Validation has the clips of the split `val`; where none of them holds a window, the test splits'. Where there are none either
+    (everybody was filmed with everybody else), whole training clips that make up about the `held_out` part of the frames, spread over
+    the data set; of a single clip its last `held_out` part. Training leaves them alone. Clips with faces too small for the model
+    (`min_face_px`) are on neither side.
     """
     whole = {part: _large_enough(store.split(dataset, part), settings) for part in store.SPLITS}
     train, test = whole["train"], whole["test_easy"] + whole["test_hard"]
+    if any(s.end >= settings.frames for s in whole["val"]):
+        return train, whole["val"]
     if test:
         return train, test
     enough = [s for s in train if s.end >= settings.frames]

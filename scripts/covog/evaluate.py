@@ -23,7 +23,10 @@ NOTES = {
 
 def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch]]:
     """Return what is evaluated: the test splits' clips, or what training has left alone where there are none."""
-    _, held_out = data.stretches(dataset, settings.data)
+    test = [
+        data.Stretch(c, 0, store.Clip(c).frames) for s in ("test_easy", "test_hard") for c in store.split(dataset, s)
+    ]
+    held_out = test or data.stretches(dataset, settings.data)[1]
     names = {clip: part for part in store.SPLITS for clip in store.split(dataset, part)}
     found: dict[str, list[data.Stretch]] = defaultdict(list)
     for stretch in held_out:

@@ -6,7 +6,7 @@ from string import Template
 
 import pandas as pd
 
-from talking import cli, splits
+from talking import cli, splits, store
 
 COLUMNS = ["video", "split", "hard_because", "num_people", "bytes", "duration_s", "face_px", "num_turns", "speaking_share",
            "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence", "not_understood_share"]  # fmt: skip
@@ -31,10 +31,15 @@ def text(
     inputs: pd.DataFrame,
     people: pd.DataFrame,
     groups: int,
+    strangers: int,
     settings: Settings,
     split_settings: splits.Settings,
 ) -> str:
-    """Return the card of kept clips (`COLUMNS`), the tables `videos` and `people`, and the number of groups that share no one."""
+    """Return the card of kept clips (`COLUMNS`) and the tables `videos` and `people`.
+
+    `groups` is the number of groups of videos that share no one, `strangers` of training clips with somebody whose face
+    could not be compared.
+    """
     seconds = clips["duration_s"]
     template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
     by_people = (seconds.groupby(clips["num_people"]).sum() / 3600).items()
@@ -51,6 +56,7 @@ def text(
         splits=_table(["split", "clips", "hours", "videos"], _splits(clips)) + f"\n\n{_people_by_split(people)}",
         criteria="\n".join(_criteria(split_settings, clips)),
         split_note=_split_note(groups, people),
+        strangers=strangers,
         sources=_table(["source", "licence", "videos", "hours kept", "addresses"], _sources(inputs)),
         confidence=_figure(clips["speaking_confidence"].mean(), 2),
         unsupported=_figure(100 * (1 - clips["mouth_sound_agreement"].mean()), 0),
@@ -71,14 +77,16 @@ def _statistics(clips: pd.DataFrame) -> list[list[str]]:
 
 
 def _splits(clips: pd.DataFrame) -> list[list[str]]:
-    again = [splits.DUPLICATE] if (clips["split"] == splits.DUPLICATE).any() else []
-    parts = ((name, clips[clips["split"] == name]) for name in ("train", "test_easy", "test_hard", *again))
+    others = [name for name in (splits.DUPLICATE, splits.WITHHELD) if (clips["split"] == name).any()]
+    parts = ((name, clips[clips["split"] == name]) for name in (*store.SPLITS, *others))
     return [[n, str(len(c)), f"{c['duration_s'].sum() / 3600:.2f}", str(c["video"].nunique())] for n, c in parts]
 
 
 def _people_by_split(people: pd.DataFrame) -> str:
-    train = int((people["split"] == "train").sum())
-    return f"People in training: {train}; in testing: {len(people) - train}."
+    count = people["split"].value_counts()
+    told = (f"{name} {count.get(name, 0)}" for name in (splits.TRAIN, splits.VAL, splits.TEST, splits.SEVERAL))
+    withheld = f", in none {count[splits.WITHHELD]}" if splits.WITHHELD in count else ""
+    return f"People by split: {', '.join(told)}{withheld}."
 
 
 def _criteria(settings: splits.Settings, clips: pd.DataFrame) -> list[str]:
@@ -94,14 +102,22 @@ def _criteria(settings: splits.Settings, clips: pd.DataFrame) -> list[str]:
 
 
 def _split_note(groups: int, people: pd.DataFrame) -> str:
+    several = people.loc[people["split"] == splits.SEVERAL, "person"].tolist()
+    note = (
+        f"People who are in many videos of a source tie none together, or nothing could be held out: {', '.join(several)}"
+        f" {'is' if len(several) == 1 else 'are'} in several splits (`{splits.SEVERAL}` in `people.parquet`), so tests say"
+        " how a model does on other people they talk with, and on other days."
+        if several
+        else ""
+    )
     if groups == 1:
         return (
             "All videos with clips are linked by people they share, so nothing could be held out: everything is in `train`, "
             "and a model can only be watched on clips it may have seen. Add videos of other people for a test."
         )
-    if (people["split"] == "train").all():
+    if people["split"].isin([splits.TRAIN, splits.WITHHELD]).all():
         return f"No group of videos was small enough to be held out ({groups} groups that share no one); add videos."
-    return f"There are {groups} groups of videos that share no one with each other."
+    return f"There are {groups} groups of videos that share no one else with each other. {note}".strip()
 
 
 def _sources(inputs: pd.DataFrame) -> list[list[str]]:

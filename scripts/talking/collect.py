@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from talking import card, splits, tables
+from talking import card, splits, store, tables
 from talking.aside import written_aside
 from talking.errors import InputError
 
-SPLITS = ("train", "test_easy", "test_hard")
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
 _FROM_CLIPS = [n for n in tables.schema("dataset").names if n in tables.schema("clips").names]
 # What ingest has done to a video, by its probe.
@@ -56,6 +55,7 @@ class Identities:
         self._rows = {v: slice(*bounds[i : i + 2]) for i, v in enumerate(video.dictionary.to_pylist())}
         self._track, self._person = track[order], person.indices.to_numpy()[order]
         self._others: dict[tuple[str, int], int] = {}
+        self._num_known = len(self.names)
 
     def persons(self, video: str, tracks: np.ndarray) -> np.ndarray:
         """Return the numbers (n,) of the persons that tracks (n,) of a video are."""
@@ -67,6 +67,10 @@ class Identities:
         out[found] = person[at[found]]
         out[~found] = [self._other(video, int(track)) for track in tracks[~found]]
         return out
+
+    def are_known(self, persons: np.ndarray) -> np.ndarray:
+        """Tell of numbers (n,) of persons who was compared with everybody else (n,) bool."""
+        return persons < self._num_known
 
     def _other(self, video: str, track: int) -> int:
         if (video, track) not in self._others:
@@ -91,55 +95,56 @@ def collect(
     identities = Identities(results.identities)
     again = tables.read("duplicates", results.duplicates)
     originals = dict(zip(again["clip"], again["duplicate_of"], strict=True))
-    cast = _cast(sheet, results, identities)
-    component = splits.components(cast.video, cast.person, len(sheet), len(identities.names))
-    videos, wanted = sheet["video"].tolist(), sheet["split"].tolist()
-    splits.check(cast.video, cast.person, videos, identities.names, wanted)
-    sides = splits.assign(component, cast.seconds, videos, wanted, split_settings)
+    cast, num_clips = _cast(sheet, results, identities)
+    memory, wanted = splits.read_memory(Path(split_settings.memory)), sheet["split"].tolist()
+    assignment = splits.assign(cast, wanted, memory, split_settings)
     totals = {name: np.zeros(len(identities.names)) for name in ("num_clips", "seconds_on_screen", "seconds_speaking")}
     names: set[str] = set()
     figures = []
+    strangers = 0
     with ExitStack() as stack:
         append = stack.enter_context(tables.writer("dataset", dataset / "clips.parquet"))
-        lists = {s: stack.enter_context(_json_list(dataset / "splits" / f"{s}.json")) for s in SPLITS}
-        for row, side in tqdm(zip(sheet.to_dict("records"), sides, strict=True), total=len(sheet), desc="clips"):
-            clips, persons = _clips_of(row, side, results, identities, originals, split_settings)
+        lists = {s: stack.enter_context(_json_list(dataset / "splits" / f"{s}.json")) for s in store.SPLITS}
+        for row, side in tqdm(
+            zip(sheet.to_dict("records"), assignment.side, strict=True), total=len(sheet), desc="clips"
+        ):
+            clips, persons, known = _clips_of(row, side, results, identities, originals, split_settings)
+            strangers += int((~known).sum()) if side == splits.TRAIN else 0
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
-            for split in SPLITS:
+            for split in store.SPLITS:
                 lists[split](clips.filter(pc.equal(clips["split"], split)))
             _add(totals, clips, persons)
             figures.append(clips.select(card.COLUMNS).to_pandas())
-    _write_people(totals, identities.names, cast, sides, dataset / "people.parquet")
+    _write_people(totals, cast, assignment, dataset / "people.parquet")
     measured = pd.concat(figures, ignore_index=True)
-    inputs = _inputs(sheet, results.media, cast)
+    inputs = _inputs(sheet, results.media, cast.seconds, num_clips)
     tables.write("videos", inputs, videos_table)
     with written_aside(dataset / "README.md") as aside:
-        groups = len(np.unique(component[cast.seconds > 0]))
         people = tables.read("people", dataset / "people.parquet")
-        aside.write_text(card.text(measured, inputs, people, groups, settings, split_settings), encoding="utf-8")
+        told = card.text(measured, inputs, people, assignment.groups, strangers, settings, split_settings)
+        aside.write_text(told, encoding="utf-8")
     _remove_others(dataset, names)
+    splits.write_memory(Path(split_settings.memory), splits.remembered(memory, cast, wanted, assignment))
 
 
-@dataclass
-class _Cast:
-    """Who is seen in kept clips of which video, each pair once (`video`, `person`: numbers), and each video's seconds and clips."""
-
-    video: np.ndarray
-    person: np.ndarray
-    seconds: np.ndarray
-    clips: np.ndarray
-
-
-def _cast(sheet: pd.DataFrame, results: Results, identities: Identities) -> _Cast:
+def _cast(sheet: pd.DataFrame, results: Results, identities: Identities) -> tuple[splits.Cast, np.ndarray]:
+    """Return who is seen in kept clips of which video, and each video's number of clips (videos,)."""
     people, seconds, clips = [], [], []
     for video in tqdm(sheet["video"], desc="people"):
         kept = _kept(results.clips / f"{video}.parquet", ["tracks", "duration_s"])
         people.append(np.unique(identities.persons(video, pc.list_flatten(kept["tracks"]).to_numpy())))
         seconds.append(pc.sum(kept["duration_s"]).as_py() or 0.0)
         clips.append(len(kept))
-    video = np.repeat(np.arange(len(people)), [len(p) for p in people])
-    return _Cast(video, np.concatenate([*people, np.zeros(0, dtype=int)]), np.array(seconds), np.array(clips))
+    cast = splits.Cast(
+        video=np.repeat(np.arange(len(people)), [len(p) for p in people]),
+        person=np.concatenate([*people, np.zeros(0, dtype=int)]),
+        videos=sheet["video"].tolist(),
+        persons=identities.names,
+        sources=sheet["source"].tolist(),
+        seconds=np.array(seconds),
+    )
+    return cast, np.array(clips)
 
 
 def _kept(path: Path, columns: list[str]) -> pa.Table:
@@ -154,10 +159,11 @@ def _clips_of(
     identities: Identities,
     originals: dict[str, str],
     settings: splits.Settings,
-) -> tuple[pa.Table, np.ndarray]:
-    """Return the rows of the table `dataset` of one video, and the numbers of their people, clip after clip.
+) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """Return the rows of the table `dataset` of one video, the numbers of their people, clip after clip, and which clips show known people only.
 
-    `originals` tells of a duplicate what it shows again: it is in no split.
+    `originals` tells of a duplicate what it shows again: it is in no split. A clip with somebody whose face could not be
+    compared is neither tested nor validated on: training may have seen that person.
     """
     path = results.annotations / f"{row['video']}.parquet"
     clips = _kept(results.clips / f"{row['video']}.parquet", _FROM_CLIPS)
@@ -172,9 +178,15 @@ def _clips_of(
     lengths = pc.list_value_length(tracks).to_numpy(zero_copy_only=False)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     hard = splits.hard_reasons(clips, settings)
+    known = np.ones(len(clips), dtype=bool)
+    np.logical_and.at(known, np.repeat(np.arange(len(clips)), lengths), identities.are_known(numbers))
     split = (
-        pc.if_else(pc.equal(hard, ""), "test_easy", "test_hard") if side == "test" else pa.array(["train"] * len(clips))
+        pc.if_else(pc.equal(hard, ""), "test_easy", "test_hard")
+        if side == splits.TEST
+        else pa.array([side] * len(clips), type=pa.string())
     )
+    if side != splits.TRAIN:
+        split = pc.if_else(pa.array(known), split, splits.WITHHELD)
     shown_before = pa.array([originals.get(clip, "") for clip in clips["clip"].to_pylist()], type=pa.string())
     split = pc.if_else(pc.equal(shown_before, ""), split, splits.DUPLICATE)
     columns = {
@@ -187,7 +199,7 @@ def _clips_of(
     }
     for name, values in columns.items():
         clips = clips.append_column(name, values)
-    return clips, numbers
+    return clips, numbers, known
 
 
 def _check_names(clips: list[str], names: set[str], video: str) -> None:
@@ -206,16 +218,19 @@ def _add(totals: dict[str, np.ndarray], clips: pa.Table, persons: np.ndarray) ->
     np.add.at(totals["seconds_speaking"], persons, pc.list_flatten(clips["speaking_s"]).to_numpy())
 
 
-def _write_people(totals: dict[str, np.ndarray], names: list[str], cast: _Cast, sides: np.ndarray, path: Path) -> None:
-    people = pd.DataFrame({"person": names, **totals, "num_videos": np.bincount(cast.person, minlength=len(names))})
-    split = np.full(len(names), "", dtype=object)
-    split[cast.person] = sides[cast.video]
+def _write_people(totals: dict[str, np.ndarray], cast: splits.Cast, assignment: splits.Assignment, path: Path) -> None:
+    count = len(cast.persons)
+    people = pd.DataFrame({"person": cast.persons, **totals, "num_videos": np.bincount(cast.person, minlength=count)})
+    seen = pd.DataFrame({"person": cast.person, "side": assignment.side[cast.video].astype(str)}).drop_duplicates()
+    in_splits = seen[seen["side"] != splits.WITHHELD].groupby("person")["side"].agg(["first", "size"])
+    split = np.full(count, splits.WITHHELD, dtype=object)
+    split[in_splits.index] = np.where(in_splits["size"] > 1, splits.SEVERAL, in_splits["first"])
     people["split"] = split
     people["num_clips"] = people["num_clips"].astype(int)
     tables.write("people", people[people["num_clips"] > 0].sort_values("person"), path)
 
 
-def _inputs(sheet: pd.DataFrame, media: Path, cast: _Cast) -> pd.DataFrame:
+def _inputs(sheet: pd.DataFrame, media: Path, seconds: np.ndarray, num_clips: np.ndarray) -> pd.DataFrame:
     """Return the table `videos`."""
     probes = [json.loads((media / f"{video}.json").read_text(encoding="utf-8")) for video in sheet["video"]]
     return sheet[["video", "source", "licence", "url"]].assign(
@@ -223,8 +238,8 @@ def _inputs(sheet: pd.DataFrame, media: Path, cast: _Cast) -> pd.DataFrame:
         reason=[probe["reason"] for probe in probes],
         **{name: [probe.get(name, "") for probe in probes] for name in _DONE},
         seconds_in=[float(probe["duration_s"]) for probe in probes],
-        seconds_kept=cast.seconds,
-        num_clips=cast.clips,
+        seconds_kept=seconds,
+        num_clips=num_clips,
     )
 
 

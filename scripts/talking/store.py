@@ -12,12 +12,17 @@ import numpy as np
 from talking import intervals, media
 from talking.errors import InputError
 
-SPLITS = ("train", "test_easy", "test_hard")
+SPLITS = ("train", "val", "test_easy", "test_hard")
 
 
 def split(dataset: str | Path, name: str) -> list[Path]:
-    """Return the folders of the clips of a split of `SPLITS`; raises InputError that names the split's file if it cannot be read."""
+    """Return the folders of the clips of a split of `SPLITS`; none of `val` where a data set has no such file.
+
+    Raises InputError that names the split's file if it cannot be read.
+    """
     path = Path(dataset) / "splits" / f"{name}.json"
+    if name == "val" and not path.exists():
+        return []
     try:
         return [Path(dataset) / record["clip"] for record in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -347,7 +347,12 @@ SCHEMAS: dict[str, list[Column]] = {
     ],
     "people": [
         Column("person", _TEXT, "", "the person"),
-        Column("split", _TEXT, "", "train or test: the side of all of the person's clips"),
+        Column(
+            "split",
+            _TEXT,
+            "",
+            "train, val or test: where all of the person's clips are; several: in many videos of a source, which it ties not together; withheld: in none",
+        ),
         Column("num_videos", _INT, "", "videos with a kept clip of the person"),
         Column("num_clips", _INT, "", "kept clips of the person"),
         Column("seconds_on_screen", _DOUBLE, "s", "length of these clips"),
@@ -426,7 +431,7 @@ SCHEMAS["dataset"] = [
     Column("licence", _TEXT, "", "licence of the video in the sheet"),
     Column("url", _TEXT, "", "address of the video in the sheet"),
     Column("duplicate_of", _TEXT, "", "clip that this one shows again; empty if none"),
-    Column("split", _TEXT, "", "train, test_easy or test_hard; duplicate: in none of them"),
+    Column("split", _TEXT, "", "train, val, test_easy or test_hard; duplicate and withheld: in none of them"),
     Column("hard_because", _TEXT, "", "criteria of a hard clip that it meets, joined by commas; train has them too"),
 ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import card, collect, report, splits, summary, tables
+from talking import card, collect, report, splits, store, summary, tables
 from talking.errors import InputError
 
 
@@ -64,9 +64,10 @@ def run(results, sheet, identities, again=(), **settings):
         results / "duplicates.parquet",
     )
     dataset = results / "dataset"
-    collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), splits.Settings(**settings))
+    chosen = splits.Settings(**({"memory": str(results / "splits.tsv")} | settings))
+    collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), chosen)
     read = {name: tables.read(name, path) for name, path in _tables(results).items()}
-    read["splits"] = {s: json.loads((dataset / "splits" / f"{s}.json").read_text()) for s in collect.SPLITS}
+    read["splits"] = {s: json.loads((dataset / "splits" / f"{s}.json").read_text()) for s in store.SPLITS}
     return read
 
 
@@ -83,13 +84,13 @@ def test_every_kept_clip_is_in_the_tables_once(tmp_path):
     write_video(tmp_path, "a", clips=3)
     write_video(tmp_path, "b", clips=1, people=3)
     write_video(tmp_path, "c", clips=0)
-    cast = [("a", 1, "p1"), ("a", 2, "p2"), ("b", 1, "p3"), ("b", 2, "p4"), ("c", 1, "p5")]
+    cast = [("a", 1, "p1"), ("b", 1, "p3"), ("b", 2, "p4"), ("b", 3, "p6"), ("c", 1, "p5")]
     made = run(tmp_path, sheet_of("a", "b", "c"), cast)
     clips = made["dataset"]
     assert clips["video"].tolist() == ["a", "a", "a", "b"]
-    assert clips["persons"].map(list).tolist() == [["p1", "p2"]] * 3 + [["p3", "p4", "b-track3"]]
+    assert clips["persons"].map(list).tolist() == [["p1", "a-track2"]] * 3 + [["p3", "p4", "p6"]]
     people = made["people"].set_index("person")
-    assert people.index.tolist() == ["b-track3", "p1", "p2", "p3", "p4"]
+    assert people.index.tolist() == ["a-track2", "p1", "p3", "p4", "p6"]
     assert people.loc["p1", ["num_videos", "num_clips", "seconds_on_screen", "seconds_speaking"]].tolist() == [
         1,
         3,
@@ -111,7 +112,8 @@ def test_every_kept_clip_is_in_the_tables_once(tmp_path):
 def test_a_person_in_two_videos_keeps_them_together(tmp_path):
     for video in "abcd":
         write_video(tmp_path, video, clips=2)
-    cast = [("a", 1, "p1"), ("b", 2, "p1"), ("c", 1, "p2"), ("d", 1, "p3")]
+    cast = [("a", 1, "p1"), ("a", 2, "p4"), ("b", 2, "p1"), ("b", 1, "p5"), ("c", 1, "p2"), ("d", 1, "p3")]
+    cast += [("c", 2, "p6"), ("d", 2, "p7")]
     made = run(tmp_path, sheet_of(*"abcd"), cast, test_share=0.5)
     side = dict(zip(made["dataset"]["video"], made["dataset"]["split"].str[:4], strict=True))
     assert side["a"] == side["b"]
@@ -146,7 +148,7 @@ def test_no_clip_at_all_is_a_data_set_too(tmp_path):
     write_video(tmp_path, "a", clips=0)
     made = run(tmp_path, sheet_of("a"), [])
     assert len(made["dataset"]) == 0
-    assert made["splits"] == {"train": [], "test_easy": [], "test_hard": []}
+    assert made["splits"] == {"train": [], "val": [], "test_easy": [], "test_hard": []}
 
 
 def test_folders_of_other_clips_are_removed(tmp_path):
@@ -195,3 +197,104 @@ def test_a_note_on_a_usable_video_is_told_and_no_failure(tmp_path):
     page = (tmp_path / "inputs.html").read_text()
     assert note in page and 'class="bad"' not in page
     assert summary.unread(tmp_path, ["a"]) == []
+
+
+def show(results, *videos, host="host"):
+    """Write videos of a talk show, one clip each, and return who is who: the host and a guest of each video's own."""
+    for video in videos:
+        write_video(results, video, clips=1)
+    return [row for v in videos for row in ((v, 1, host), (v, 2, f"guest of {v}"))]
+
+
+def sides(made):
+    """Return the split of each video."""
+    table = made["dataset"]
+    return dict(zip(table["video"], table["split"].str.replace(r"test_.*", "test", regex=True), strict=True))
+
+
+TEN = [f"show{n}" for n in range(10)]
+
+
+def test_one_host_in_every_video_leaves_something_to_test_on(tmp_path):
+    made = run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN))
+    assert sorted(sides(made).values()) == ["test", *["train"] * 8, "val"]
+    people = made["people"].set_index("person")["split"]
+    assert people["host"] == "several"
+    assert all(people[f"guest of {video}"] == side for video, side in sides(made).items())
+    assert [r["video"] for r in made["splits"]["val"]] == [v for v, s in sides(made).items() if s == "val"]
+    card_text = (tmp_path / "dataset/README.md").read_text()
+    assert "host is in several splits" in card_text and "train 8, val 1, test 1, several 1" in card_text
+
+
+def test_added_and_removed_videos_move_nothing(tmp_path):
+    first = sides(run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN)))
+    # The host is in few of the videos that follow: still nobody whom splits are tied together by.
+    more = [f"other{n}" for n in range(30)]
+    cast = show(tmp_path, *TEN) + [row for v in more for row in show(tmp_path, v, host=f"guide of {v}")]
+    second = sides(run(tmp_path, sheet_of(*TEN, *more), cast))
+    assert {v: second[v] for v in TEN} == first
+    assert sum(side == "test" for side in second.values()) == 4
+    # Nor does the order of the sample sheet matter, nor what people are called, nor that some were away.
+    run(tmp_path, sheet_of(*more), cast)
+    renamed = [(v, t, f"p {p}") for v, t, p in cast]
+    third = run(tmp_path, sheet_of(*reversed(more), *reversed(TEN)), renamed)
+    assert sides(third) == second
+    assert third["people"].set_index("person").loc["p host", "split"] == "several"
+
+
+def test_a_video_that_would_tie_two_splits_together_is_in_none(tmp_path):
+    before = sides(run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN)))
+    trained, tested = (next(v for v in TEN if before[v] == side) for side in ("train", "test"))
+    for video in ("tie", "friend"):
+        write_video(tmp_path, video, clips=1)
+    cast = [("tie", 1, f"guest of {trained}"), ("tie", 2, f"guest of {tested}")]
+    cast += [("friend", 1, f"guest of {tested}"), ("friend", 2, "somebody")]
+    made = run(tmp_path, sheet_of(*TEN, "tie", "friend"), show(tmp_path, *TEN) + cast)
+    assert sides(made) == before | {"tie": "withheld", "friend": "test"}
+    assert "| withheld | 1 |" in (tmp_path / "dataset/README.md").read_text()
+
+
+def test_two_people_who_turn_out_to_be_one_are_not_tested_on(tmp_path):
+    cast = show(tmp_path, *TEN)
+    before = sides(run(tmp_path, sheet_of(*TEN), cast))
+    trained, tested = (next(v for v in TEN if before[v] == side) for side in ("train", "test"))
+    merged = [(v, t, p.replace(f"guest of {tested}", f"guest of {trained}")) for v, t, p in cast]
+    assert sides(run(tmp_path, sheet_of(*TEN), merged)) == before | {tested: "withheld"}
+    assert sides(run(tmp_path, sheet_of(*TEN), cast)) == before
+
+
+def test_nobody_whose_face_was_not_compared_is_tested_on(tmp_path):
+    before = sides(run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN)))
+    (tested,) = (v for v in TEN if before[v] == "test")
+    cast = [row for row in show(tmp_path, *TEN) if row[1] == 1 or row[0] != tested]
+    assert sides(run(tmp_path, sheet_of(*TEN), cast)) == before | {tested: "withheld"}
+
+
+def test_a_sheet_that_contradicts_the_memory_is_told_what_to_change(tmp_path):
+    for video in "ab":
+        write_video(tmp_path, video, clips=1)
+    cast = [("a", 1, "p1"), ("b", 1, "p1")]
+    assert sides(run(tmp_path, sheet_of("a", "b"), cast)) == {"a": "train", "b": "train"}
+    with pytest.raises(InputError, match=r"a into test.*b, which splits.memory has in train"):
+        run(tmp_path, sheet_of("a", "b").assign(split=["test", ""]), cast)
+    both = sheet_of("a", "b").assign(split="test")
+    named = [("a", 2, "p2"), ("b", 2, "p3")]
+    assert sides(run(tmp_path, both, cast + named)) == {"a": "test", "b": "test"}
+    # What the sample sheet wanted is remembered, too.
+    assert sides(run(tmp_path, sheet_of("a", "b"), cast + named)) == {"a": "test", "b": "test"}
+
+
+def test_the_memory_is_lines_that_git_can_merge(tmp_path):
+    run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN))
+    file = tmp_path / "splits.tsv"
+    lines = file.read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines[2:]] == sorted(TEN)
+    assert all(line.endswith("\tin-show0") for line in lines[2:])
+    wrong = [*lines, "show0\tnowhere\t"]
+    file.write_text("\n".join(wrong))
+    with pytest.raises(InputError, match=r"splits\.tsv, line 13: needs a video, train, val, test or withheld"):
+        run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN))
+    side = lines[2].split("\t")[1]
+    file.write_text("\n".join([*lines, f"show0\t{'val' if side != 'val' else 'test'}\t"]))
+    with pytest.raises(InputError, match=r"show0 is in .* on an earlier line"):
+        run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN))

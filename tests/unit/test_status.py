@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from conftest import REPO
-from talking import costs, pace, status
+from talking import costs, pace, status, store
 from talking.pace import Pace
 from talking.stages import AGGREGATES, STAGES, files_of
 
@@ -107,6 +107,6 @@ def test_the_files_of_a_stage_are_the_outputs_of_its_rule():
             if benchmark and benchmark[1] in STAGES:
                 assert set(STAGES[benchmark[1]]) == set(outputs)
             elif benchmark and benchmark[1] in AGGREGATES:
-                splits = [f"dataset/splits/{split}.json" for split in ("train", "test_easy", "test_hard")]
+                splits = [f"dataset/splits/{split}.json" for split in store.SPLITS]
                 found = {name for o in outputs for name in (splits if "{split}" in o else [o])} - {"dataset/README.md"}
                 assert set(AGGREGATES[benchmark[1]]) == found

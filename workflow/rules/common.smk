@@ -17,6 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 from talking import aside, damage, devices, fetch, marks, sheet, summary
 from talking.errors import InputError
 from talking.settings import checked_config
+from talking.store import SPLITS
 
 
 def check_results():

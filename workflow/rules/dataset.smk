@@ -69,6 +69,7 @@ rule find_duplicates:
 
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
+    # It also keeps splits.tsv (splits.memory), which is no output: Snakemake would delete what earlier runs remembered.
     input:
         sheet=SHEET,
         clips=of_videos("results/clips/{video}.parquet"),
@@ -79,7 +80,7 @@ rule collect_dataset:
     output:
         clips="results/dataset/clips.parquet",
         people="results/dataset/people.parquet",
-        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+        splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
         card="results/dataset/README.md",
         videos="results/videos.parquet",
     log:

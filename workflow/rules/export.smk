@@ -1,9 +1,9 @@
 rule export_mit:
     """Exporting the data set in the layout that the MIT data set was published in."""
     input:
-        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+        splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
     output:
-        lists=expand("results/export/mit/{split}.json", split=["train", "test_easy", "test_hard"]),
+        lists=expand("results/export/mit/{split}.json", split=SPLITS),
         readme="results/export/mit/README.md",
     log:
         "results/logs/export_mit.log",
@@ -25,7 +25,7 @@ rule export_mit:
 rule export_webdataset:
     """Exporting the data set as WebDataset shards."""
     input:
-        splits=expand("results/dataset/splits/{split}.json", split=["train", "test_easy", "test_hard"]),
+        splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
     output:
         shards=directory("results/export/webdataset"),
     log:
