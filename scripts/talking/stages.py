@@ -30,7 +30,7 @@ AGGREGATES = {
     "dataset": [
         "dataset/clips.parquet",
         "dataset/people.parquet",
-        *(f"dataset/splits/{split}.json" for split in ("train", "test_easy", "test_hard")),
+        *(f"dataset/splits/{split}.json" for split in ("train", "val", "test_easy", "test_hard")),
         "videos.parquet",
     ],
 }
