@@ -1,0 +1,31 @@
+"""Fit what tells living faces and participants to videos whose people are known, and write it into the calibration file."""
+
+import json
+from pathlib import Path
+
+from talking import cli
+from talking.aside import written_aside
+from talking.people import calibration, fitting
+
+
+def main() -> None:
+    """Read the arguments, fit, print how right each video is by all the others, write the calibration with other detectors kept."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="folder results/ of a run over the labelled videos")
+    parser.add_argument(
+        "--truth", type=Path, nargs="+", required=True, help="truth by eye (.json) or of synthetic videos (.boxes.csv)"
+    )
+    parser.add_argument("--detector", default="centerface", help="the faces: model of that run")
+    parser.add_argument("--calibration", type=Path, default=calibration.PACKAGED, help="file to write")
+    args = parser.parse_args()
+    parts = {truth.name: fitting.examples(args.results, truth, args.detector) for truth in args.truth}
+    print(fitting.left_out(parts, args.detector).to_string(index=False))
+    fitted = fitting.calibrations(list(parts.values()), args.detector)
+    kept = calibration.load()
+    merged = {kind: kept[kind] | entries for kind, entries in fitted.items()}
+    with written_aside(args.calibration) as aside:
+        aside.write_text(json.dumps(merged, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    cli.run(main)
