@@ -263,3 +263,18 @@ def test_a_video_without_faces_has_no_persons():
         tracks, shots_of(0), {}, looks_of({}), none, tables.empty("voice"), (0, 0), "any", people.Settings()
     )
     assert found.empty and list(found) == tables.schema("persons").names
+
+
+def test_a_listener_who_hardly_moves_for_five_seconds_is_a_person_and_a_still_is_none():
+    measured = pd.DataFrame(
+        {
+            "confidence_high": 0.9,
+            "presence": 1.0,
+            "frames": [125, 375, 375],
+            "detected_share": 1.0,
+            # A quiet listener of a synthetic video; the photograph and the quietest panelist of cnn_four.
+            "own_motion": [0.006, 0.0, 0.13],
+        }
+    )
+    assert (people.face_probability(measured, "centerface") >= 0.5).tolist() == [True, False, True]
+    assert (people.face_probability(measured, "scrfd") >= 0.5).tolist() == [True, False, True]

@@ -57,9 +57,16 @@ def find(
     person_of = joining.persons(tracks, shots, embeddings, dict(zip(by_track.index, is_living, strict=True)))
     keys = pd.DataFrame({"shot": tracks["shot"].to_numpy(), "person": tracks["track"].map(person_of).to_numpy()})
     rows = {(int(shot), int(person)): at for (shot, person), at in keys.groupby(["shot", "person"]).indices.items()}
-    people = evidence.measure(rows, tracks, marks, talking, size)
-    people[["shot", "person"]] = list(rows)
-    people["tracks"] = [tracks["track"].iloc[at].drop_duplicates().tolist() for at in rows.values()]
+    tracks_of = {key: tracks["track"].iloc[at].drop_duplicates().tolist() for key, at in rows.items()}
+    # What one track shows is measured already.
+    joined = {key: at for key, at in rows.items() if len(tracks_of[key]) > 1}
+    together = evidence.measure(joined, tracks, marks, talking, size).to_dict("index")
+    people = pd.DataFrame(
+        [together[key] if key in together else by_track.loc[of[0]].to_dict() for key, of in tracks_of.items()],
+        columns=evidence.COLUMNS,
+    )
+    people = people.astype(dict.fromkeys(("start", "end", "frames"), int))
+    people[["shot", "person"]], people["tracks"] = list(rows), list(tracks_of.values())
     people["face_probability"] = face_probability(people, detector)
     people = people.sort_values(["shot", "start", "person"], ignore_index=True)
     length = dict(zip(shots["shot"], (shots["end_frame"] - shots["start_frame"]) / FPS, strict=True))
@@ -73,7 +80,7 @@ def find(
         people.loc[of.index, "role"] = np.where(
             takes_part >= settings.min_participant_probability, PARTICIPANT, BYSTANDER
         )
-        largest_first = of.sort_values("size", ascending=False)
+        largest_first = of.sort_values("size", ascending=False)[: repeats.MOST_PERSONS]
         rows_of_person = {p.person: rows[p.shot, p.person] for p in largest_first.itertuples()}
         repeated = repeats.find(rows_of_person, tracks, marks, embeddings)
         people.loc[of.index, "repeated_of"] = of["person"].map(repeated).astype("Int32")

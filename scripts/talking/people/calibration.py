@@ -19,6 +19,8 @@ from talking.media import FPS
 PACKAGED = Path(__file__).with_name("calibration.json")
 # A face seen for so long has shown what it is and whether it matters.
 _LONG_S = 3.0
+# A face that does not move for so long is a still; who keeps quiet for a second or two is no picture yet.
+_STILL_S = 6.0
 # The own motion of a still, and that from which on a face surely moves.
 _STILL, _MOVES = 0.004, 0.012
 
@@ -45,13 +47,12 @@ def face_features(evidence: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return what tells whether tracks show a living face, from the table of `evidence.measure`; each (n,), none far beyond ±2.
 
     confidence: of the detector, in tenths about 0.75; presence: of the face mesh, 0-1; still: 0 for a face that moves of its own
-    to 1 for one that does not in three seconds (0 where unknown); brief: halvings of a second that the detector saw it for.
+    to 1 for one that does not in six seconds (0 where unknown); brief: halvings of a second that the detector saw it for.
     """
     own_motion = evidence["own_motion"].to_numpy(dtype=float)
     still = np.log(_MOVES / np.clip(own_motion, _STILL, _MOVES)) / np.log(_MOVES / _STILL)
     seen_s = evidence["frames"] * evidence["detected_share"] / FPS
-    # Who keeps still for a second or two is no picture yet.
-    still = still * np.clip(evidence["frames"] / FPS / _LONG_S, 0, 1)
+    still = still * np.clip(evidence["frames"] / FPS / _STILL_S, 0, 1)
     return {
         "confidence": np.clip((evidence["confidence_high"].to_numpy() - 0.75) * 10, -3, 2),
         "presence": evidence["presence"].to_numpy(),

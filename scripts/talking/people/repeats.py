@@ -11,6 +11,8 @@ from talking.people import evidence
 
 # Two persons are compared if they are seen together for so long, by up to so many pictures of the same frames.
 _TOGETHER_S, _PICTURES = 1.0, 12
+# So many persons of a shot are compared, the largest: in a crowd nobody is looked for twice.
+MOST_PERSONS = 8
 # Pictures of one frame that differ less than this are the same picture. Where looks are one person's they may differ more: they are
 # scaled and coded otherwise.
 _SAME_PICTURE, _ALIKE_PICTURE = 0.06, 0.25
@@ -70,11 +72,18 @@ def _pictures(rows: np.ndarray, tracks: pd.DataFrame, marks: Mapping[str, np.nda
 
 
 def _apart(a: Mapping[int, np.ndarray], b: Mapping[int, np.ndarray]) -> float:
-    """Return how much the pictures of the same frames differ, as the median over up to twelve, the second ones mirrored if that is less."""
+    """Return how much the pictures of the same frames differ, as the median over up to twelve, the second ones mirrored if that is less.
+
+    Of persons whose first pictures are far from the same ones only these are compared.
+    """
     frames = sorted(a.keys() & b.keys())
     if not frames:
         return np.inf
     chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, _PICTURES).round().astype(int))]
-    plain = np.median([evidence.difference(a[f], b[f]) for f in chosen])
-    mirrored = np.median([evidence.difference(a[f], np.ascontiguousarray(b[f][:, ::-1])) for f in chosen])
-    return float(min(plain, mirrored))
+    medians = []
+    for turned in (slice(None), slice(None, None, -1)):
+        pairs = ((a[f], np.ascontiguousarray(b[f][:, turned])) for f in chosen)
+        first = evidence.difference(*next(pairs))
+        rest = [evidence.difference(*pair) for pair in pairs] if first <= 2 * _ALIKE_PICTURE else []
+        medians.append(float(np.median([first, *rest])))
+    return min(medians)
