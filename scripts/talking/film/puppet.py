@@ -53,8 +53,8 @@ class Pose:
 def photograph(person: str, kind: str) -> np.ndarray:
     """Return the used part of one of a person's pictures, RGB.
 
-    Kinds: "portrait" (head and shoulders), "posture" (head to shins), and, small, "front" and "back" (the same standing person
-    from both sides, at one size and place).
+    Kinds: "portrait" (head and shoulders), "posture" (head to shins), "left" and "right" (head and shoulders, looking there), and,
+    small, "front" and "back" (the same standing person from both sides, at one size and place).
     """
     name = f"studio_{kind}" if kind in ("portrait", "posture") else "character_sheet"
     path = asset(person, name)
@@ -63,6 +63,8 @@ def photograph(person: str, kind: str) -> np.ndarray:
         return picture
     if kind == "posture":
         return picture[60:2460, 118:1418]
+    if kind in ("left", "right"):
+        return np.ascontiguousarray(picture[146:634, 672:1132][:, :: 1 if kind == "right" else -1])
     left = 74 if kind == "front" else 1261
     return picture[880:1380, left : left + 470]
 
@@ -84,7 +86,9 @@ def landmarks(person: str, kind: str) -> np.ndarray:
     from mediapipe.python.solutions.face_mesh import FaceMesh
 
     picture = photograph(person, "front" if kind == "back" else kind)
-    left, top, size = {"portrait": (0, 0, picture.shape[1]), "posture": (350, 0, 600)}.get(kind, (135, 20, 200))
+    whole = (0, 0, picture.shape[1])
+    known = {"portrait": whole, "posture": (350, 0, 600), "left": whole, "right": whole}
+    left, top, size = known.get(kind, (135, 20, 200))
     crop = np.ascontiguousarray(picture[top : top + size, left : left + size])
     with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as mesh:
         found = mesh.process(cv2.resize(crop, (600, 600))).multi_face_landmarks[0].landmark
@@ -118,8 +122,8 @@ class Puppet:
         self.height = height
         self.person, self.kind = person, kind
         shoulders = int(self.points[_CHIN, 1] + 0.35 * height)
-        self.layer = cut_out(picture, shoulders, arms=kind != "portrait")
-        if kind == "portrait":
+        self.layer = cut_out(picture, shoulders, arms=kind not in ("portrait", "left", "right"))
+        if kind in ("portrait", "left", "right"):
             self._widen()
         if blur:
             self.layer = cv2.GaussianBlur(self.layer, (0, 0), blur)
@@ -128,7 +132,7 @@ class Puppet:
             [self.points[_LEFT, 0], self.points[_TOP, 1], self.points[_RIGHT, 0], self.points[_CHIN, 1]]
         )
         self._mouths = {} if kind == "back" else self._make_mouths()
-        self._eyes = [] if kind == "back" else [self._make_eye(*eye) for eye in _EYES]
+        self._eyes = [] if kind in ("back", "left", "right") else [self._make_eye(*eye) for eye in _EYES]
         self._make_head()
 
     def _widen(self) -> None:

@@ -1,5 +1,6 @@
 """Stages the shots: where each person stands and how they move, what is behind them; draws any frame by its number."""
 
+import dataclasses
 import functools
 import itertools
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from talking import boxes
-from talking.film import puppet
-from talking.film.script import FRAMINGS, Shot, Utterance, frames_between
+from talking.film import directing, props, puppet
+from talking.film.script import FRAMINGS, HARDER, Shot, Utterance, frames_between
 from talking.film.voices import at_times
 
 _FADE_S = 0.8
@@ -46,7 +47,10 @@ class Actor:
 
 @dataclass
 class Stage:
-    """One shot ready to be drawn: frames [start, end) of the film, people back to front, the backdrop and where it is seen."""
+    """One shot ready to be drawn: frames [start, end) of the film, people back to front, the backdrop and where it is seen.
+
+    Before everybody are `arms`; a split screen has a pane for each person. `strangers` are not of the cast.
+    """
 
     shot: Shot
     start: int
@@ -57,6 +61,10 @@ class Stage:
     counter: np.ndarray | None = None
     fade: int = 0
     hard: list[tuple[str, int, int, list[str]]] = field(default_factory=list)
+    arms: list[props.Arm] = field(default_factory=list)
+    panes: list[directing.Pane] = field(default_factory=list)
+    dimmed: bool = False
+    strangers: list[str] = field(default_factory=list)
 
 
 def stage_shots(
@@ -102,8 +110,18 @@ def _stage(settings, shot: Shot, start: int, end: int, cast, motions, place, dol
             )
         )
     stage = Stage(shot, start, end, actors, _backdrop(place, settings, shot.framing, rng), np.zeros(length))
-    for case in shot.hard:
+    for case in (case for case in shot.hard if case != "split"):
         stage.hard.append((case, *_direct(case, stage, settings, cast, motions, dolls, face, fps, rng)))
+    if "split" in shot.hard:
+
+        def filled(width: int, height: int) -> np.ndarray:
+            pane = dataclasses.replace(settings, width=width // 2 * 2, height=height)
+            part = _backdrop(place, pane, shot.framing, rng)
+            left = (part.shape[1] - width) // 2
+            return np.ascontiguousarray(part[:, left : left + width])
+
+        stage.hard.append(("split", *directing.split(stage, settings, face, filled, fps, rng)))
+        return stage
     stage.counter = _counter(settings, stage.actors)
     return stage
 
@@ -124,9 +142,12 @@ def _direct(
         stage.pan += -reach * np.cos(np.pi * np.arange(length) / max(length - 1, 1))
         for actor in actors:
             actor.x -= stage.pan
-    if case == "bystander":
-        actors.insert(0, _bystander(stage, settings, cast, dolls, face, fps, rng))
+    if case in ("bystander", "onlooker"):
+        actors.insert(0, _bystander(stage, settings, cast, dolls, face, fps, rng, chews=case == "bystander"))
+        stage.strangers.append(actors[0].person)
         return start, end, [actors[0].person]
+    if case in HARDER:
+        return directing.direct(case, stage, settings, cast, face, fps, rng)
     if last is None or case not in ("chewing", "leaves", "turns_away", "cross", "mimic", "mimic_same", "silent_lips"):
         return start, end, []
     if case == "chewing":
@@ -164,8 +185,8 @@ def _walk(actor: Actor, walked: np.ndarray, way: np.ndarray, times: np.ndarray, 
     actor.gaze += side * 0.2 * ndimage.gaussian_filter1d(moving, 3)
 
 
-def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng) -> Actor:
-    """Return somebody who is not of the cast, further away in the widest gap between the others, chewing."""
+def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng, chews: bool) -> Actor:
+    """Return somebody who is not of the cast, further away in the widest gap between the others: chewing, or far out of focus."""
     length, width = stage.end - stage.start, settings.width
     stranger = str(rng.choice([person for person in puppet.PEOPLE if person not in cast]))
     edges = sorted([0.3 * face, *(float(a.x[0]) for a in stage.actors), width - 0.3 * face])
@@ -173,9 +194,10 @@ def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng) 
     y = float(np.mean([a.y[0] for a in stage.actors])) if stage.actors else 0.4 * settings.height
     motion = _motion(stranger, [], fps, stage.end + 1, rng)
     times = np.arange(stage.end + 1) / fps
-    motion.opening[:], motion.rounding[:] = _chewing(times, rng)
-    small = max(round(0.62 * face), 12)
-    doll = dolls(stranger, "posture", small, blur=0.012 * small)
+    if chews:
+        motion.opening[:], motion.rounding[:] = _chewing(times, rng)
+    small = max(round((0.62 if chews else 0.5) * face), 12)
+    doll = dolls(stranger, "posture", small, blur=(0.012 if chews else 0.06) * small)
     return Actor(stranger, doll, (left + right) / 2 - stage.pan, np.full(length, y), motion, np.zeros(length))
 
 
@@ -221,11 +243,11 @@ class Film:
         """Return who is on screen, back to front: person, face box (4,) unclipped, visible share 0-1, lips' opening 0-1."""
         stage = self._stages[int(self._of_frame[frame])]
         seen = []
-        size = np.array([0, 0, self._settings.width, self._settings.height], dtype=float)
         for actor in stage.actors:
             pose = _pose(actor, stage, frame)
             box = actor.doll.box(pose)
-            inside = float(boxes.area(boxes.intersection(box, size)) / boxes.area(box))
+            pane = self.window(stage, actor.person)
+            inside = float(boxes.area(boxes.intersection(box, pane)) / boxes.area(box))
             seen.append([actor.person, box, inside * (abs(pose.turned) < 0.9), pose.opening])
         for nearer in range(len(seen)):
             for further in range(nearer):
@@ -233,7 +255,27 @@ class Film:
                     seen[further][1]
                 )
                 seen[further][2] *= 1 - float(hidden)
+        for arm, row in itertools.product(stage.arms, seen):
+            if not stage.panes or arm.person == row[0]:
+                row[2] *= 1 - arm.covered(row[1], _step(stage, frame))
         return [tuple(row) for row in seen]
+
+    def hands(self, frame: int) -> list[tuple[str, str, np.ndarray]]:
+        """Return the raised hands that are at least half in their picture: person, the person's own side, box (4,) in px."""
+        stage = self._stages[int(self._of_frame[frame])]
+        found = []
+        for arm in stage.arms:
+            box = arm.hand_box(_step(stage, frame))
+            pane = self.window(stage, arm.person)
+            if boxes.area(boxes.intersection(box, pane)) >= boxes.area(box) / 2:
+                found.append((arm.person, arm.side, box))
+        return found
+
+    def window(self, stage: Stage, person: str) -> np.ndarray:
+        """Return the part (4,) of the picture in px in which somebody is seen: the whole of it but in a split screen."""
+        whole = np.array([0, 0, self._settings.width, self._settings.height])
+        shown = zip(stage.actors, stage.panes, strict=False)
+        return next((pane.box for actor, pane in shown if actor.person == person), whole)
 
     def _dissolve(self, index: int, frame: int):
         """Yield the neighbouring shot that is seen through this one in a dissolve, and its share."""
@@ -246,7 +288,7 @@ class Film:
 
     def _draw(self, stage: Stage, frame: int) -> np.ndarray:
         height, width = self._settings.height, self._settings.width
-        step = int(np.clip(frame - stage.start, 0, stage.end - stage.start - 1))
+        step = _step(stage, frame)
         start = stage.pan[step] + (stage.backdrop.shape[1] - width) / 2
         if float(start).is_integer():
             picture = stage.backdrop[:, int(start) : int(start) + width].copy()
@@ -255,17 +297,37 @@ class Film:
             picture = cv2.warpAffine(
                 stage.backdrop, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             )
+        if stage.panes:
+            self._draw_panes(picture, stage, frame)
+            return directing.dimmed(picture) if stage.dimmed else picture
         for actor in stage.actors:
             pose = _pose(actor, stage, frame)
             doll = actor.doll if actor.back is None or pose.turned < np.pi / 2 else actor.back
             doll.draw(picture, pose)
         if stage.counter is not None:
             picture[height - len(stage.counter) :] = stage.counter
-        return picture
+        for arm in stage.arms:
+            arm.draw(picture, step)
+        return directing.dimmed(picture) if stage.dimmed else picture
+
+    def _draw_panes(self, picture: np.ndarray, stage: Stage, frame: int) -> None:
+        """Draw the windows of a split screen, each a picture of its own, into a picture."""
+        for actor, pane in zip(stage.actors, stage.panes, strict=True):
+            x1, y1, x2, y2 = pane.box
+            part, pose = pane.backdrop.copy(), _pose(actor, stage, frame)
+            actor.doll.draw(part, dataclasses.replace(pose, x=pose.x - x1, y=pose.y - y1))
+            for arm in stage.arms:
+                if arm.person == actor.person:
+                    arm.draw(part, _step(stage, frame), x1, y1)
+            picture[y1:y2, x1:x2] = part
+
+
+def _step(stage: Stage, frame: int) -> int:
+    return int(np.clip(frame - stage.start, 0, stage.end - stage.start - 1))
 
 
 def _pose(actor: Actor, stage: Stage, frame: int) -> puppet.Pose:
-    step = int(np.clip(frame - stage.start, 0, stage.end - stage.start - 1))
+    step = _step(stage, frame)
     motion, size = actor.motion, actor.doll.height
     frame = int(np.clip(frame, 0, len(motion.yaw) - 1))
     return puppet.Pose(

@@ -26,7 +26,19 @@ HARD = {
     "camera": "the camera pans",
     "cross": "two people cross",
     "small": "small faces",
+    "onlooker": "a silent person in the background, far out of focus",
+    "split": "a split screen, one person a window; one gestures beyond the edge",
+    "hands": "a hand before a face for a while",
+    "microphone": "a hand with a microphone before a mouth",
+    "arms": "two neighbours' arms cross",
+    "facing": "people seen from the side who look at each other",
+    "portrait": "a framed photograph of a face on the wall",
+    "wall_text": "large writing on the wall behind the heads",
+    "dim": "dim light",
+    "short_answers": "one talks, the other only answers with a word",
 }
+# Those that `directing` lets happen.
+HARDER = {"hands", "microphone", "arms", "facing", "portrait", "wall_text", "dim", "short_answers"}
 _CASES = "|".join(HARD)
 SHOT_PATTERN = rf"^[0-9,]*:[0-9]+(\.[0-9]+)?(:({'|'.join(FRAMINGS)})?(:(({_CASES})(,({_CASES}))*)?)?)?$"
 OFFSCREEN = "offscreen"
@@ -113,6 +125,7 @@ _REPLIES = [
     "Good idea.",
     "Maybe you are right.",
 ]
+_ANSWERS = ["Mm-hm.", "Yes.", "No.", "Mm.", "Right.", "Oh.", "Sure."]
 _MURMURS = ["Yes.", "Right.", "Of course.", "I see."]
 _CALLS = [
     "Hello, can you hear me? I am calling from the harbor.",
@@ -183,6 +196,8 @@ def _read_shot(text: str, people: int, clock: float) -> Shot:
     check_hard(hard)
     if "cross" in hard and len(who) < 2:
         raise InputError(f'In the shot "{text}" nobody can cross; put two people into it.')
+    if len(who) < 2 and (pair := sorted({"arms", "facing", "short_answers"} & set(hard))):
+        raise InputError(f'The shot "{text}" has one person, but {pair[0]} needs two; put two people into it.')
     if not seconds > 0:
         raise InputError(f'The shot "{text}" has no length; give it some seconds.')
     return Shot(who, clock, clock + seconds, framing, hard)
@@ -223,6 +238,7 @@ def _random_shots(settings, rng: np.random.Generator) -> list[Shot]:
             "chewing": 2,
             "bystander": 2,
             "silence": 2,
+            **dict.fromkeys(("onlooker", "split", "arms", "facing", "short_answers"), 2),
         }
         size = min(max([size, *(needs.get(case, 1) for case in hard)]), settings.people)
         people = sorted(rng.choice(everybody, size, replace=False).tolist())
@@ -233,7 +249,7 @@ def _random_shots(settings, rng: np.random.Generator) -> list[Shot]:
             framing = "wide" if shots[-1].framing != "wide" else "medium"
         elif shots and people == shots[-1].people and framing == shots[-1].framing:
             framing = next((f for f in choices if f != framing), "medium")
-        if {"cross", "leaves", "turns_away", "camera", "bystander"} & set(hard) and framing == "close":
+        if {"cross", "leaves", "turns_away", "camera", "bystander", *_NEED_ROOM} & set(hard) and framing == "close":
             framing = "medium"
         if "small" in hard:
             framing = "small"
@@ -264,6 +280,8 @@ def write_dialogue(
                 break
             said += turn
             clock, last = turn[-1].end_s, speaker
+            if "short_answers" in shot.hard:
+                clock = _answer(said, present[-1], voice_of, clock, end, rng)
             if len(talkers) > 1:
                 clock = _overlap(said, turn, talkers, voice_of, settings.overlap, clock, end, rng)
             clock += float(np.clip(rng.normal(0.3, 0.12), 0.12, 0.7))
@@ -271,7 +289,10 @@ def write_dialogue(
     return sorted(said, key=lambda u: (u.start_s, u.person))
 
 
-_NEEDS_ITS_OWN_SOUND = {"mimic", "mimic_same", "offscreen", "silence", "silent_lips", "chewing", "leaves", "turns_away"}
+_NEEDS_ITS_OWN_SOUND = {
+    *("mimic", "mimic_same", "offscreen", "silence", "silent_lips", "chewing", "leaves", "turns_away", "short_answers")
+}
+_NEED_ROOM = {"onlooker", "split", "hands", "microphone", "arms", "portrait"}
 
 
 def _talkers(shot: Shot, present: list[str]) -> list[str]:
@@ -279,8 +300,8 @@ def _talkers(shot: Shot, present: list[str]) -> list[str]:
         return []
     if "offscreen" in shot.hard:
         return [OFFSCREEN]
-    if {"mimic", "mimic_same", "chewing", "leaves", "turns_away"} & set(shot.hard):
-        # The last person of the shot is the one who fools, goes or turns.
+    if {"mimic", "mimic_same", "chewing", "leaves", "turns_away", "short_answers"} & set(shot.hard):
+        # The last person of the shot is the one who fools, goes, turns or answers with a word.
         return present[:-1] or [OFFSCREEN]
     return present
 
@@ -362,6 +383,16 @@ def _overlap(said, turn, talkers, voice_of, share: float, clock: float, end: flo
         return clock
     early = clock - float(rng.uniform(0.6, 1.4))
     return early if early < end - 1 else clock
+
+
+def _answer(said: list[Utterance], person: str, voice_of, clock: float, end: float, rng) -> float:
+    """Let somebody answer a turn with a word, if there is time; return when the next turn may begin."""
+    speech = voices.say(voice_of[person], str(rng.choice(_ANSWERS)))
+    start = clock + float(rng.uniform(0.1, 0.3))
+    if start + speech.seconds > end:
+        return clock
+    said.append(Utterance(person, start, speech, person))
+    return start + speech.seconds
 
 
 def _neighbours(said: list[Utterance]):

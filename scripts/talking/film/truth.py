@@ -13,7 +13,7 @@ from talking.aside import written_aside
 from talking.film.script import Utterance
 from talking.media import FPS
 
-SUFFIXES = (".rttm", ".frames.csv", ".boxes.csv", ".shots.csv", ".words.json", ".json")
+SUFFIXES = (".rttm", ".frames.csv", ".boxes.csv", ".shots.csv", ".people.csv", ".hands.csv", ".words.json", ".json")
 
 
 def turns(said: Iterable[Utterance], seconds: float) -> list[tuple[str, float, float]]:
@@ -31,7 +31,7 @@ def turns(said: Iterable[Utterance], seconds: float) -> list[tuple[str, float, f
 
 
 def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames: int, options: dict) -> None:
-    """Write all of `SUFFIXES` beside the film `out`; boxes and shots count frames at 25 fps, `.frames.csv` those of the film."""
+    """Write all of `SUFFIXES` beside the film `out`; all but `.frames.csv`, which has the film's own, count frames at 25 fps."""
     seconds = float(frames / fps)
     spoken = turns(said, seconds)
     with written_aside(out.with_suffix(".rttm")) as aside:
@@ -44,13 +44,26 @@ def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames:
     shown = [min(round(index * fps / FPS), frames - 1) for index in range(int(frames * FPS / fps))]
     boxes = ([index, *row[1:6]] for index, frame in enumerate(shown) for row in rows[frame] if row[6] >= 0.5)
     _write_csv(out.with_suffix(".boxes.csv"), header[:6], boxes)
+    hands = ([index, *hand[:2], *_px(hand[2])] for index, frame in enumerate(shown) for hand in film.hands(frame))
+    _write_csv(out.with_suffix(".hands.csv"), ["frame", "person", "side", "x1", "y1", "x2", "y2"], hands)
+    spans = [(stage, [bisect.bisect_left(shown, frame) for frame in (stage.start, stage.end)]) for stage in stages]
     _write_csv(
         out.with_suffix(".shots.csv"),
         ["start_frame", "end_frame", "framing", "hard", "persons"],
+        ([*edges, s.shot.framing, "+".join(s.shot.hard), "+".join(a.person for a in s.actors)] for s, edges in spans),
+    )
+    _write_csv(
+        out.with_suffix(".people.csv"),
+        ["start_frame", "end_frame", "person", "role", "x1", "y1", "x2", "y2"],
         (
-            [*edges, s.shot.framing, "+".join(s.shot.hard), "+".join(a.person for a in s.actors)]
-            for s in stages
-            if (edges := [bisect.bisect_left(shown, frame) for frame in (s.start, s.end)])
+            [
+                *edges,
+                a.person,
+                "bystander" if a.person in s.strangers else "participant",
+                *_px(film.window(s, a.person)),
+            ]
+            for s, edges in spans
+            for a in s.actors
         ),
     )
     words = [
@@ -94,7 +107,7 @@ def _frames(film, spoken, fps: Fraction, frames: int) -> list[list[list]]:
             [
                 frame,
                 person,
-                *(f"{v:.1f}" for v in box),
+                *_px(box),
                 round(visible, 3),
                 int(speaking.get(person, nobody)[frame]),
                 round(opening, 3),
@@ -103,6 +116,10 @@ def _frames(film, spoken, fps: Fraction, frames: int) -> list[list[list]]:
         ]
         for frame in range(frames)
     ]
+
+
+def _px(box: np.ndarray) -> list[str]:
+    return [f"{v:.1f}" for v in box]
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
