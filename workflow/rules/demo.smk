@@ -8,6 +8,8 @@ rule film_conversation:
             ".frames.csv",
             ".boxes.csv",
             ".shots.csv",
+            ".people.csv",
+            ".hands.csv",
             ".words.json",
             ".json",
         ),

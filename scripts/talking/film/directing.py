@@ -9,7 +9,7 @@ import numpy as np
 from talking.film import props, puppet, side
 
 # How bright a dim shot is in red, green and blue, and the gamma that keeps lamps bright.
-_DIM, _GAMMA = (0.30, 0.30, 0.36), 1.15
+_DIM, _GAMMA = (0.19, 0.17, 0.20), 1.3
 _DOWN, _UP = (0.18, 0.82), (0.26, 0.74)
 # Two who face each other have faces of at least this share of the picture's height.
 _FACING = 0.3
