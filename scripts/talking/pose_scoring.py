@@ -130,5 +130,5 @@ def _found(
     lost = np.full((68, 2), np.nan)
     points = np.stack([p[MESH_TO_IBUG, :2] if ok else lost for (p, _), ok in zip(marks, seen, strict=True)])
     whole = np.tile([0, 0, picture.shape[1], picture.shape[0]], (len(people), 1))
-    session.add(picture, Faces(face_boxes, points, seen.astype(float), whole))
+    session.add(picture, Faces(face_boxes, points, seen.astype(float), whole, np.zeros((0, 4))))
     return poses.checked(*session.finish(), face_boxes[None], whole[None], min_score)

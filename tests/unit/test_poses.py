@@ -174,6 +174,7 @@ def test_sapiens_finds_known_places_in_the_picture(scripted, flip: bool, window)
         np.stack([NO_POINTS] * 2),
         np.zeros(2),
         np.stack([PICTURE] * 2),
+        np.zeros((0, 4)),
     )
     session = sapiens.opened(scripted, batch=2, flip=flip, threads=1)(people=2)
     for _ in range(3):
@@ -241,7 +242,14 @@ def _two_people(shared) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
 def _candidates(*spans: tuple[str, int, int, bool]) -> pd.DataFrame:
     wanted = pd.DataFrame(
         [
-            {"clip": c, "start_frame": s, "end_frame": e, "person_tracks": [[7], [3]], "candidate": y}
+            {
+                "clip": c,
+                "start_frame": s,
+                "end_frame": e,
+                "person_tracks": [[7], [3]],
+                "bystander_tracks": [],
+                "candidate": y,
+            }
             for c, s, e, y in spans
         ]
     )
@@ -269,15 +277,17 @@ def test_a_person_of_several_tracks_is_followed_and_absent_between_them(tmp_path
 
     class Session:
         def add(self, picture, faces) -> None:
-            seen.append(faces.boxes[0, 0])
+            seen.append([faces.boxes[0, 0], faces.bystanders[0, 0]])
 
         def finish(self):
             return np.zeros((len(seen), 1, 133, 2)), np.zeros((len(seen), 1, 133))
 
     monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: lambda people: Session())
-    candidates = _candidates(("a", 5, 25, True)).assign(person_tracks=[[[1, 2]]])
+    candidates = _candidates(("a", 5, 25, True)).assign(person_tracks=[[[1, 2]]], bystander_tracks=[[[2]]])
     found = dict(poses.estimate(tmp_path / "v.mp4", candidates, tracks, marks, poses.Settings()))
-    np.testing.assert_array_equal(seen, [10.0] * 5 + [np.nan] * 6 + [20.0] * 9)
+    person, bystander = np.transpose(seen)
+    np.testing.assert_array_equal(person, [10.0] * 5 + [np.nan] * 6 + [20.0] * 9)
+    np.testing.assert_array_equal(bystander, [np.nan] * 11 + [20.0] * 9)
     assert not found["a/valid"].any() and not found["a/boxes"].any()
 
 

@@ -75,7 +75,7 @@ def small(labels: int) -> Sapiens2ForPoseEstimation:
 def test_a_session_gives_the_points_that_the_network_has(folder) -> None:
     picture = np.random.default_rng(4).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     box = np.array([[300.0, 60, 360, 130]])
-    faces = Faces(box, np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE)
+    faces = Faces(box, np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((0, 4)))
     settings = poses.Settings(model="sapiens2", sapiens_weights=str(folder), sapiens_flip=False)
     session = poses.MODELS["sapiens2"](settings, 1)(1)
     session.add(picture, faces)
@@ -103,7 +103,10 @@ def test_the_mirrored_crop_is_averaged_in(folder) -> None:
     half = sapiens2.opened(folder, 4, True, 1)
     picture = np.random.default_rng(5).integers(0, 255, (360, 640, 3)).astype(np.uint8)
     session = half(1)
-    session.add(picture, Faces(np.array([[300.0, 60, 360, 130]]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE))
+    session.add(
+        picture,
+        Faces(np.array([[300.0, 60, 360, 130]]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((0, 4))),
+    )
     assert session.finish()[0].shape == (1, 1, 133, 2)
 
 

@@ -51,13 +51,14 @@ class Faces:
     """The people of one frame, by their faces: boxes (people, 4) px, points (people, 68, 2) px and scores (people,) 0-1.
 
     NaN stands for a face that is not there and for points that were lost. `windows` (people, 4) px, whole numbers, are the parts of
-    the picture that show them; a model looks nowhere else.
+    the picture that show them; a model looks nowhere else. `bystanders` (n, 4) px are the boxes of faces whose poses are not wanted.
     """
 
     boxes: np.ndarray
     points: np.ndarray
     scores: np.ndarray
     windows: np.ndarray
+    bystanders: np.ndarray
 
 
 class Session(Protocol):
@@ -186,18 +187,20 @@ class _Running:
         self.name, self.start, self.end = clip.clip, int(clip.start_frame), int(clip.end_frame)
         frames = np.arange(self.start, self.end)
         people = [_rows_of(tracks, of_track).reindex(frames) for tracks in clip.person_tracks]
-        self.boxes = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in people], axis=1)
+        beside = [_rows_of(tracks, of_track).reindex(frames) for tracks in clip.bystander_tracks]
+        everybody = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in [*people, *beside]], axis=1)
+        self.boxes, self.bystanders = everybody[:, : len(people)], everybody[:, len(people) :]
         self.points = [p["points"].to_numpy() for p in people]
         self.scores = np.stack([p["score"].to_numpy(float) for p in people], axis=1)
         shots = np.stack([p["shot"].to_numpy(float) for p in people], axis=1)
-        self.windows = _windows(video, self.start, self.boxes, shots)
+        self.windows = _windows(video, self.start, everybody, shots)[:, : len(people)]
         self.session = session_for(len(people))
 
     def add(self, frame: int, picture: np.ndarray) -> None:
         k = frame - self.start
         lost = np.full((68, 2), np.nan)
         points = np.stack([p[k] if isinstance(p[k], np.ndarray) else lost for p in self.points])
-        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k], self.windows[k]))
+        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k], self.windows[k], self.bystanders[k]))
 
     def finish(self, settings: Settings) -> dict[str, np.ndarray]:
         points, scores = self.session.finish()
@@ -206,7 +209,7 @@ class _Running:
 
 
 def _windows(video: str | Path, start: int, faces: np.ndarray, shots: np.ndarray) -> np.ndarray:
-    """Return the windows (f, p, 4) of people with face boxes (f, p, 4) in the shots (f, p) of a clip that begins at `start`.
+    """Return the windows (f, p, 4) of people with face boxes (f, p, 4) in the shots (f, …) of a clip that begins at `start`.
 
     NaN stands in frames without a face. A few pictures of each shot are decoded ahead of the others.
     """

@@ -32,6 +32,8 @@ _HEAD, _PAINT = 1.5, 0
 # Where the border between two people lies farther from a face than this, in its widths, what is beyond is painted over as well: the
 # other's hands would else pass for this person's. Nearer, it might be this person's own shoulder.
 _REACH = 1.5
+# Whose face is smaller than this share of a person's is far behind.
+_BEHIND = 0.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
@@ -139,7 +141,8 @@ class _Person:
         if (window != self._window).any():
             self._region, self._window = None, window
         x1, y1, x2, y2 = window
-        alone = _alone(picture[y1:y2, x1:x2], faces.boxes - np.tile(window[:2], 2), person)
+        others = np.concatenate([np.delete(faces.boxes, person, axis=0), faces.bystanders]) - np.tile(window[:2], 2)
+        alone = _alone(picture[y1:y2, x1:x2], faces.boxes[person] - np.tile(window[:2], 2), others)
         box, face = faces.boxes[person] - np.tile(window[:2], 2), faces.points[person] - window[:2]
         points, scores = self._find(alone, box, face, faces.scores[person])
         return points + window[:2], scores
@@ -219,22 +222,26 @@ class _Person:
         return self._body_model.process({"image": picture, "region": region})
 
 
-def _alone(picture: np.ndarray, faces: np.ndarray, person: int) -> np.ndarray:
-    """Return a copy of the picture in which no other body is whole: without the heads of others and what lies on their side."""
+def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return a copy of the picture in which no other body is whole: without the heads of others (n, 4) and what lies on their side.
+
+    Of people who are far behind, only the head is left out: an arm of this person may reach before them.
+    """
     alone = np.array(picture, order="C")
-    if np.isnan(faces[person]).any():
+    if np.isnan(face).any():
         return alone
     height, width = picture.shape[:2]
-    own = boxes.clip(boxes.scale(faces[person], _HEAD), width, height).astype(int)
-    x, size = (faces[person][0] + faces[person][2]) / 2, faces[person][2] - faces[person][0]
-    for other in np.delete(faces, person, axis=0):
-        if np.isnan(other).any():
-            continue
+    own = boxes.clip(boxes.scale(face, _HEAD), width, height).astype(int)
+    x, size = (face[0] + face[2]) / 2, face[2] - face[0]
+    for other in others[~np.isnan(others).any(axis=-1)]:
         head = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
         alone[head[1] : head[3], head[0] : head[2]] = _PAINT
+        other_size = other[2] - other[0]
+        if other_size < _BEHIND * size:
+            continue
         # The border between two people lies nearer the smaller one.
         away = (other[0] + other[2]) / 2 - x
-        border = away * size / (size + other[2] - other[0])
+        border = away * size / (size + other_size)
         if border > _REACH * size:
             alone[:, min(width, round(x + border)) :] = _PAINT
         elif border < -_REACH * size:
