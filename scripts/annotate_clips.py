@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import annotate, cli, tables
+from talking import annotate, cli, giving_up, tables
 
 _FILES = {
     "media": "video of results/media/",
@@ -25,6 +25,9 @@ def main() -> None:
     for name, meaning in _FILES.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=meaning)
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the clips' folders")
+    parser.add_argument(
+        "--results", type=Path, help="folder of the results: nothing is made of a video on which a stage has failed"
+    )
     parser.add_argument("--annotations", type=Path, required=True, help="table to write")
     cli.add_settings(parser, annotate.Settings)
     arguments = parser.parse_args()
@@ -32,6 +35,8 @@ def main() -> None:
     sources = annotate.Sources(**{name: getattr(arguments, name) for name in _FILES}, sheet=sheet)
     settings = cli.settings_from(arguments, annotate.Settings)
     clips = tables.read("clips", arguments.clips)
+    if arguments.results is not None and giving_up.left_out(arguments.results, [arguments.video]):
+        clips = clips.head(0)
     index = annotate.annotate(clips, arguments.video, sources, arguments.dataset, settings)
     tables.write("annotations", index, arguments.annotations)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import card, cli, collect, splits
+from talking import card, cli, collect, giving_up, splits
 from talking.sheet import read_sheet
 
 
@@ -10,6 +10,9 @@ def main() -> None:
     """Read the arguments, collect."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of the videos")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the results, with the failures of this run"
+    )
     parser.add_argument("--clips", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--annotations", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--media", type=Path, required=True, help="folder of probes, one a video")
@@ -22,11 +25,17 @@ def main() -> None:
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
     arguments = parser.parse_args()
+    sheet = read_sheet(arguments.sheet)
     results = collect.Results(
-        arguments.clips, arguments.annotations, arguments.media, arguments.identities, arguments.duplicates
+        arguments.clips,
+        arguments.annotations,
+        arguments.media,
+        arguments.identities,
+        arguments.duplicates,
+        giving_up.left_out(arguments.results, sheet["video"]),
     )
     collect.collect(
-        read_sheet(arguments.sheet),
+        sheet,
         results,
         arguments.dataset,
         arguments.videos,

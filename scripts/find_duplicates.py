@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from talking import cli, duplicates, tables
+from talking import cli, duplicates, giving_up, tables
 from talking.sheet import read_sheet
 
 
@@ -14,21 +14,26 @@ def main() -> None:
     parser.add_argument(
         "--sheet", type=Path, required=True, help="sheet of the videos; of the same clips the first counts"
     )
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the results, with the failures of this run"
+    )
     parser.add_argument("--clips", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--inspections", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--duplicates", type=Path, required=True, help="table to write")
     cli.add_settings(parser, duplicates.Settings)
     arguments = parser.parse_args()
 
+    videos = read_sheet(arguments.sheet)["video"]
+    left_out = giving_up.left_out(arguments.results, videos)
+
     def read(video: str) -> duplicates.Prints:
         clips = tables.read_columns("clips", arguments.clips / f"{video}.parquet", ["clip", "kept"])
-        kept = clips.filter(clips["kept"])["clip"]
+        kept = clips.filter(clips["kept"])["clip"][: 0 if video in left_out else None]
         columns = ["clip", "sound_hashes", "picture_hashes"]
         found = tables.read_columns("inspections", arguments.inspections / f"{video}.parquet", columns)
         found = found.filter(pc.is_in(found["clip"], value_set=kept)).to_pandas()
         return duplicates.Prints(*(found[column].tolist() for column in columns))
 
-    videos = read_sheet(arguments.sheet)["video"]
     found = duplicates.find(videos, read, cli.settings_from(arguments, duplicates.Settings))
     tables.write("duplicates", found, arguments.duplicates)
 

@@ -1,11 +1,13 @@
-"""Say what a run came to and, by its log, what failed; with --strict, fail if a video could not be read."""
+"""Say what a run came to and, by its log, what failed; with --strict fail if a video could not be read, with --no-failures if one broke a stage."""
 
 from pathlib import Path
 
-from talking import cli, failures, summary
+from talking import cli, failures, giving_up, summary
 from talking.aside import written_aside
 from talking.errors import InputError
 from talking.sheet import read_sheet
+
+_MOST_TOLD = 20
 
 
 def main() -> None:
@@ -15,9 +17,22 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
     parser.add_argument("--edited", type=Path, help="sheet that its user edits, where --sheet is a copy of that")
     parser.add_argument("--strict", type=Path, metavar="OK", help="file to write if every video could be read")
+    parser.add_argument(
+        "--no-failures", type=Path, metavar="OK", help="file to write if no stage has failed on a video in this run"
+    )
     parser.add_argument("--run-log", type=Path, help="log of Snakemake's, below .snakemake/log, of a run that failed")
     arguments = parser.parse_args()
     videos = read_sheet(arguments.sheet)["video"]
+    if arguments.no_failures is not None:
+        broken = giving_up.of_videos(arguments.results, videos)
+        if broken:
+            told = " ".join(f"{video}: {failure.reason}" for video, failure in list(broken.items())[:_MOST_TOLD])
+            raise InputError(
+                f"{len(broken)} of {len(videos)} videos failed and are left out: {told} The next run tries them again; "
+                f"{arguments.results / 'videos.parquet'} has all of them, results/logs what their jobs wrote."
+            )
+        _write_ok(arguments.no_failures)
+        return
     if arguments.strict is None:
         print(summary.closing_words(arguments.results, videos, arguments.edited or arguments.sheet))
         if arguments.run_log is not None:
@@ -26,7 +41,11 @@ def main() -> None:
     failed = [f"{v}: {reason}" for v, status, reason in summary.unread(arguments.results, videos) if status == "failed"]
     if failed:
         raise InputError("strict is on and these videos could not be read: " + " ".join(failed))
-    with written_aside(arguments.strict) as aside:
+    _write_ok(arguments.strict)
+
+
+def _write_ok(path: Path) -> None:
+    with written_aside(path) as aside:
         aside.write_text("ok\n")
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class Results:
     media: Path
     identities: Path
     duplicates: Path
+    left_out: dict[str, str] = field(default_factory=dict)  # videos on which a stage has failed, and why
 
 
 class Identities:
@@ -118,7 +119,7 @@ def collect(
             figures.append(clips.select(card.COLUMNS).to_pandas())
     _write_people(totals, cast, assignment, dataset / "people.parquet")
     measured = pd.concat(figures, ignore_index=True)
-    inputs = _inputs(sheet, results.media, cast.seconds, num_clips)
+    inputs = _inputs(sheet, results, cast.seconds, num_clips)
     tables.write("videos", inputs, videos_table)
     with written_aside(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
@@ -132,7 +133,7 @@ def _cast(sheet: pd.DataFrame, results: Results, identities: Identities) -> tupl
     """Return who is seen in kept clips of which video, and each video's number of clips (videos,)."""
     people, seconds, clips = [], [], []
     for video in tqdm(sheet["video"], desc="people"):
-        kept = _kept(results.clips / f"{video}.parquet", ["tracks", "duration_s"])
+        kept = _kept(results, video, ["tracks", "duration_s"])
         people.append(np.unique(identities.persons(video, pc.list_flatten(kept["tracks"]).to_numpy())))
         seconds.append(pc.sum(kept["duration_s"]).as_py() or 0.0)
         clips.append(len(kept))
@@ -147,8 +148,10 @@ def _cast(sheet: pd.DataFrame, results: Results, identities: Identities) -> tupl
     return cast, np.array(clips)
 
 
-def _kept(path: Path, columns: list[str]) -> pa.Table:
-    clips = tables.read_columns("clips", path, [*columns, "kept"])
+def _kept(results: Results, video: str, columns: list[str]) -> pa.Table:
+    clips = tables.read_columns("clips", results.clips / f"{video}.parquet", [*columns, "kept"])
+    if video in results.left_out:
+        clips = clips.slice(0, 0)
     return clips.filter(clips["kept"]).drop_columns("kept")
 
 
@@ -166,8 +169,10 @@ def _clips_of(
     compared is neither tested nor validated on: training may have seen that person.
     """
     path = results.annotations / f"{row['video']}.parquet"
-    clips = _kept(results.clips / f"{row['video']}.parquet", _FROM_CLIPS)
+    clips = _kept(results, row["video"], _FROM_CLIPS)
     made = tables.read_columns("annotations", path, _FROM_ANNOTATIONS)
+    if row["video"] in results.left_out:
+        made = made.slice(0, 0)
     if made["clip"].to_pylist() != clips["clip"].to_pylist():
         raise InputError(f"{path} has other clips than are kept; delete it and run again.")
     for column in _FROM_ANNOTATIONS[1:]:
@@ -230,9 +235,12 @@ def _write_people(totals: dict[str, np.ndarray], cast: splits.Cast, assignment: 
     tables.write("people", people[people["num_clips"] > 0].sort_values("person"), path)
 
 
-def _inputs(sheet: pd.DataFrame, media: Path, seconds: np.ndarray, num_clips: np.ndarray) -> pd.DataFrame:
+def _inputs(sheet: pd.DataFrame, results: Results, seconds: np.ndarray, num_clips: np.ndarray) -> pd.DataFrame:
     """Return the table `videos`."""
-    probes = [json.loads((media / f"{video}.json").read_text(encoding="utf-8")) for video in sheet["video"]]
+    probes = [json.loads((results.media / f"{video}.json").read_text(encoding="utf-8")) for video in sheet["video"]]
+    for video, probe in zip(sheet["video"], probes, strict=True):
+        if video in results.left_out:
+            probe.update(status="failed", reason=results.left_out[video])
     return sheet[["video", "source", "licence", "url"]].assign(
         status=[probe["status"] for probe in probes],
         reason=[probe["reason"] for probe in probes],

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from talking import giving_up
 from talking.marks import marked
 from talking.pace import Pace
 from talking.stages import STAGES, files_of
@@ -26,10 +27,12 @@ class Video:
 def videos(results: Path, names: Iterable[str]) -> list[Video]:
     """Return the states of videos, by the files below `results` and Snakemake's marks of begun jobs beside it."""
     marks = marked(results.parent / ".snakemake" / "incomplete")
-    return [_video(results, name, marks) for name in names]
+    names = list(names)
+    given_up = giving_up.of_videos(results, names)
+    return [_video(results, name, marks, given_up.get(name)) for name in names]
 
 
-def _video(results: Path, name: str, marks: set[str]) -> Video:
+def _video(results: Path, name: str, marks: set[str], given_up: giving_up.Failure | None) -> Video:
     files = {stage: results / files_of(stage, name)[0] for stage in STAGES}
     begun = [stage for stage in STAGES if any(f"{results.name}/{file}" in marks for file in files_of(stage, name))]
     done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
@@ -42,7 +45,11 @@ def _video(results: Path, name: str, marks: set[str]) -> Video:
         probe = {}
         done.discard("ingest")
     found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun, failed=failed)
-    if probe.get("status") == "failed":
+    if given_up is not None:
+        broken = [stage for stage in STAGES if set(_outputs(results, stage, name)) & set(given_up.outputs)]
+        found.state, found.reason, found.failed = "failed", given_up.reason, broken
+        found.done -= set(broken)
+    elif probe.get("status") == "failed":
         found.state, found.reason = "unusable", probe["reason"]
     elif len(done) == len(STAGES):
         found.state = "done"
@@ -51,6 +58,10 @@ def _video(results: Path, name: str, marks: set[str]) -> Video:
     elif failed:
         found.state, found.reason = "failed", f"{failed[0]}: {_last_line(logs[failed[0]])} ({logs[failed[0]]})"
     return found
+
+
+def _outputs(results: Path, stage: str, name: str) -> list[str]:
+    return [f"{results.name}/{file}" for file in files_of(stage, name)]
 
 
 def by_video(found: Iterable[Video]) -> str:

@@ -4,13 +4,17 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from talking import tables
+from talking import giving_up, tables
 
 
 def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return (video, status, reason) of every video whose probe says that it could not be used in full."""
-    out = []
+    """Return (video, status, reason) of every video that could not be used in full, by its probe or as a stage failed on it."""
+    videos = list(videos)
+    out, left_out = [], giving_up.left_out(results, videos)
     for video in videos:
+        if video in left_out:
+            out.append((video, "failed", left_out[video]))
+            continue
         probe = results / "media" / f"{video}.json"
         if probe.exists():
             found = json.loads(probe.read_text())

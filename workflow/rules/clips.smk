@@ -18,6 +18,7 @@ rule find_clips:
         mem_mb=memory_mb("candidates"),
         disk_mb=disk_mb("candidates"),
         runtime=minutes("candidates"),
+        tries=this_attempt,
     params:
         source=from_sheet("source"),
         settings=flags("clips"),
@@ -25,6 +26,7 @@ rule find_clips:
         "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
         " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule measure_clips:
@@ -50,12 +52,14 @@ rule measure_clips:
         mem_mb=memory_mb("qualities"),
         disk_mb=disk_mb("qualities"),
         runtime=minutes("qualities"),
+        tries=this_attempt,
     params:
         settings=flags("qualities"),
     shell:
         "python -P -m measure_clips --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
         " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule inspect_clips:
@@ -79,10 +83,12 @@ rule inspect_clips:
         mem_mb=memory_mb("inspections"),
         disk_mb=disk_mb("inspections"),
         runtime=minutes("inspections"),
+        tries=this_attempt,
     shell:
         "OMP_NUM_THREADS={threads} python -P -m inspect_clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
         " --inspections {output.inspections:q} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule select_clips:
@@ -106,9 +112,11 @@ rule select_clips:
         mem_mb=memory_mb("clips"),
         disk_mb=disk_mb("clips"),
         runtime=minutes("clips"),
+        tries=this_attempt,
     params:
         settings=flags("gates"),
     shell:
         "python -P -m select_clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -16,3 +16,24 @@ rule strict_check:
         runtime=each_attempt(10),
     shell:
         'python -P -m summarise_run --results results --sheet "$SHEET" --strict {output.ok} > {log:q} 2>&1'
+
+
+rule check_failures:
+    """Checking that no stage has failed on a video."""
+    input:
+        videos="results/videos.parquet",
+        report="results/report/clips.html",
+    output:
+        ok="results/no_failures.ok",
+    log:
+        "results/logs/failures.log",
+    benchmark:
+        "results/benchmarks/failures.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_attempt(500),
+        runtime=each_attempt(10),
+    shell:
+        'python -P -m summarise_run --results results --sheet "$SHEET" --no-failures {output.ok} > {log:q} 2>&1'

@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import aside, damage, devices, fetch, marks, sheet, summary
+from talking import aside, damage, devices, fetch, giving_up, marks, sheet, summary
 from talking.errors import InputError
 from talking.settings import checked_config
 from talking.store import SPLITS
@@ -55,6 +55,16 @@ def make_damaged_anew(found):
         logger.warning(f"results/{file} {fault}: a run makes it anew.")
         if not workflow.output_settings.dryrun:
             marks.mark(Path(".snakemake/incomplete"), f"results/{output}")
+
+
+def try_failed_again():
+    """Have the outputs of jobs that the last run gave up made again."""
+    for failure in giving_up.all_of(Path("results")):
+        logger.warning(f"{failure.video}: a run tries {failure.rule} again ({failure.message})")
+        if not workflow.output_settings.dryrun and NO_RUN.isdisjoint(sys.argv):
+            for output in failure.outputs:
+                marks.mark(Path(".snakemake/incomplete"), output)
+            giving_up.forget(Path("results"), failure)
 
 
 def damaged_files():
@@ -124,6 +134,7 @@ def products():
     wanted = [
         "results/dataset/clips.parquet",
         "results/report/clips.html",
+        "results/no_failures.ok",
     ]
     if config["covog"]["train"] != "never":
         wanted += ["results/covog/metrics.parquet", "results/report/covog_metrics.html"]
@@ -186,6 +197,7 @@ try:
         check_sources()
         if is_at_rest():
             make_damaged_anew(damaged_files())
+            try_failed_again()
         if not workflow.output_settings.dryrun:
             planned_by = planned_by or sheet_of_run()
     SHEET_OF_RUN = Path(planned_by or SHEET)
@@ -195,12 +207,18 @@ except InputError as error:
 # What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
 # Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
 # Snakemake takes PYTHONPATH away from jobs in conda's envs, so the jobs themselves set it.
-# A job that asks for no GPU sees none, and need not start Python to be told so.
+# A job that asks for no GPU sees none, and need not start Python to be told so. A video's job whose last attempt fails gives up:
+# its outputs are empty and the other videos go on.
 shell.prefix(
     "set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; on_gpus() {{ local count=$1; shift; if [ $count = 0 ];"
     ' then CUDA_VISIBLE_DEVICES= "$@"; else python -PS -m run_on_gpus $count "$@"; fi; }}; '
+    "give_up() {{ local status=$? rule=$1 video=$2 attempt=$3 log=$4; shift 4;"
+    " [ $attempt -gt ${{TALKING_RETRIES:-0}} ] || return $status;"
+    ' python -P -m give_up --rule $rule --video $video --status $status --log "$log" --results results "$@" 2>> "$log"; }}; '
 )
 os.environ.update(SHEET=str(SHEET_OF_RUN), TALKING_SHEET_OF_RUN=str(planned_by))
+if workflow.is_main_process:
+    os.environ.update(TALKING_RETRIES=str(workflow.execution_settings.retries))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 

@@ -24,6 +24,7 @@ rule annotate_clips:
         mem_mb=memory_mb("annotations"),
         disk_mb=disk_mb("annotations"),
         runtime=minutes("annotations"),
+        tries=this_attempt,
     params:
         source=from_sheet("source"),
         licence=from_sheet("licence"),
@@ -37,7 +38,8 @@ rule annotate_clips:
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
-        " --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
+        " --results results --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule find_duplicates:
@@ -62,7 +64,7 @@ rule find_duplicates:
         settings=flags("duplicates"),
         rows=sheet_rows(),
     shell:
-        'python -P -m find_duplicates --sheet "$SHEET"'
+        'python -P -m find_duplicates --sheet "$SHEET" --results results'
         " --clips results/clips --inspections results/inspections"
         " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
 
@@ -99,6 +101,6 @@ rule collect_dataset:
         rows=sheet_rows(),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
-        'python -P -m collect_dataset --sheet "$SHEET" --clips results/clips'
+        'python -P -m collect_dataset --sheet "$SHEET" --results results --clips results/clips'
         " --annotations results/annotations --media results/media --identities {input.identities:q}"
         " --duplicates {input.duplicates:q} --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

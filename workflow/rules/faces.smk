@@ -17,11 +17,13 @@ rule detect_faces:
         mem_mb=memory_mb("faces"),
         disk_mb=disk_mb("faces"),
         runtime=minutes("faces"),
+        tries=this_attempt,
     params:
         settings=flags("faces"),
     shell:
         "python -P -m detect_faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
         " {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule track_faces:
@@ -45,6 +47,7 @@ rule track_faces:
         mem_mb=memory_mb("tracks"),
         disk_mb=disk_mb("tracks"),
         runtime=minutes("tracks"),
+        tries=this_attempt,
     params:
         settings=flags("tracks"),
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
@@ -54,6 +57,7 @@ rule track_faces:
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark_landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule embed_faces:
@@ -76,8 +80,10 @@ rule embed_faces:
         mem_mb=memory_mb("embeddings"),
         disk_mb=disk_mb("embeddings"),
         runtime=minutes("embeddings"),
+        tries=this_attempt,
     params:
         settings=flags("embeddings"),
     shell:
         "python -P -m embed_faces --media {input.media:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

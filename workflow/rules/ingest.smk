@@ -13,12 +13,14 @@ rule fetch_video:
     resources:
         mem_mb=each_attempt(300),
         runtime=each_attempt(240),
+        tries=this_attempt,
     params:
         row=source_row,
         tries=tries_in_vain,
     shell:
         'python -P -m fetch_video --sheet "$SHEET" --video {wildcards.video} '
         "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule ingest_video:
@@ -40,9 +42,11 @@ rule ingest_video:
         mem_mb=memory_mb("ingest"),
         disk_mb=disk_mb("ingest"),
         runtime=minutes("ingest"),
+        tries=this_attempt,
     params:
         row=source_row,
         settings=flags("ingest"),
     shell:
         'python -P -m ingest_video --sheet "$SHEET" --video {wildcards.video} --media {output.media:q} '
         "--wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

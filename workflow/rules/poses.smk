@@ -19,6 +19,7 @@ rule estimate_poses:
         mem_mb=memory_mb("poses", "poses"),
         disk_mb=disk_mb("poses"),
         runtime=minutes("poses"),
+        tries=this_attempt,
         gpu=gpu_if("poses"),
     params:
         settings=flags("poses"),
@@ -26,3 +27,4 @@ rule estimate_poses:
         "on_gpus {resources.gpu} python -P -m estimate_poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
         " --threads {threads} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

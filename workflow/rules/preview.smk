@@ -14,11 +14,13 @@ rule preview_clips:
     resources:
         mem_mb=each_attempt(2000),
         runtime=each_attempt(60),
+        tries=this_attempt,
     params:
         settings=flags("preview"),
     shell:
         "python -P -m preview_clips --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
         " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule preview:

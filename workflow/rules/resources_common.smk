@@ -84,3 +84,8 @@ def disk_mb(benchmark):
 def each_attempt(amount):
     """Return a function that gives an amount at the first attempt, and half as much again at each further one."""
     return lambda wildcards, attempt: amount * (1 + attempt) // 2
+
+
+def this_attempt(wildcards, attempt):
+    """Which attempt at a job this is, from 1 on."""
+    return attempt

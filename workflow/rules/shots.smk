@@ -15,7 +15,9 @@ rule detect_shots:
         mem_mb=memory_mb("shots"),
         disk_mb=disk_mb("shots"),
         runtime=minutes("shots"),
+        tries=this_attempt,
     params:
         settings=flags("shots"),
     shell:
         "python -P -m detect_shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -21,6 +21,7 @@ rule embed_sound:
         mem_mb=memory_mb("sound", "sound"),
         disk_mb=disk_mb("sound"),
         runtime=minutes("sound"),
+        tries=this_attempt,
         gpu=gpu_if("sound"),
     params:
         settings=flags("sound"),
@@ -28,3 +29,4 @@ rule embed_sound:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m embed_sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
         " {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

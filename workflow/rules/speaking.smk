@@ -20,6 +20,7 @@ rule score_speaking:
         mem_mb=memory_mb("asd", "speaking"),
         disk_mb=disk_mb("asd"),
         runtime=minutes("asd"),
+        tries=this_attempt,
         gpu=gpu_if("speaking"),
     params:
         model=config["speaking"]["model"],
@@ -27,6 +28,7 @@ rule score_speaking:
     shell:
         "on_gpus {resources.gpu} python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule fuse_speaking:
@@ -50,6 +52,7 @@ rule fuse_speaking:
         mem_mb=memory_mb("speaking"),
         disk_mb=disk_mb("speaking"),
         runtime=minutes("speaking"),
+        tries=this_attempt,
     params:
         settings=flags("fusion"),
         model=config["speaking"]["model"],
@@ -58,3 +61,4 @@ rule fuse_speaking:
         "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"

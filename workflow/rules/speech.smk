@@ -15,10 +15,12 @@ rule detect_voice:
         mem_mb=memory_mb("voice"),
         disk_mb=disk_mb("voice"),
         runtime=minutes("voice"),
+        tries=this_attempt,
     params:
         settings=flags("voice"),
     shell:
         "python -P -m detect_voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule diarize:
@@ -42,6 +44,7 @@ rule diarize:
         mem_mb=memory_mb("diarize"),
         disk_mb=disk_mb("diarize"),
         runtime=minutes("diarize"),
+        tries=this_attempt,
         gpu=gpu_if("diarization"),
     params:
         same_person=lookup(within=config, dpath="identities/same_person"),
@@ -49,6 +52,7 @@ rule diarize:
     shell:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule transcribe:
@@ -71,9 +75,11 @@ rule transcribe:
         mem_mb=memory_mb("transcribe", "words"),
         disk_mb=disk_mb("transcribe"),
         runtime=minutes("transcribe"),
+        tries=this_attempt,
         gpu=gpu_if("words"),
     params:
         settings=flags("words"),
     shell:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
+        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
