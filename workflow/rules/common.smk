@@ -217,8 +217,6 @@ shell.prefix(
     ' python -P -m give_up --rule $rule --video $video --status $status --log "$log" --results results "$@" 2>> "$log"; }}; '
 )
 os.environ.update(SHEET=str(SHEET_OF_RUN), TALKING_SHEET_OF_RUN=str(planned_by))
-if workflow.is_main_process:
-    os.environ.update(TALKING_RETRIES=str(workflow.execution_settings.retries))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
     os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 
