@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli, identities, tables
+from talking import cli, giving_up, identities, tables
 from talking.arrays import opened
 from talking.sheet import read_sheet
 
@@ -12,6 +12,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument(
         "--sheet", type=Path, required=True, help="sheet that names the videos, in the order of numbering"
+    )
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of the results, with the failures of this run"
     )
     parser.add_argument("--embeddings", type=Path, required=True, help="folder results/embeddings")
     parser.add_argument("--tracks", type=Path, required=True, help="folder results/tracks")
@@ -24,6 +27,8 @@ def main() -> None:
             return dict(embeddings), tables.read("tracks", arguments.tracks / f"{video}.parquet")
 
     videos = read_sheet(arguments.sheet)["video"]
+    left_out = giving_up.left_out(arguments.results, videos)
+    videos = [video for video in videos if video not in left_out]
     found = identities.cluster(videos, read, cli.settings_from(arguments, identities.Settings))
     tables.write("identities", found, arguments.identities)
 

@@ -71,6 +71,7 @@ rule find_duplicates:
 
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
+
     # It also keeps splits.tsv (splits.memory), which is no output: Snakemake would delete what earlier runs remembered.
     input:
         sheet=SHEET,
