@@ -120,7 +120,7 @@ def test_another_embedding_brings_its_own_scale(arcface, tmp_path) -> None:
     # A quarter turn apart is a distance of 1 - cos 45° = 0.29: one person to ArcFace, two to dlib.
     vectors = np.zeros((2, 512))
     vectors[0, 0], vectors[1, :2] = 1, np.sqrt(0.5)
-    tracks = pd.DataFrame({"track": [0, 1], "frame": [0, 9]})
+    tracks = pd.DataFrame({"track": [0, 1], "frame": [0, 9], "x1": 0.0, "y1": 0.0, "x2": 50.0, "y2": 50.0})
     arrays = {"track": np.arange(2), "embedding": vectors, "same_person": found["same_person"]}
     assert identities.cluster_tracks(arrays, tracks, 0) == {0: 0, 1: 0}
     assert identities.cluster_tracks(arrays, tracks, 0.07) == {0: 0, 1: 1}
