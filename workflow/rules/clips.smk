@@ -26,7 +26,7 @@ rule find_clips:
         "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
         " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up find_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule measure_clips:
@@ -59,7 +59,7 @@ rule measure_clips:
         "python -P -m measure_clips --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
         " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up measure_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule inspect_clips:
@@ -88,7 +88,7 @@ rule inspect_clips:
         "OMP_NUM_THREADS={threads} python -P -m inspect_clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
         " --inspections {output.inspections:q} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule select_clips:
@@ -119,4 +119,4 @@ rule select_clips:
         "python -P -m select_clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

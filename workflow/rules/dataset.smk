@@ -39,7 +39,7 @@ rule annotate_clips:
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
         " --results results --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up annotate_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule find_duplicates:

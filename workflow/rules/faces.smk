@@ -23,7 +23,7 @@ rule detect_faces:
     shell:
         "python -P -m detect_faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
         " {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule track_faces:
@@ -57,7 +57,7 @@ rule track_faces:
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark_landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule embed_faces:
@@ -86,4 +86,4 @@ rule embed_faces:
     shell:
         "python -P -m embed_faces --media {input.media:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

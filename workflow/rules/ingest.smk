@@ -20,7 +20,7 @@ rule fetch_video:
     shell:
         'python -P -m fetch_video --sheet "$SHEET" --video {wildcards.video} '
         "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up fetch_video {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule ingest_video:
@@ -49,4 +49,4 @@ rule ingest_video:
     shell:
         'python -P -m ingest_video --sheet "$SHEET" --video {wildcards.video} --media {output.media:q} '
         "--wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up ingest_video {wildcards.video} {resources.tries} {log:q} {output:q}"

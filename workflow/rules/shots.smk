@@ -20,4 +20,4 @@ rule detect_shots:
         settings=flags("shots"),
     shell:
         "python -P -m detect_shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up detect_shots {wildcards.video} {resources.tries} {log:q} {output:q}"

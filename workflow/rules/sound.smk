@@ -29,4 +29,4 @@ rule embed_sound:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m embed_sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
         " {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -28,7 +28,7 @@ rule score_speaking:
     shell:
         "on_gpus {resources.gpu} python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up score_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule fuse_speaking:
@@ -61,4 +61,4 @@ rule fuse_speaking:
         "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"

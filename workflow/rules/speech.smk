@@ -20,7 +20,7 @@ rule detect_voice:
         settings=flags("voice"),
     shell:
         "python -P -m detect_voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up detect_voice {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule diarize:
@@ -52,7 +52,7 @@ rule diarize:
     shell:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up diarize {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule transcribe:
@@ -82,4 +82,4 @@ rule transcribe:
     shell:
         "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
-        " || give_up {rule} {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up transcribe {wildcards.video} {resources.tries} {log:q} {output:q}"
