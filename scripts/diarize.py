@@ -21,9 +21,9 @@ def main() -> None:
     with opened(arguments.embeddings) as embeddings:
         people = tables.read("persons", arguments.people)
         person_of_track = identities.cluster_persons(people, embeddings, arguments.same_person)
+        counted = diarization.who_counts(people, person_of_track, embeddings)
     asd = tables.read("asd", arguments.asd)
-    asd = asd[asd["track"].isin(list(person_of_track))]
-    seen = diarization.people_seen_talking(asd, person_of_track, settings.seconds_seen)
+    seen = diarization.people_seen_talking(asd, counted, settings.seconds_seen, settings.share_seen)
     turns.write(arguments.turns, arguments.sound.stem, diarization.diarize(arguments.sound, seen, settings))
 
 

@@ -5,12 +5,15 @@ speakers, 5 s windows; Bredin and Laurent, Interspeech 2021) and the voice embed
 encoder; Wan et al., ICASSP 2018).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from talking import cli, media
+from talking.people import PARTICIPANT
 from talking.turns import Turn
 
 
@@ -40,7 +43,13 @@ class Settings:
         "embedded: a voice with a centre farther than this cosine distance from all others is one more person, seen or not",
     )
     seconds_seen: float = cli.setting(
-        1.0, "a face that speaks for fewer seconds is not counted as a person seen talking"
+        1.0, "a person who speaks for fewer seconds is not counted as a person seen talking"
+    )
+    share_seen: float = cli.setting(
+        0.02,
+        "nor one who speaks for a smaller share of the time in which anybody is seen talking",
+        minimum=0,
+        maximum=1,
     )
 
 
@@ -64,18 +73,34 @@ def diarize(sound: str | Path, people_seen: int = 0, settings: Settings | None =
     ]
 
 
-def people_seen_talking(asd: pd.DataFrame, person_of_track: dict[int, int], seconds: float) -> int:
-    """Return how many people have the best positive score on screen for at least `seconds` in all.
+def people_seen_talking(
+    asd: pd.DataFrame, person_of_track: Mapping[int, int], seconds: float, share: float = 0.0
+) -> int:
+    """Return how many people have the best positive score on screen for at least `seconds` and for `share` of all such time.
 
-    `asd` is the table `asd`; a track that `person_of_track` does not know counts as a person of its own. Only the
-    best score of a frame counts, so that somebody who chews while another talks is not counted.
+    `asd` is the table `asd`; the tracks that `person_of_track` does not know are nobody's. Only the best score of a
+    frame counts, so that somebody who chews while another talks is not counted.
     """
-    if asd.empty:
+    smooth = asd[asd["track"].isin(list(person_of_track))].sort_values(["track", "frame"], ignore_index=True)
+    if smooth.empty:
         return 0
-    smooth = asd.sort_values(["track", "frame"], ignore_index=True)
     scores = smooth.groupby("track")["score"].transform(lambda s: s.rolling(7, center=True, min_periods=1).mean())
     smooth = smooth.assign(score=scores)
     best = smooth.loc[smooth.groupby("frame")["score"].idxmax()]
     best = best[best["score"] > 0]
-    person = best["track"].map(lambda track: person_of_track.get(track, ("track", track)))
-    return int((person.value_counts() >= seconds * media.FPS).sum())
+    talks = best["track"].map(person_of_track).value_counts()
+    return int((talks >= max(seconds * media.FPS, share * talks.sum())).sum())
+
+
+def who_counts(
+    people: pd.DataFrame, person_of_track: Mapping[int, int], embeddings: Mapping[str, np.ndarray]
+) -> dict[int, int]:
+    """Return those of track → person who may count as people seen talking, by the table `persons` of their video.
+
+    They are those who take part, if anybody does, and whose face was embedded, if anybody's was: of the others nobody
+    can tell whether they are one more person or one already counted, as a man in profile in every other shot.
+    """
+    part = {int(t) for tracks in people.loc[people["role"] == PARTICIPANT, "tracks"] for t in tracks}
+    known = {person_of_track[t] for t in embeddings["track"].tolist() if t in person_of_track}
+    found = {t: p for t, p in person_of_track.items() if t in part} or dict(person_of_track)
+    return {t: p for t, p in found.items() if p in known} or found
