@@ -126,6 +126,13 @@ def test_two_who_talk_at_once_both_speak():
         assert found[0].mean() > 0.9 and found[1].mean() > 0.9, spoken
 
 
+def test_a_diarization_that_hears_one_voice_silences_no_second_mouth():
+    first = between(0, 400)
+    asd = rows(noisy(first, 30, 0.5, 3, -3), noisy(~first, 31, 0.5, 0.7, -3))
+    found = decided(asd, spoken=turns(x=[(0, 500)]))
+    assert accuracy(found[0], first) > 0.95 and accuracy(found[1], ~first) > 0.9
+
+
 def test_competition_tells_the_one_who_speaks_most():
     asd = rows(np.full(FRAMES, 3.0), np.full(FRAMES, 0.6))
     assert fusion.features(asd, voiced(), [], {0: 0, 1: 1}, fusion.Settings())["rival"][-1] > 2.9

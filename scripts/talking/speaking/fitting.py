@@ -6,7 +6,7 @@ randomisation; Tobin et al., 2017), so that no weight rests on what only films h
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,23 @@ from talking.speaking import calibration, evidence, fusion, lip_sync
 
 # What is believed before seeing labels, from labelled real clips of two and three people: the level of lip motion and
 # its share among the faces tell most, correlation with loudness little; unseen lips speak less often than not.
-LIP_PRIOR = {"level": 1.6, "against": 0.8, "match": 1.0, "match_against": 1.0, "lost": -1.3, "alone": 0.5, "voice": 0.6}  # fmt: skip
+LIP_PRIOR = {
+    **dict.fromkeys(("level", "level_second", "level_long"), 0.5),
+    **dict.fromkeys(("level_track", "slow", "middle", "fast", "slow_long", "middle_long", "fast_long"), 0.0),
+    **dict.fromkeys(("width", "width_long", "range", "range_long", "head", "head_long", "rate"), 0.0),
+    **{"match": 1.0, "match_long": 0.0, "match_gain": 0.0, "against": 0.5, "match_against": 0.7},
+    **{"alone": 0.0, "lost": -1.3, "lost_long": 0.0, "voice": 0.6},
+}
 # Films show turned heads only while they listen, which says nothing about real ones.
-_HELD = ("lost",)
+_HELD = ("lost", "lost_long")
+# The score of a face whose lips are not seen, without what the voice adds: unlikely, so that the turns may know better.
+_UNSEEN = -3.0
 NETWORK_PRIOR = {"raw": 1.0}
-FUSION_PRIOR = {"asd": 0.8, "voice": 0.4, "turn": 0.5, "foreign": -1.5, "rival": -0.25}
+FUSION_PRIOR = {"asd": 0.9, "voice": 0.4, "turn": 0.4, "foreign": -1.5, "rival": -0.2}
 _ROUGH_COPIES = 2
 _SAME_FACE_IOU = 0.4
 _SECONDS_OF_EACH = 30
+_SECONDS_OF_A_FACE = 2
 # Examples that the prior is worth; frames of one turn are no independent examples.
 _PRIOR_EXAMPLES = 1000.0
 _MOVED_POINTS = slice(65, 68)
@@ -77,9 +86,12 @@ def read(results: Path, truth: Path, model: str) -> Labelled:
 def fit(videos: list[Labelled], model: str, seed: int = 0) -> dict[str, dict]:
     """Return the calibrations `score` and `fusion` of a model fitted to labelled videos; each video weighs the same."""
     rng = np.random.default_rng(seed)
+    videos = [*videos, *(part for video in videos if not video.filmed for part in _one_face_each(video))]
     prior = LIP_PRIOR if model == "lip_sync" else NETWORK_PRIOR
     parts = [_copies(video, model, rng) for video in tqdm(videos, desc="features", unit="video")]
     score = _logistic([pd.concat(copies) for copies in parts], prior)
+    if "lost" in prior:
+        score["weights"]["lost"] = round(_UNSEEN - score["bias"], 3)
     fused = []
     for video, copies in zip(videos, parts, strict=True):
         scored = [video.tracks[["track", "frame"]].assign(score=calibration.apply(score, copy)) for copy in copies]
@@ -91,6 +103,29 @@ def fit(videos: list[Labelled], model: str, seed: int = 0) -> dict[str, dict]:
     early = max(range(4), key=lambda frames: np.mean([(m > 0).mean() for m in _margins(entry, videos, plain, frames)]))
     sure = _sureness(np.concatenate(_margins(entry, videos, plain, early)))
     return {"score": score, "fusion": entry | {"confidence": sure, "early_frames": early}}
+
+
+def _one_face_each(video: Labelled) -> list[Labelled]:
+    """Return a video of each face of a video of several: the others are heard but not seen, as in close-ups."""
+    tracks = video.tracks["track"].to_numpy()
+    if len(np.unique(tracks)) < 2:
+        return []
+    out = []
+    for track in np.unique(tracks):
+        rows = np.flatnonzero(tracks == track)
+        if (video.truth[rows] >= 0).sum() < _SECONDS_OF_A_FACE * media.FPS:
+            continue
+        asd = None if video.asd is None else video.asd.iloc[rows].reset_index(drop=True)
+        out.append(
+            replace(
+                video,
+                tracks=video.tracks.iloc[rows].reset_index(drop=True),
+                points=video.points[rows],
+                truth=video.truth[rows],
+                asd=asd,
+            )
+        )
+    return out
 
 
 def _copies(video: Labelled, model: str, rng: np.random.Generator) -> list[pd.DataFrame]:

@@ -168,16 +168,20 @@ def _turn_odds(
         return np.zeros(len(frame)), np.zeros(len(frame))
     belief, voices, people = match_voices(frame, tracks, persons, score, heard)
     column = np.searchsorted(people, persons)
-    silent, foreign = np.ones(len(frame)), np.zeros(len(frame))
+    silent, foreign, trust = np.ones(len(frame)), np.zeros(len(frame)), np.zeros(len(frame))
     for i, voice in enumerate(voices):
         now = heard[voice][frame]
         silent *= np.where(now, 1 - belief[i, column], 1)
         # If the voice's owner is on screen, two may talk at once; if with a still mouth, the turn itself is doubtful.
-        doubt = np.ones(len(heard[voice]))
+        doubt, owner_moves = np.ones(len(heard[voice])), np.ones(len(heard[voice]))
         np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * scipy.special.expit(score)))
+        np.minimum.at(owner_moves, frame, 1 - belief[i, column] * scipy.special.expit(-score))
         known = (belief.max(axis=0, where=np.arange(len(voices))[:, None] != i, initial=0))[column]
         foreign = np.where(now, np.maximum(foreign, known * doubt[frame]), foreign)
+        trust = np.where(now, np.maximum(trust, owner_moves[frame]), trust)
     odds = scipy.special.logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - scipy.special.logit(
         1 / (1 + min(len(people), _LIKELY_PEOPLE))
     )
+    # A turn says nothing against the others while the mouth of the one whose voice it is said to be is still.
+    odds = np.where(odds < 0, odds * trust, odds)
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT), foreign * silent

@@ -1,10 +1,12 @@
 """Who speaks, without a learned network: the lips' motion and the sound judged together over seconds.
 
-The inner-lip gap over the face's height is band-passed to the rhythm of syllables (Chandrasekaran et al., 2009). Its
-level over a second, what it exceeds the head's own motion by, its level against the other faces and its correlation
-with the speech envelope are weighed by a logistic regression, whose coefficients are data (`calibration.json`).
+The inner-lip gap over the face's height and the mouth's width are band-passed to the rhythm of syllables
+(Chandrasekaran et al., 2009) and to slower and faster ones. Their levels over a fraction of a second, seconds and the
+whole track, each without the head's own motion, the level against the other faces and the correlation with the speech
+envelope are weighed by a logistic regression, whose coefficients are data (`calibration.json`).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,25 @@ from talking.speaking.evidence import band_pass, best_other, local_mean, voice_l
 
 # Points of the iBUG-68 order.
 BRIDGE, NOSE_TIP, NOSE_BASE, CHIN = 27, 30, 33, 8
+RIGHT_EYE, LEFT_EYE, MOUTH_RIGHT, MOUTH_LEFT = 36, 45, 48, 54
 EYES = (slice(36, 42), slice(42, 48))
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
 
 _SYLLABLES_HZ = (1.5, 8.0)
-_LEVEL_S = 0.2
-_MATCH_S = 0.5
+_BANDS_HZ = {"slow": (0.6, 2.0), "middle": (2.0, 5.0), "fast": (5.0, 9.0)}
+_LEVEL_S, _SECOND_S, _LONG_S = 0.2, 0.6, 2.0
+_MATCH_S, _LONG_MATCH_S = 0.5, 1.5
 _LAGS = range(-3, 6)
+# Lags at which no lips belong to the sound: what chance reaches.
+_CHANCE_LAGS = (*range(-40, -24, 3), *range(28, 44, 3))
 _LOST_FRAMES = 6
 _PAUSE_S = 0.2
 # Motion of the gap in face heights: landmark noise, and what about parts talking from listening.
 _NOISE = 0.004
 _UNDECIDED = 0.012
+# The same of the nose, which is rigid, and how far lips must have moved to be counted as opening or closing.
+_HEAD_NOISE, _HEAD_UNDECIDED = 0.002, 0.006
+_COUNTED = 0.003
 # Sideways shift of the nose tip, in distances between the eyes, between which a face turns into a profile.
 _PROFILE = (0.6, 0.95)
 # A face must be seen for this share of the last second to be a rival.
@@ -51,29 +60,32 @@ def score(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: 
 def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: str | Path) -> dict[str, np.ndarray]:
     """Return what the score is made of, each (n,) and finite, 0 where the lips cannot be seen.
 
-    `level`: log motion of the lips over an undecided one; `against`: level minus the most moving other face's;
-    `match`: correlation of the lips' motion with the sound; `match_against`: that minus the best other face's;
-    `alone`: 1 if no other face's lips are seen; `lost`: share of the last
-    second in which the lips are not seen; `voice`: logit of voice activity.
+    `level`, `level_second`, `level_long`, `level_track`: log motion of the lips over an undecided one, about the frame,
+    over half a second, over two and over the track; the same by rhythm (`slow`, `middle`, `fast`), of the mouth's width
+    (`width`), of what the gap varies by (`range`) and of the nose (`head`); `rate`: openings and closings a second;
+    `match`: correlation of the lips' motion with the sound, `match_long` over seconds, `match_gain` beyond chance;
+    `against`, `match_against`: level and match minus those of the best other face; `alone`: 1 if no other face's lips
+    are seen; `lost`, `lost_long`: share of the time about the frame in which the lips are not seen; `voice`: logit of
+    voice activity.
     """
     frame = tracks["frame"].to_numpy()
     n_frames = int(frame.max()) + 1
     envelope = speech_envelope(sound, n_frames)
-    columns = {name: np.zeros(len(tracks)) for name in ("level", "match", "lost")}
+    columns: dict[str, np.ndarray] = {}
     for rows in tracks.groupby("track").indices.values():
         start, length = frame[rows].min(), frame[rows].max() - frame[rows].min() + 1
         whole = np.full((length, *np.shape(points)[1:]), np.nan)
         whole[frame[rows] - start] = points[rows]
         for name, values in _motion(whole, envelope[:, start : start + length]).items():
-            columns[name][rows] = values[frame[rows] - start]
+            columns.setdefault(name, np.zeros(len(tracks)))[rows] = values[frame[rows] - start]
     seen = 1 - columns["lost"]
     rival_level, rival = best_other(frame, np.where(seen > _SEEN, columns["level"], -np.inf), 0)
     rival_match, _ = best_other(frame, np.where(seen > _SEEN, columns["match"], -np.inf), 0)
     columns["against"] = np.where(rival, columns["level"] - rival_level, 0) * seen
     columns["match_against"] = np.where(rival, columns["match"] - rival_match, 0) * seen
     columns["alone"] = (~rival) * seen
-    for name in ("level", "match"):
-        columns[name] *= seen
+    for name in columns.keys() - {"lost", "lost_long", "against", "match_against", "alone"}:
+        columns[name] = columns[name] * seen
     columns["voice"] = voice_logit(voice, n_frames, _PAUSE_S)[frame]
     return columns
 
@@ -110,35 +122,72 @@ def _band_power(sound: str | Path, start: int, end: int) -> np.ndarray:
 
 
 def _motion(points: np.ndarray, envelope: np.ndarray) -> dict[str, np.ndarray]:
-    """Return level, match and lost (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t)."""
+    """Return the features (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t), but those against others."""
     gap, seen = _filled(lip_gap(points))
-    nose, _ = _filled(_down(points, BRIDGE, NOSE_BASE))
+    width, nose = _filled(_mouth_width(points))[0], _filled(_down(points, BRIDGE, NOSE_BASE))[0]
     weight = seen * _filled(_frontal(points))[0]
+    always = np.ones(len(seen))
     moving = band_pass(gap, seen, *_SYLLABLES_HZ)
-    # The nose is rigid: what seems to move it in and out moves the lips as much.
-    head = local_mean(band_pass(nose, seen, *_SYLLABLES_HZ) ** 2, seen, _LEVEL_S)
-    level = np.sqrt(np.maximum(local_mean(moving**2, seen, _LEVEL_S) - head, 0))
-    return {
-        "level": np.log((level + _NOISE) / (_UNDECIDED + _NOISE)),
-        "match": _match(moving, envelope, seen),
-        "lost": 1 - local_mean(weight, np.ones(len(weight)), _LEVEL_S),
+
+    def level(values: np.ndarray, band: tuple[float, float], sigma_s: float) -> np.ndarray:
+        # The nose is rigid: what seems to move it in and out moves the lips as much.
+        own, head = (local_mean(band_pass(v, seen, *band) ** 2, seen, sigma_s) for v in (values, nose))
+        return _log_level(np.sqrt(np.maximum(own - head, 0)))
+
+    out = {
+        "level": level(gap, _SYLLABLES_HZ, _LEVEL_S),
+        "level_second": level(gap, _SYLLABLES_HZ, _SECOND_S),
+        "level_long": level(gap, _SYLLABLES_HZ, _LONG_S),
+        "level_track": np.full(len(seen), _log_level(np.sqrt(np.sum(moving**2 * weight) / max(weight.sum(), 1e-6)))),
+        "width": level(width, _SYLLABLES_HZ, _LEVEL_S),
+        "width_long": level(width, _SYLLABLES_HZ, _LONG_S),
     }
+    for name, band in _BANDS_HZ.items():
+        out |= {name: level(gap, band, _LEVEL_S), f"{name}_long": level(gap, band, _LONG_S)}
+    nodding = band_pass(nose, seen, *_SYLLABLES_HZ) ** 2
+    for name, sigma_s in (("", _LEVEL_S), ("_long", _LONG_S)):
+        varies = local_mean(gap**2, seen, sigma_s) - local_mean(gap, seen, sigma_s) ** 2
+        out["range" + name] = _log_level(np.sqrt(np.maximum(varies, 0)))
+        head = np.sqrt(np.maximum(local_mean(nodding, seen, sigma_s), 0))
+        out["head" + name] = np.log((head + _HEAD_NOISE) / (_HEAD_UNDECIDED + _HEAD_NOISE))
+        out["lost" + name] = 1 - local_mean(weight, always, sigma_s)
+    turns = np.diff(np.sign(moving), prepend=np.sign(moving[:1])) != 0
+    out["rate"] = local_mean((turns & (np.abs(moving) > _COUNTED)).astype(float), always, _SECOND_S) * media.FPS
+    out["match"] = _match(moving, envelope, seen, _LAGS, _MATCH_S)
+    out["match_long"] = _match(moving, envelope, seen, _LAGS, _LONG_MATCH_S)
+    out["match_gain"] = out["match_long"] - _match(moving, envelope, seen, _CHANCE_LAGS, _LONG_MATCH_S)
+    return out
 
 
-def _match(moving: np.ndarray, envelope: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the best correlation (t,) over small lags of the lips' motion (t,) with the envelope's bands, averaged."""
-    own = local_mean(moving**2, weight, _MATCH_S) + _NOISE**2
+def _log_level(moved: np.ndarray) -> np.ndarray:
+    return np.log((moved + _NOISE) / (_UNDECIDED + _NOISE))
+
+
+def _match(
+    moving: np.ndarray, envelope: np.ndarray, weight: np.ndarray, lags: Iterable[int], sigma_s: float
+) -> np.ndarray:
+    """Return the best correlation (t,) over lags of the lips' motion (t,) with the envelope's bands, averaged."""
+    own = local_mean(moving**2, weight, sigma_s) + _NOISE**2
     best = np.full(len(moving), -1.0)
-    for lag in _LAGS:
+    for lag in lags:
         # Lag > 0: the lips move before the sound is heard.
         at = np.clip(np.arange(len(moving)) + lag, 0, len(moving) - 1)
         heard = envelope[:, at]
         parts = [
-            local_mean(moving * band, weight, _MATCH_S) / np.sqrt(own * (local_mean(band**2, weight, _MATCH_S) + 0.05))
+            local_mean(moving * band, weight, sigma_s) / np.sqrt(own * (local_mean(band**2, weight, sigma_s) + 0.05))
             for band in heard
         ]
         best = np.maximum(best, np.mean(parts, axis=0))
     return best
+
+
+def _mouth_width(points: np.ndarray) -> np.ndarray:
+    """Return how far apart (n,) the corners of the mouth are along the line of the eyes, in distances between the eyes."""
+    points = np.asarray(points, dtype=float)
+    axis = points[:, LEFT_EYE] - points[:, RIGHT_EYE]
+    between = np.linalg.norm(axis, axis=1)
+    between[between == 0] = np.nan
+    return np.sum((points[:, MOUTH_LEFT] - points[:, MOUTH_RIGHT]) * axis, axis=1) / between / _steady(between)
 
 
 def _down(points: np.ndarray, upper: int, lower: int) -> np.ndarray:
@@ -148,8 +197,11 @@ def _down(points: np.ndarray, upper: int, lower: int) -> np.ndarray:
     height = np.linalg.norm(axis, axis=1)
     height[height == 0] = np.nan
     # The chin moves with the jaw: the height is the median over a second and a half.
-    steady = pd.Series(height).rolling(37, center=True, min_periods=1).median().to_numpy()
-    return np.sum((points[:, lower] - points[:, upper]) * axis, axis=1) / height / steady
+    return np.sum((points[:, lower] - points[:, upper]) * axis, axis=1) / height / _steady(height)
+
+
+def _steady(values: np.ndarray) -> np.ndarray:
+    return pd.Series(values).rolling(37, center=True, min_periods=1).median().to_numpy()
 
 
 def _frontal(points: np.ndarray) -> np.ndarray:
