@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli, tables, voice
+from talking import cli, tables, voice, voice_witness
 
 
 def main() -> None:
@@ -12,7 +12,9 @@ def main() -> None:
     parser.add_argument("--voice", type=Path, required=True, help="table to write")
     cli.add_settings(parser, voice.Settings)
     arguments = parser.parse_args()
-    tables.write("voice", voice.detect(arguments.sound, cli.settings_from(arguments, voice.Settings)), arguments.voice)
+    tables.write(
+        "voice", voice_witness.detect(arguments.sound, cli.settings_from(arguments, voice.Settings)), arguments.voice
+    )
 
 
 if __name__ == "__main__":

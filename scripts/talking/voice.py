@@ -27,16 +27,19 @@ SILENCE_DB = -100.0
 class Settings:
     """Settings of voice activity detection."""
 
-    model: str = cli.setting("silero", "voice activity model", choices=["silero"])
+    model: str = cli.setting(
+        "silero_segmentation",
+        "voice activity model: silero alone, or with speaker segmentation where it is in doubt, as under music",
+        choices=["silero", "silero_segmentation"],
+    )
 
 
-def detect(sound: str | Path, settings: Settings | None = None) -> pd.DataFrame:
-    """Return the table `voice` of a `media/` wav: one row a frame, also for a last frame that is not whole.
+def detect(sound: str | Path) -> pd.DataFrame:
+    """Return the table `voice`, a row for every frame that a `media/` wav begins, by silero-vad alone.
 
     A voice probability is the mean of the model's probabilities over the frame's 40 ms. No sound gives no rows.
     """
-    settings = settings or Settings()
-    judge = MODELS[settings.model]()
+    judge = silero()
     window_probability, loudness, samples = [], [], 0
     for block in _blocks(sound):
         samples += block.size
@@ -89,9 +92,6 @@ def silero() -> Callable[[np.ndarray], np.ndarray]:
         return out
 
     return judge
-
-
-MODELS = {"silero": silero}
 
 
 def _blocks(sound: str | Path) -> Iterator[np.ndarray]:

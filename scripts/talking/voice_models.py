@@ -17,7 +17,7 @@ import omegaconf.listconfig
 import omegaconf.nodes
 import torch
 import yaml
-from pyannote.audio import Model
+from pyannote.audio import Inference, Model
 from pyannote.audio.core import model as pyannote_model
 from pyannote.audio.core import task
 from pyannote.audio.core.plda import PLDA
@@ -111,6 +111,27 @@ class ResemblyzerEmbedding(Model):
 def packaged_segmentation() -> PyanNet:
     """Return the speaker segmentation network that whisperx carries."""
     return read_model(_package("whisperx") / "assets" / "pytorch_model.bin")
+
+
+def speech_probability() -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from samples (n,) to the probability (frames,) that anybody speaks, by the packaged segmentation."""
+    network = packaged_segmentation()
+    torch.set_num_threads(1)
+    heard = Inference(
+        network, step=0.5 * network.specifications.duration, pre_aggregation_hook=_anybody, batch_size=BATCH
+    )
+
+    def probability(samples: np.ndarray) -> np.ndarray:
+        found = heard({"waveform": torch.from_numpy(samples)[None], "sample_rate": media.SOUND_HZ})
+        middle = (np.arange(len(found.data)) + 0.5) * found.sliding_window.step
+        frames = -(-len(samples) // media.SAMPLES_PER_FRAME)
+        return np.interp((np.arange(frames) + 0.5) / media.FPS, middle, np.nan_to_num(found.data[:, 0]))
+
+    return probability
+
+
+def _anybody(scores: np.ndarray) -> np.ndarray:
+    return scores.max(axis=2, keepdims=True)
 
 
 def read_model(path: Path) -> Model:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking import media, tables, turns, voice
+from talking import media, tables, turns, voice, voice_witness
 
 
 def table(probabilities) -> pd.DataFrame:
@@ -26,10 +26,46 @@ def test_speech_is_heard_in_its_turns(tmp_path):
     tables.write("voice", found, tmp_path / "v.parquet")
 
 
+def music(samples: int) -> np.ndarray:
+    """Return plucked chords with a beat, a chord every half second, 16 kHz, peak 1."""
+    rng = np.random.default_rng(0)
+    beat = media.SOUND_HZ // 2
+    time = np.arange(beat) / media.SOUND_HZ
+    bars = []
+    for note in rng.choice([0, 3, 5, 7], -(-samples // beat)):
+        root = 220 * 2 ** (note / 12)
+        chord = sum(np.sin(2 * np.pi * root * r * time) / r**0.5 for r in (1, 1.26, 1.5, 2, 3, 4.02))
+        bars.append(chord * np.exp(-2 * time) + 0.8 * rng.normal(size=beat) * np.exp(-30 * time))
+    played = np.concatenate(bars)[:samples]
+    return played / np.abs(played).max()
+
+
+def test_speech_under_music_is_heard_and_music_alone_is_none(tmp_path):
+    folder = Path(importlib.util.find_spec("pyannote.audio").origin).parent / "sample"
+    speech = media.sound(folder / "sample.wav")
+    played = music(len(speech))
+    loud = played * speech.std() / played.std() * 10 ** (5 / 20)
+    for name, sound in (("mixed", speech + loud), ("music", played)):
+        media.write_sound(tmp_path / f"{name}.wav", (0.9 * sound / np.abs(sound).max()).astype(np.float32))
+    spoken = np.any(list(turns.spoken_frames(turns.read(folder / "sample.rttm"), 750).values()), axis=0)
+    alone = voice.detect(tmp_path / "mixed.wav")["voice"].to_numpy() > 0.5
+    both = voice_witness.detect(tmp_path / "mixed.wav")["voice"].to_numpy() > 0.5
+    assert both[spoken].mean() > alone[spoken].mean() + 0.2
+    assert both[~spoken].mean() < 0.05
+    assert (voice_witness.detect(tmp_path / "music.wav")["voice"] < 0.5).all()
+
+
+def test_the_second_witness_is_asked_only_where_sound_is_loud_and_no_voice_is_sure():
+    heard = table([0.9] * 100 + [0.2] * 100)
+    assert voice_witness.doubtful(heard).tolist() == [False] * 125 + [True] * 75
+    assert not voice_witness.doubtful(heard.assign(loudness_db=[-20.0] * 100 + [-60.0] * 100)).any()
+    assert not voice_witness.doubtful(heard.iloc[:0]).size
+
+
 def test_silence_and_noise_are_no_voice(tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.02, 3 * media.SOUND_HZ)
     media.write_sound(tmp_path / "a.wav", np.concatenate([np.zeros(3 * media.SOUND_HZ), noise]))
-    found = voice.detect(tmp_path / "a.wav")
+    found = voice_witness.detect(tmp_path / "a.wav")
     assert len(found) == 150
     assert found["voice"].max() < 0.5
     assert found["loudness_db"].iloc[:75].max() == pytest.approx(voice.SILENCE_DB)
@@ -54,7 +90,7 @@ def test_a_probability_lies_at_its_own_time(tmp_path, monkeypatch):
     def loudness():
         return lambda samples: np.abs(np.pad(samples, (0, -samples.size % 512)).reshape(-1, 512)).mean(axis=1)
 
-    monkeypatch.setitem(voice.MODELS, "silero", loudness)
+    monkeypatch.setattr(voice, "silero", loudness)
     level = np.zeros(2 * voice._BLOCK_FRAMES)
     level[[3, 700, voice._BLOCK_FRAMES - 1, voice._BLOCK_FRAMES, 2 * voice._BLOCK_FRAMES - 1]] = 0.8
     media.write_sound(tmp_path / "a.wav", np.repeat(level, media.SAMPLES_PER_FRAME))
