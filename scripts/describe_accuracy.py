@@ -11,6 +11,7 @@ def main() -> None:
     """Read the arguments and the figures, write the page."""
     parser = cli.parser(__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="folder with MODEL/VIDEO.json, as score_labels --model MODEL prints them")  # fmt: skip
+    parser.add_argument("--real", type=Path, help="folder with MODEL/VIDEO.json, as score_labels --seen prints them")
     parser.add_argument("--turns", type=Path, nargs="*", default=[], help="files that score_turns printed")
     parser.add_argument("--poses", type=Path, nargs="*", default=[], help="files that score_poses printed")
     parser.add_argument("--picture", type=Path, help="calibration curve to draw (.svg) and show in the page")
@@ -20,7 +21,7 @@ def main() -> None:
     if arguments.picture:
         accuracy.draw_calibration(arguments.scores, arguments.picture)
         picture = os.path.relpath(arguments.picture, arguments.page.parent)
-    text = accuracy.page(arguments.scores, arguments.turns, arguments.poses, picture)
+    text = accuracy.page(arguments.scores, arguments.turns, arguments.poses, picture, arguments.real)
     with written_aside(arguments.page) as aside:
         aside.write_text(text, encoding="utf-8")
 

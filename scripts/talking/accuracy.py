@@ -13,14 +13,22 @@ _NONE = "–"
 _FEW = 50
 
 
-def page(scores: Path, turns: Iterable[Path] = (), poses: Iterable[Path] = (), picture: str = "") -> str:
+def page(
+    scores: Path, turns: Iterable[Path] = (), poses: Iterable[Path] = (), picture: str = "", real: Path | None = None
+) -> str:
     """Return the page, Markdown, from the files `{model}/{video}.json` below `scores`, printed by `score_labels --model`.
 
     `turns` and `poses` are files printed by `score_turns` and `score_poses`, `picture` the calibration curve's place seen from the
-    page. Raises InputError if there is none, or one that cannot be read.
+    page, `real` a folder like `scores` of files printed by `score_labels --seen`. Raises InputError if there is none, or one that
+    cannot be read.
     """
     by_model = _read(scores)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip()]
+    for model, videos in (_read(real) if real else {}).items():
+        parts.append(f"## Real videos: `{model}`")
+        parts.append(_table(_REAL, (_real(name, d) for name, d in videos.items())))
+    if real:
+        parts.append(_REAL_UNITS)
     if picture:
         parts.append(f"![How often decisions of a stated confidence are right, for each model]({picture})")
     for model, videos in by_model.items():
@@ -65,6 +73,24 @@ _SPEAKING = (
     "accuracy",
     "calibration error",
 )
+_REAL = (
+    "video",
+    "right clips",
+    "wrong",
+    "false person-frames",
+    "missing",
+    "of",
+    "speaking accuracy",
+    "average precision",
+    "confidence off by",
+    "phrases heard",
+    "longest loop",
+)
+_REAL_UNITS = (
+    "A right clip is found if one kept clip with as many people covers 70 % of it; a kept clip is wrong if 70 % of it lies in no right one.\n"
+    "A false person-frame is a participant too many in a frame of a right clip, a missing one a participant too few. A phrase of a partial\n"
+    "transcript counts as heard with 60 % of its words in order; the longest loop is how often a phrase follows itself."
+)
 _FACES = (
     "film",
     "face recall",
@@ -85,6 +111,22 @@ _POSE_UNITS = (
     "Errors are in shares of the square root of the body box's area, or the face box's; annotators differ by 0.03 (eyes) to 0.1 (hips)\n"
     "of a body by COCO's own measure."
 )
+
+
+def _real(name: str, d: dict) -> list[Any]:
+    clips, people, speaking, words = d["clips"], d["people"] or {}, d["speaking"] or {}, d["words"] or {}
+    heard = f"{words['phrases_heard']} of {words['phrases']}" if words.get("phrases") else None
+    return [
+        name,
+        f"{clips['found']} of {clips['right']}",
+        clips["kept_wrong"],
+        people.get("false_person_frames"),
+        people.get("missing_person_frames"),
+        people.get("person_frames"),
+        *(speaking.get(k) for k in ("accuracy", "average_precision", "confidence_error")),
+        heard,
+        words.get("longest_loop"),
+    ]
 
 
 def _speaking(name: str, d: dict) -> list[Any]:

@@ -346,3 +346,18 @@ def test_the_page_tells_the_figures_that_were_printed(tmp_path):
     assert "](curve.svg)" in accuracy.page(tmp_path, picture="curve.svg")
     with pytest.raises(InputError, match="score_labels"):
         accuracy.page(tmp_path / "lip_sync")
+
+
+def test_real_videos_come_first_on_the_page(tmp_path):
+    seen = {
+        "clips": {"found": 1, "right": 2, "kept_wrong": 0},
+        "people": {"false_person_frames": 3, "missing_person_frames": 0, "person_frames": 200},
+        "speaking": None,
+        "words": {"phrases_heard": 1, "phrases": 4, "longest_loop": 1},
+    }
+    for folder, figures in (("films", scoring.score(truth(), labels())), ("real", seen)):
+        (tmp_path / folder / "lip_sync").mkdir(parents=True)
+        (tmp_path / folder / "lip_sync/talk.json").write_text(json.dumps(figures))
+    page = accuracy.page(tmp_path / "films", real=tmp_path / "real")
+    assert "| talk | 1 of 2 | 0 | 3 | 0 | 200 | – | – | – | 1 of 4 | 1 |" in page
+    assert page.index("Real videos") < page.index("Active speakers")

@@ -1,0 +1,54 @@
+"""The workflow on real videos whose truth was written down by looking: every right clip, no wrong one, no invented words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from run.workflow import snakemake, write_sheet
+from talking import by_eye
+from talking.truth import read_labels
+
+# Clips of four seconds are right by that truth.
+SHORTEST = "gates={min_duration_s: 4.0}"
+
+
+@pytest.fixture(scope="module")
+def truth_file(shared) -> Path:
+    return shared / "data/real/truth.json"
+
+
+@pytest.fixture(scope="module")
+def results(shared, truth_file, tmp_path_factory) -> Path:
+    """The results of one run on all videos of the truth, as a user would have them."""
+    folder = tmp_path_factory.mktemp("real")
+    videos = [video for video in json.loads(truth_file.read_text()) if video != "about"]
+    write_sheet(folder, {video: str(shared / f"data/real/{video}.mp4") for video in videos})
+    done = snakemake(folder, config=(SHORTEST,))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder / "results"
+
+
+VIDEOS = ["debate_split_screen", "interview", "two_in_turn", "one_talker_square", "one_talker_restaurant"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("video", VIDEOS)
+def test_labels_of_real_videos_are_right(results, truth_file, video):
+    found = by_eye.score(by_eye.read_seen(truth_file, video), read_labels(results, video))
+    assert found["clips"]["found"] == found["clips"]["right"], found["clips"]
+    assert found["clips"]["kept_wrong"] == 0, found["clips"]
+    assert found["people"]["false_person_frames"] == 0, found["people"]
+    assert found["words"]["longest_loop"] < 4, found["words"]
+
+
+@pytest.mark.slow
+def test_who_speaks_in_turn_is_right(results, truth_file):
+    found = by_eye.score(by_eye.read_seen(truth_file, "two_in_turn"), read_labels(results, "two_in_turn"))["speaking"]
+    assert found["accuracy"] >= 0.97
+    assert found["confidence_error"] <= 0.08
+
+
+@pytest.mark.slow
+def test_nothing_about_the_truth_is_left_out(truth_file):
+    assert set(VIDEOS) == set(json.loads(truth_file.read_text())) - {"about"}
