@@ -11,6 +11,7 @@ import numpy as np
 
 from media_tools import count_frames, ffmpeg_exe
 from talking import ingest, media
+from talking.probe import Probe
 
 SETTINGS = ingest.Settings()
 SIZE = (96, 64)
@@ -18,7 +19,7 @@ SIZE = (96, 64)
 
 @dataclasses.dataclass
 class Made:
-    probe: ingest.Probe
+    probe: Probe
     mp4: Path
     wav: Path
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from talking import arrays, tables
 from talking.aside import written_aside
+from talking.probe import Probe
 
 FOLDER = "failures"
 # What ends a job by its user's hand, or by Snakemake's: no word about the video.
@@ -109,9 +110,7 @@ def write_empty(output: Path, failure: Failure) -> None:
 
 
 def _no_probe(failure: Failure) -> dict:
-    from talking import ingest
-
-    return asdict(ingest.Probe(reason=failure.reason))
+    return asdict(Probe(reason=failure.reason))
 
 
 def _no_download(failure: Failure) -> dict:
