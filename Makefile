@@ -1,5 +1,6 @@
 # make demo: the whole workflow on a filmed conversation; make test: the tests, lint included;
 # make test-faults: runs that are killed, filled and fuzzed, and large sheets; make test-slurm: a cluster on this machine;
+# make test-real: the workflow on real videos with truth, where those of TALKING_TEST_MATERIAL are at hand;
 # make audit: the pinned packages against the list of known weaknesses, where that can be reached.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -7,14 +8,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast test-faults test-slurm audit lint
+.PHONY: demo test test-fast test-real test-faults test-slurm audit lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale --ignore=tests/real tests
 	$(BIN)/python -m pytest tests/benchmarks tests/run
+
+test-real: $(READY)
+	$(BIN)/python -m pytest tests/real
 
 test-faults: $(READY)
 	$(BIN)/python -m pytest tests/scale tests/faults
