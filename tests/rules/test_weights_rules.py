@@ -1,6 +1,7 @@
 """Weights as inputs: gated ones are asked for before any job."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import yaml
@@ -76,7 +77,17 @@ def test_the_papers_preset_asks_for_gated_weights_first_and_then_plans_its_model
     assert "visit https://huggingface.co/pyannote/" in done.stdout + done.stderr
     monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
     jobs = planned(folder, "fetch_weights", *preset("paper"), config=("covog={train: frozen, preset: paper}",))
-    assert jobs["fetch_weight"] == 25
+    assert jobs["fetch_weight"] == 27
+
+
+def test_the_recommended_preset_fetches_one_small_file_and_asks_for_no_gpu(folder):
+    jobs = planned(folder, "fetch_weights", *preset("recommended"))
+    assert jobs["fetch_weight"] == 1
+    assert planned(folder, *preset("recommended"))["score_speaking"] == 1
+    chosen = yaml.safe_load((REPO / "config/presets/recommended.yaml").read_text())
+    listed = yaml.safe_load((REPO / "resources/weights.yaml").read_text())
+    assert listed[Path(chosen["speaking"]["weights"]).name]["bytes"] < 10e6
+    assert chosen["gpu"] == 0
 
 
 @pytest.mark.parametrize("name", ["embedded", "strict"])
