@@ -29,7 +29,7 @@ def write_results(results: Path) -> None:
         clips = pd.DataFrame(columns, index=range(CLIPS)).assign(
             clip=names, video=video, source="s", start_frame=start, end_frame=start + 200, duration_s=8.0, num_people=2
         )
-        for name in ("people", "person_tracks", "absent_s", "bystander_tracks"):
+        for name in ("people", "person_tracks", "absent_s", "bystander_tracks", "not_understood_s"):
             clips[name] = [[]] * CLIPS
         clips["tracks"] = [[2 * i, 2 * i + 1] for i in range(CLIPS)]
         for name in ("speaking_s", "sync_offsets", "sync_confidences"):
@@ -58,6 +58,8 @@ def test_a_million_clips_take_at_most_a_minute_and_two_gigabytes(tmp_path):
     write_results(tmp_path)
     folders = [word for name in ("clips", "annotations", "media") for word in (f"--{name}", str(tmp_path / name))]
     files = [
+        "--results",
+        ".",
         "--sheet",
         "sheet.tsv",
         "--identities",

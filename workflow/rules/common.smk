@@ -176,6 +176,14 @@ def close_run(logs=()):
     subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", *words], check=True)
 
 
+def fail_if_given_up():
+    """Raise WorkflowError if a stage of a video has failed: a run of single targets does not ask check_failures."""
+    broken = giving_up.of_videos(Path("results"), VIDEOS.index)
+    if broken:
+        told = " ".join(f"{video}: {failure.reason}" for video, failure in broken.items())
+        raise WorkflowError(f"Videos failed: {told} The next run tries them again.")
+
+
 # The folder's lock, for as long as this process lives.
 HELD = []
 GPU_MODELS = set(
