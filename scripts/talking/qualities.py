@@ -27,6 +27,8 @@ _SILENT_DB = -100.0
 _PAUSES_PERCENT = 20
 # Rounds of fitting shapes to their mean: it hardly changes after the second.
 _ROUNDS = 3
+# A voice is off screen if it is so probable that nobody on screen speaks.
+_NOBODY = 0.7
 # Share of a face from which it is covered.
 _COVERED = 0.2
 
@@ -198,6 +200,8 @@ def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], sett
     height = np.nanmedian(box[..., 3] - box[..., 1], axis=0)
     seconds = speaking.sum(axis=0) / FPS
     anyone, everyone_there = speaking.any(axis=1), there.all(axis=1)
+    # How probable it is that all who are labelled silent are.
+    all_silent = np.where(speaking, 1.0, faces.of(faces.confidence, rows, 1.0)).prod(axis=1)
     points, yaw = faces.of(faces.points, rows, np.nan), np.abs(faces.of(faces.yaw, rows, np.nan))
     marked = np.isfinite(points).all(axis=(2, 3))
     moving = np.stack([lip_motion(points[:, i]) for i in range(rows.shape[1])], axis=1)
@@ -222,8 +226,8 @@ def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], sett
         "talk_balance": talk_balance(seconds),
         "speaking_share": anyone.mean(),
         "overlap_share": (speaking.sum(axis=1) > 1).mean(),
-        # A voice may belong to a participant who is away.
-        "off_screen_share": (loud & ~anyone & everyone_there).mean(),
+        # A voice may belong to a participant who is away, or whose lips are too small or dark to tell.
+        "off_screen_share": (loud & ~anyone & everyone_there & (all_silent >= _NOBODY)).mean(),
         "num_voices": sum(int(mask[span].sum() >= enough) for mask in sound.speakers.values()),
         "mouth_sound_agreement": borne_out[speaking].mean() if speaking.any() else np.nan,
         "speaking_confidence": _mean_known(faces.of(faces.confidence, rows, np.nan)),

@@ -237,7 +237,7 @@ SCHEMAS: dict[str, list[Column]] = {
             "off_screen_share",
             _FLOAT,
             "0-1",
-            "share of the frames in which a voice is heard, all participants show and none of them speaks",
+            "share of the frames in which a voice is heard, all participants show and, at a probability of 0.7, none of them speaks",
         ),
         Column("num_voices", _INT, "", "speakers of speech/{video}.rttm who are heard for at least min_talker_s"),
         Column(

@@ -65,7 +65,7 @@ def candidates_of(
     return clips.find("v", "s", shots, tracks, persons, heard, clips.Settings(**settings))
 
 
-def video(tracks, talk=None, voice=None, moves=True, settings=None, **of_clips):
+def video(tracks, talk=None, voice=None, moves=True, settings=None, sure=0.9, **of_clips):
     """Return `candidates` and `qualities` of faces; `talk` has frames of speech per track, `voice` the frames of a voice."""
     found = candidates_of(tracks, **of_clips)
     tracks = pd.concat(tracks, ignore_index=True)
@@ -75,7 +75,7 @@ def video(tracks, talk=None, voice=None, moves=True, settings=None, **of_clips):
     says = [bool(masks[t][f]) if t in masks else False for t, f in zip(tracks["track"], tracks["frame"], strict=True)]
     speaking["speaking"] = np.array(says, dtype=bool)
     speaking["score"] = np.where(speaking["speaking"], 2.0, -2.0)
-    speaking["speaking_confidence"] = 0.9
+    speaking["speaking_confidence"] = sure
     heard = intervals.to_mask(intervals.union([*itertools.chain(*(talk or {}).values()), *(voice or [])]), frames)
     opening = 10 + np.where(moves & speaking["speaking"], 4 * np.sin(2 * np.pi * 4 * tracks["frame"] / 25), 0)
     points = face_with_lips(len(tracks), opening)
@@ -285,6 +285,13 @@ def test_measured_qualities_are_true():
     assert clip["mouth_sound_agreement"] > 0.95
     assert clip["yaw_deg"] == pytest.approx(10)
     assert clip["detected_share"] == 1
+
+
+@pytest.mark.parametrize(("sure", "share"), [(0.9, 0.5), (0.75, 0.0)])
+def test_a_voice_is_off_screen_if_it_is_sure_that_nobody_on_screen_speaks(sure, share):
+    faces = [track_rows(1, 0, 400), track_rows(2, 0, 400, x=400)]
+    _, measured = video(faces, talk={1: [(0, 100)]}, voice=[(200, 400)], sure=sure)
+    assert measured.loc[0, "off_screen_share"] == pytest.approx(share)
 
 
 def test_a_participant_who_is_away_is_measured_where_seen():
