@@ -9,6 +9,8 @@ from talking.aside import written_aside
 from talking.errors import InputError
 
 _INTRODUCTION = Path(__file__).with_name("accuracy_page.md")
+# What was measured on labels that cannot be given away, in prose and tables.
+_REAL_BY_MODEL = Path(__file__).with_name("accuracy_real.md")
 _NONE = "–"
 _FEW = 50
 
@@ -28,7 +30,7 @@ def page(
         parts.append(f"## Real videos: `{model}`")
         parts.append(_table(_REAL, (_real(name, d) for name, d in videos.items())))
     if real:
-        parts.append(_REAL_UNITS)
+        parts += [_REAL_UNITS, _REAL_BY_MODEL.read_text(encoding="utf-8").rstrip()]
     if picture:
         parts.append(f"![How often decisions of a stated confidence are right, for each model]({picture})")
     for model, videos in by_model.items():
@@ -39,7 +41,7 @@ def page(
         parts.append(_calibration(videos.values()))
     videos = next(iter(by_model.values()))
     parts += ["## Faces, identities, cuts, clips", _table(_FACES, (_faces(name, d) for name, d in videos.items()))]
-    parts += ["## Turns and words", _table(_TURNS, (_turns(name, d) for name, d in videos.items()))]
+    parts += ["## Turns and words", _table(_TURNS, (_turns(name, d) for name, d in videos.items())), _TURN_UNITS]
     if of_sounds := [_json(file) for file in turns]:
         parts += ["## Turns on recordings of others", _table(_SOUNDS, (r for d in of_sounds for r in _sounds(d)))]
     if of_pictures := [_json(file) for file in poses]:
@@ -83,6 +85,7 @@ _REAL = (
     "speaking accuracy",
     "average precision",
     "confidence off by",
+    "short turns",
     "phrases heard",
     "longest loop",
 )
@@ -95,6 +98,7 @@ _FACES = (
     "film",
     "face recall",
     "precision",
+    "false people",
     "swaps",
     "people true/found",
     "purity",
@@ -103,7 +107,11 @@ _FACES = (
     "right clips",
     "wrong",
 )
-_TURNS = ("film", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "words", "word's speaker")  # fmt: skip
+_TURNS = ("film", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "short turns", "words", "word error", "word's speaker")  # fmt: skip
+_TURN_UNITS = (
+    "A short turn lasts less than a second; it counts if its person is seen in half of it and is found if half of what is seen is labelled\n"
+    "speaking. Word error: substituted, inserted and missed words over the true ones, without case and punctuation."
+)
 
 _SOUNDS = ("model", "people given", "recording", "speakers true/found", "DER, 0.25 s each side", "DER, 0.25 s in all", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s")  # fmt: skip
 _POSES = ("model", "people", "valid poses", "body keypoints found", "body error, mean", "median", "face error, mean", "median", "sides swapped")  # fmt: skip
@@ -124,6 +132,7 @@ def _real(name: str, d: dict) -> list[Any]:
         people.get("missing_person_frames"),
         people.get("person_frames"),
         *(speaking.get(k) for k in ("accuracy", "average_precision", "confidence_error")),
+        _of(speaking.get("short_turns")),
         heard,
         words.get("longest_loop"),
     ]
@@ -151,14 +160,21 @@ def _faces(name: str, d: dict) -> list[Any]:
         else None
     )
     clip = f"{clips['found']} of {clips['right']}" if clips else None
-    return [name, faces["recall"], faces["precision"], faces["id_swaps"], people, who.get("purity"), who.get("completeness"), cut, clip, clips.get("kept_wrong")]  # fmt: skip
+    wrong = f"{d['people']['false']} of {d['people']['participants']}" if d.get("people") else None
+    return [name, faces["recall"], faces["precision"], wrong, faces["id_swaps"], people, who.get("purity"), who.get("completeness"), cut, clip, clips.get("kept_wrong")]  # fmt: skip
 
 
 def _turns(name: str, d: dict) -> list[Any]:
     heard, words = d["diarization"], d["words"] or {}
     with_collar, none = heard["collar_0.25_each_side"], heard["no_collar"]
     parts = [none[k] for k in ("missed_s", "false_alarm_s", "confusion_s", "speech_s")]
-    return [name, with_collar["error"], none["error"], *parts, words.get("words"), words.get("speaker_accuracy")]
+    said = [words.get(k) for k in ("words", "word_error", "speaker_accuracy")]
+    return [name, with_collar["error"], none["error"], *parts, _of(d["short_turns"]), *said]
+
+
+def _of(short: dict | None) -> str | None:
+    """Return how many short turns are found, of how many."""
+    return f"{short['found']} of {short['turns']}" if short and short["turns"] else None
 
 
 def _sounds(d: dict) -> Iterator[list[Any]]:

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from talking import boxes, intervals, media
+from talking import boxes, intervals, media, short_turns
 from talking.errors import InputError
 from talking.intervals import Interval
 from talking.truth import Labels
+from talking.turns import Turn
 
 # A right clip is found if one kept clip covers so much of it; a kept clip is right if so much of it lies in a right clip.
 _FOUND = 0.7
@@ -142,7 +143,9 @@ def _speaking(truth: SeenTruth, labels: Labels) -> dict[str, Any]:
     decided = said["speaking"].to_numpy(dtype=bool)
     confidence = said["speaking_confidence"].to_numpy(dtype=float)
     both = 0 < right.sum() < right.size
+    spoken = [Turn(a, b, str(place)) for place, person in enumerate(truth.talks) for a, b in person]
     return {
+        "short_turns": short_turns.recall(spoken, said.assign(person=said["place"].astype(str))),
         "person_frames": len(said),
         "accuracy": float((decided == right).mean()) if right.size else None,
         "average_precision": float(average_precision_score(right, said["score_smooth"])) if both else None,

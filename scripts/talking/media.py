@@ -128,6 +128,11 @@ def frames_at(
                 yield number, changed(frame)
 
 
+def shown_frames(fps: Fraction, frames: int) -> list[int]:
+    """Return which of the `frames` of a video of steady rate `fps` is seen in each frame at 25 fps."""
+    return [min(round(index * fps / FPS), frames - 1) for index in range(int(frames * FPS / fps))]
+
+
 def batches(items: Iterable, size: int) -> Iterator[list]:
     """Yield lists of up to `size` successive items."""
     batch = []

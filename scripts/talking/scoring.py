@@ -15,7 +15,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from talking import boxes, intervals, media, turns
+from talking import boxes, intervals, media, short_turns, turns
 from talking.intervals import Interval
 from talking.right_clips import ClipRule, right_clips
 from talking.truth import Labels, Truth
@@ -40,7 +40,9 @@ def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[st
         "frames": frames,
         "faces": _faces(truth, labels, matched),
         "identities": _identities(labels, matched),
+        "people": _people(labels, matched) if labels.people is not None else None,
         "speaking": _speaking(matched, len(truth.boxes)) if labels.speaking is not None else None,
+        "short_turns": short_turns.recall(truth.turns, _labelled(matched)) if labels.speaking is not None else None,
         "shots": _per_shot(truth, labels, matched),
         "cuts": _cuts(truth.shots, labels.shots) if truth.shots is not None and labels.shots is not None else None,
         "clips": _clips(truth, labels, frames, spoken, rule or ClipRule()),
@@ -124,6 +126,19 @@ def _identities(labels: Labels, matched: pd.DataFrame) -> dict[str, Any] | None:
         "people_true": counts.shape[1],
         "people_found": counts.shape[0],
     }
+
+
+def _people(labels: Labels, matched: pd.DataFrame) -> dict[str, Any]:
+    """Return how many participants (rows of the people table) there are, and how many of them show no true face in half of their frames."""
+    taking_part = labels.people[labels.people["role"] == "participant"]
+    right = matched.groupby("track").size()
+    shares = [right.reindex(t).sum() / n for t, n in zip(taking_part["tracks"], taking_part["num_frames"], strict=True)]
+    return {"participants": len(taking_part), "false": sum(share < 0.5 for share in shares)}
+
+
+def _labelled(matched: pd.DataFrame) -> pd.DataFrame:
+    """Return the faces (frame, person, speaking) that have a label."""
+    return matched.dropna(subset=["score_smooth"])[["frame", "person", "speaking"]]
 
 
 def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
@@ -316,7 +331,25 @@ def _words(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str
         "speaker_accuracy": _ratio(right, known),
         "wrong_person_on_screen": by_person[False, "on screen"],
         "wrongly_off_screen": by_person[False, "off screen"],
+        "word_error": _word_error(truth.words, words) if truth.words is not None else None,
     }
+
+
+def _word_error(true: pd.DataFrame, found: pd.DataFrame) -> float | None:
+    """Return substituted, inserted and missed words over the true ones (word error rate), without case and punctuation.
+
+    Words are in order of time, of all voices together. An apostrophe or a hyphen parts no word.
+    """
+    reference, written = (
+        [letters for word in rows.sort_values("start_s")["word"] for letters in _letters(word).split()]
+        for rows in (true, found)
+    )
+    row = np.arange(len(reference) + 1)
+    for word in written:
+        changed = row[:-1] + np.array([word != other for other in reference], dtype=int)
+        row = np.concatenate([[row[0] + 1], np.minimum(changed, row[1:] + 1)])
+        row = np.minimum.accumulate(row - np.arange(row.size)) + np.arange(row.size)
+    return _ratio(row[-1], len(reference))
 
 
 def _letters(text: object) -> str:

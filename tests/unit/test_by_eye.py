@@ -54,6 +54,12 @@ def test_right_labels_have_full_marks(truth):
     assert found["speaking"]["confidence_error"] == pytest.approx(0.1)
 
 
+def test_short_turns_that_are_missed_are_counted():
+    known = by_eye.SeenTruth(clips=[(0, 100, 2)], talks=[[(0.0, 0.4), (2.4, 2.8)], [(2.0, 4.0)]])
+    found = by_eye.score(known, labels())["speaking"]["short_turns"]
+    assert (found["turns"], found["found"]) == (2, 1)
+
+
 def test_phrases_are_read_from_a_note_and_heard_in_order(truth):
     assert truth.phrases == [["no", "i", "did", "not"], ["go", "ahead"], ["i'm", "waiting", "on", "you"]]
     words = by_eye.score(truth, labels())["words"]

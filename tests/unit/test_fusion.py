@@ -250,6 +250,28 @@ def test_the_command_lines_pass_a_silent_empty_video_through(tmp_path):
     assert tables.read("speaking", tmp_path / "o.parquet").empty
 
 
+def test_the_truth_of_a_film_counts_its_own_frames(tmp_path):
+    labels = pd.DataFrame({"frame": range(60), "person": "a", "speaking": [int(frame >= 30) for frame in range(60)]})
+    labels = labels.assign(x1=0, y1=0, x2=50, y2=50)
+    truth = tmp_path / "talk.frames.csv"
+    labels.to_csv(truth, index=False)
+    box = labels[["x1", "y1", "x2", "y2"]].iloc[:50]
+    tracks = box.assign(track=0, shot=0, frame=range(50), detected=True, confidence=0.9)
+    for name, table in (("tracks", tracks), ("voice", voiced(frames=50))):
+        tables.write(name, table, tmp_path / f"{name}/talk.parquet")
+    write_turns(tmp_path / "speech/talk.rttm", "talk", [])
+    arrays.write(tmp_path / "landmarks/talk.npz", [("points", np.zeros((50, 68, 2), np.float32))])
+    arrays.write(
+        tmp_path / "embeddings/talk.npz",
+        [("track", np.arange(1)), ("embedding", np.eye(1, 8, dtype=np.float32)), ("same_person", np.array([0.07]))],
+    )
+    # Two seconds at 30 frames a second: who speaks from the second second on does so from frame 25 on, at 25 fps.
+    (tmp_path / "talk.json").write_text('{"fps": "30", "frames": 60}')
+    assert fitting.read(tmp_path, truth, "lip_sync").truth.tolist() == [0] * 25 + [1] * 25
+    (tmp_path / "talk.json").unlink()
+    assert fitting.read(tmp_path, truth, "lip_sync").truth.tolist() == [0] * 30 + [1] * 20
+
+
 def test_a_fit_finds_the_sign_of_what_it_is_told_and_stays_near_the_prior_elsewhere():
     rng = np.random.default_rng(16)
     truth = rng.integers(0, 2, 2000)

@@ -218,6 +218,32 @@ def test_words_of_the_wrong_person_or_of_nobody_are_counted():
     assert (found["made_up"], found["wrong_person_on_screen"], found["wrongly_off_screen"]) == (1, 2, 1)
 
 
+def test_word_errors_are_substituted_inserted_and_missed_words():
+    spoken = pd.DataFrame({"word": ["Hello,", "there", "it's", "right"], "start_s": [0.5, 1, 6, 10], "speaker": "anna"})
+    spoken = spoken.assign(end_s=spoken["start_s"] + 0.4)
+    found = labels()
+    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == pytest.approx(1 / 4)
+    found.words = pd.concat([found.words.assign(word=["hello", "their", "extra", "Right!"])])
+    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == pytest.approx(2 / 4)
+    found.words = found.words.iloc[:0]
+    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == 1
+    assert scoring.score(truth(), found)["words"]["word_error"] is None
+
+
+def test_a_participant_who_is_no_true_face_is_false():
+    rows = [(0, [0, 2], "participant"), (1, [1, 3], "participant"), (2, [9], "participant"), (3, [8], "not_a_face")]
+    found = labels()
+    found.people = pd.DataFrame(rows, columns=["person", "tracks", "role"]).assign(num_frames=[FRAMES, FRAMES, 50, 50])
+    assert scoring.score(truth(), found)["people"] == {"participants": 3, "false": 1}
+
+
+def test_short_answers_that_are_missed_are_counted():
+    brief = truth()
+    brief.turns = [Turn(0, 4, "anna"), Turn(4.2, 4.8, "ben"), Turn(9.0, 9.6, "ben")]
+    found = scoring.score(brief, labels())["short_turns"]
+    assert (found["turns"], found["found"], found["recall"]) == (2, 1, 0.5)
+
+
 def test_overlapping_true_words_are_told_apart_by_their_text():
     spoken = pd.DataFrame(
         {"word": ["Hello,", "well"], "start_s": [0.5, 0.5], "end_s": [0.9, 0.9], "speaker": ["anna", "ben"]}
@@ -348,6 +374,20 @@ def test_the_page_tells_the_figures_that_were_printed(tmp_path):
         accuracy.page(tmp_path / "lip_sync")
 
 
+def test_the_page_shows_short_turns_word_errors_and_false_people(tmp_path):
+    words = pd.DataFrame({"word": "hello", "start_s": [0.5, 9.0], "end_s": [0.9, 9.4], "speaker": ["anna", "ben"]})
+    brief = truth(words=words)
+    brief.turns = [*TURNS, Turn(15.2, 15.8, "anna")]
+    found = labels()
+    found.people = pd.DataFrame({"tracks": [[0, 2], [9]], "role": "participant", "num_frames": [FRAMES, 50]})
+    (tmp_path / "lip_sync").mkdir()
+    (tmp_path / "lip_sync/film.json").write_text(json.dumps(scoring.score(brief, found)))
+    page = accuracy.page(tmp_path)
+    # Of four words that were written one is right, one stands for another and two are added; two were said.
+    assert "| film | 1.000 | 1.000 | 1 of 2 | 0 |" in page
+    assert "| 0 of 1 | 4 | 1.500 |" in page
+
+
 def test_real_videos_come_first_on_the_page(tmp_path):
     seen = {
         "clips": {"found": 1, "right": 2, "kept_wrong": 0},
@@ -359,5 +399,7 @@ def test_real_videos_come_first_on_the_page(tmp_path):
         (tmp_path / folder / "lip_sync").mkdir(parents=True)
         (tmp_path / folder / "lip_sync/talk.json").write_text(json.dumps(figures))
     page = accuracy.page(tmp_path / "films", real=tmp_path / "real")
-    assert "| talk | 1 of 2 | 0 | 3 | 0 | 200 | – | – | – | 1 of 4 | 1 |" in page
+    assert "| talk | 1 of 2 | 0 | 3 | 0 | 200 | – | – | – | – | 1 of 4 | 1 |" in page
+    # What was measured on labels that are not here follows the table.
+    assert page.index("## Real videos, by model") < page.index("Active speakers")
     assert page.index("Real videos") < page.index("Active speakers")

@@ -11,7 +11,7 @@ import numpy as np
 
 from talking.aside import written_aside
 from talking.film.script import Utterance
-from talking.media import FPS
+from talking.media import shown_frames
 
 SUFFIXES = (".rttm", ".frames.csv", ".boxes.csv", ".shots.csv", ".people.csv", ".hands.csv", ".words.json", ".json")
 
@@ -40,8 +40,7 @@ def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames:
     rows = _frames(film, spoken, fps, frames)
     header = ["frame", "person", "x1", "y1", "x2", "y2", "visible", "speaking", "lip_opening"]
     _write_csv(out.with_suffix(".frames.csv"), header, (row for frame in rows for row in frame))
-    # The frame of the film that is seen in each frame at 25 fps.
-    shown = [min(round(index * fps / FPS), frames - 1) for index in range(int(frames * FPS / fps))]
+    shown = shown_frames(fps, frames)
     boxes = ([index, *row[1:6]] for index, frame in enumerate(shown) for row in rows[frame] if row[6] >= 0.5)
     _write_csv(out.with_suffix(".boxes.csv"), header[:6], boxes)
     hands = ([index, *hand[:2], *_px(hand[2])] for index, frame in enumerate(shown) for hand in film.hands(frame))

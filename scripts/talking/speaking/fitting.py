@@ -5,8 +5,10 @@ is therefore also used with lips that open less, come early or late, and move a 
 randomisation; Tobin et al., 2017), so that no weight rests on what only films have.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +64,14 @@ class Labelled:
 def read(results: Path, truth: Path, model: str) -> Labelled:
     """Read the video that `truth`, a `{video}.frames.csv` (frame, person, x1, y1, x2, y2, speaking), names, from `results/`.
 
-    For a model other than lip_sync the scores in `results/asd/` are read too. Raises InputError that names the file if the truth has no such columns.
+    Its frames are those of the film if a `{video}.json` beside it names the film's rate, else at 25 fps. For a model other than lip_sync the scores in `results/asd/` are read too. Raises InputError that names the file if the truth has no such columns.
     """
     video = truth.name.removesuffix(".frames.csv")
     labels = pd.read_csv(truth)
     wanted = ["frame", "x1", "y1", "x2", "y2", "speaking"]
     if not set(wanted) <= set(labels):
         raise InputError(f"{truth} has not the columns {', '.join(wanted)}; write it as the films' frames.csv.")
+    labels = _at_25_fps(labels, truth.with_name(f"{video}.json"))
     if "visible" in labels:
         labels = labels[labels["visible"] > 0]
     tracks = tables.read("tracks", results / f"tracks/{video}.parquet")
@@ -168,6 +171,16 @@ def _truth(tracks: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
         found = overlap.max(axis=1) >= _SAME_FACE_IOU
         out[rows[found]] = true["speaking"].to_numpy()[best[found]] > 0
     return out
+
+
+def _at_25_fps(labels: pd.DataFrame, about: Path) -> pd.DataFrame:
+    """Return the labels of the frames that are seen at 25 fps, numbered so, if the file `about` a film is there."""
+    if not about.exists():
+        return labels
+    film = json.loads(about.read_text(encoding="utf-8"))
+    shown = media.shown_frames(Fraction(film["fps"]), film["frames"])
+    at = pd.DataFrame({"frame": shown, "at": range(len(shown))})
+    return labels.merge(at, on="frame").drop(columns="frame").rename(columns={"at": "frame"})
 
 
 def _table(features: dict[str, np.ndarray], names: Iterable[str], truth: np.ndarray) -> pd.DataFrame:
