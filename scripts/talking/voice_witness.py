@@ -1,6 +1,6 @@
 """Voice activity with two witnesses: silero-vad, which hardly hears voices under music, and speaker segmentation.
 
-Where the sound is loud and silero is sure of no voice for seconds, pyannote's speaker segmentation (Bredin and Laurent,
+Where the sound is loud and silero is not sure of a voice for a second, pyannote's speaker segmentation (Bredin and Laurent,
 2021), which the diarization uses too, is asked as well.
 """
 
@@ -11,10 +11,11 @@ import pandas as pd
 import scipy
 
 from talking import intervals, media, voice
+from talking.speaking import evidence
 
-# A loud frame is within this of the loudest; one without a sure voice within a second is in doubt.
+# A loud frame is within this of the loudest; it is in doubt where silero's mean over a second about it is no sure voice.
 _LOUD_DB, _SILENT_DB = 25.0, -50.0
-_SURE, _NEAR_FRAMES = 0.7, 2 * media.FPS + 1
+_SURE, _NEAR_FRAMES = 0.7, media.FPS
 # Doubt of a second or more is put to the second witness, with so much of the sound around it; at once at most ten minutes.
 _LEAST_DOUBT, _AROUND, _MOST_AT_ONCE = media.FPS, 3 * media.FPS, 600 * media.FPS
 # Under music the segmentation network is less sure than it is right: log odds that are added.
@@ -49,9 +50,9 @@ def with_second_witness(heard: pd.DataFrame, sound: str | Path) -> pd.DataFrame:
 
 
 def doubtful(heard: pd.DataFrame) -> np.ndarray:
-    """Return for each frame of the table `voice` whether it is loud and no voice is sure within a second of it."""
+    """Return for each frame of the table `voice` whether it is loud and a voice is not sure over a second about it."""
     loudness = heard["loudness_db"].to_numpy()
     if not len(loudness):
         return np.zeros(0, dtype=bool)
     loud = loudness > max(np.percentile(loudness, 95) - _LOUD_DB, _SILENT_DB)
-    return loud & (scipy.ndimage.maximum_filter1d(heard["voice"].to_numpy(), _NEAR_FRAMES) < _SURE)
+    return loud & (evidence.moving_mean(heard["voice"].to_numpy(), _NEAR_FRAMES) < _SURE)

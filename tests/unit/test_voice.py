@@ -57,9 +57,17 @@ def test_speech_under_music_is_heard_and_music_alone_is_none(tmp_path):
 
 def test_the_second_witness_is_asked_only_where_sound_is_loud_and_no_voice_is_sure():
     heard = table([0.9] * 100 + [0.2] * 100)
-    assert voice_witness.doubtful(heard).tolist() == [False] * 125 + [True] * 75
-    assert not voice_witness.doubtful(heard.assign(loudness_db=[-20.0] * 100 + [-60.0] * 100)).any()
+    assert voice_witness.doubtful(heard).tolist() == [False] * 95 + [True] * 105
+    assert not voice_witness.doubtful(heard.assign(loudness_db=[-20.0] * 95 + [-60.0] * 105)).any()
     assert not voice_witness.doubtful(heard.iloc[:0]).size
+
+
+def test_the_second_witness_is_asked_where_the_first_hesitates():
+    # Under music silero comes and goes between syllables: a few sure frames in a second are no sure voice.
+    hesitant = table(([0.4] * 20 + [0.9] * 5) * 8)
+    assert voice_witness.doubtful(hesitant).all()
+    # A pause between two words of clear speech is none of its doubt.
+    assert not voice_witness.doubtful(table([0.99] * 50 + [0.1] * 6 + [0.99] * 50)).any()
 
 
 def test_silence_and_noise_are_no_voice(tmp_path):
