@@ -25,6 +25,8 @@ from talking.tracked import Faces
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
 SOUND_ARRAYS = ("sound",)
+# Another number when clips are cut in another way.
+_CUT = 2
 # What says the same of every kept clip is not repeated in its meta.json.
 _NOT_IN_META = ("candidate", "dissolve", "rejected_by", "kept")
 
@@ -188,7 +190,7 @@ def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings
     content = [sha256(sources.media), sha256(sources.wav)]
     cuts, fingerprints = [], {}
     for clip, start, end in kept[["clip", "start_frame", "end_frame"]].itertuples(index=False):
-        fingerprint = hashlib.sha256(json.dumps([*content, start, end, settings.crf]).encode()).hexdigest()
+        fingerprint = hashlib.sha256(json.dumps([_CUT, *content, start, end, settings.crf]).encode()).hexdigest()
         fingerprints[clip] = fingerprint
         aside = _aside(dataset, clip)
         aside.mkdir()

@@ -183,6 +183,30 @@ def test_cuts_are_exact(film, tmp_path, monkeypatch):
             assert abs(lag) <= 16
 
 
+@pytest.mark.parametrize(("rate", "channels"), [(48_000, 2), (44_100, 2), (22_050, 1)])
+@pytest.mark.parametrize(("start", "end"), [(0, 60), (51, 130), (180, 230), (53, 61)])
+def test_a_clip_keeps_the_rate_the_channels_and_the_time_of_the_sound(tmp_path, rate, channels, start, end):
+    samples = np.random.default_rng(0).normal(0, 0.1, (channels, LENGTH * rate // 25)).astype(np.float32)
+    samples = np.apply_along_axis(np.convolve, 1, samples, np.hanning(9) / 4, mode="same")
+    with media.Mp4(tmp_path / "a.mp4") as out:
+        out.add_pictures(WIDTH, HEIGHT)
+        out.add_sound(rate, channels)
+        for number in range(LENGTH):
+            out.picture(numbered(number))
+            out.sound(samples[:, number * rate // 25 : (number + 1) * rate // 25])
+    media.write_sound(tmp_path / "a.wav", clicking())
+    cutting.cut_all(tmp_path / "a.mp4", tmp_path / "a.wav", [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        audio = container.streams.audio[0]
+        assert (audio.rate, audio.channels) == (rate, channels)
+        frames = list(container.decode(audio))
+    assert frames[0].time == 0
+    heard = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    for ours, theirs in zip(heard, samples[:, start * rate // 25 : end * rate // 25], strict=True):
+        assert len(theirs) <= len(ours) < len(theirs) + 2048
+        assert np.corrcoef(ours[: len(theirs)], theirs)[0, 1] > 0.8
+
+
 def test_a_cut_too_short_to_copy_anything(film, tmp_path):
     cutting.cut_all(*film, [(51, 60, tmp_path / "v.mp4", tmp_path / "a.wav")])
     assert [number_of(p) for p in media.frames(tmp_path / "v.mp4")] == list(range(51, 60))
