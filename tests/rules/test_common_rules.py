@@ -1,7 +1,10 @@
 """The functions that rules share, taken out of their files: what jobs ask for, and how often a scheduler looks."""
 
+import asyncio
 import json
 import os
+import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,9 +12,10 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from snakemake.persistence import PersistenceBase
 
 from conftest import REPO
-from talking import costs, sheet
+from talking import costs, giving_up, marks, sheet
 
 RULES = REPO / "workflow/rules"
 
@@ -36,7 +40,8 @@ def asked(tmp_path, monkeypatch):
     }
     return functions(
         "resources_common.smk", os=os, json=json, sheet=sheet, SHEET=tmp_path / "videos.tsv",
-        asked_once=lambda function: function, uses_gpu_model=lambda section: section == "poses", **given,
+        asked_once=lambda function: function, uses_gpu_model=lambda section: section != "words",
+        config={"gpu": 0, "poses": {"model": "sapiens"}, "speaking": {"model": "light_asd"}}, **given,
     )  # fmt: skip
 
 
@@ -52,12 +57,64 @@ def test_memory_and_time_grow_with_the_video_and_the_attempt(asked):
     assert minutes(hour, attempt=2) == 2 * minutes(hour, attempt=1)
 
 
+def test_a_slow_model_is_given_the_time_that_it_takes_and_the_memory_that_was_measured(asked):
+    hour = SimpleNamespace(video="hour")
+    # On one core Light-ASD takes a second and a half for each second of a face.
+    assert asked.minutes("asd", "speaking")(hour, attempt=1) >= 2 * 90 > asked.minutes("asd")(hour, attempt=1)
+    assert 1000 < asked.memory_mb("asd", "speaking")(hour, attempt=1) < 6000
+
+
+@pytest.mark.parametrize(
+    ("section", "uses"),
+    [
+        ({"model": "tiny_en", "aligner": "wav2vec2"}, False),
+        ({"model": "whisper", "aligner": "wav2vec2"}, True),
+        ({"model": "whisper_tiny_en", "separation": "hdemucs"}, True),
+        ({"model": "whisper_tiny_en", "separation": "none"}, False),
+        ({"model": "lip_sync", "weights": ""}, False),
+    ],
+)
+def test_a_gpu_is_requested_only_for_what_runs_on_one(section, uses):
+    source = (RULES / "common.smk").read_text()
+    pieces = [
+        re.search(p, source, re.S | re.M)[0]
+        for p in (r"^GPU_MODELS = .*?^\)", r"^def uses_gpu_model.*?^ +return [^\n]*")
+    ]
+    space = {"config": {"words": section}}
+    exec("\n".join(pieces), space)
+    assert space["uses_gpu_model"]("words") == uses
+
+
 def test_before_a_film_is_ingested_its_size_says_how_long_it_may_be(asked):
     assert asked.video_seconds("new") == 600 and asked.video_seconds("far") == 3600
     # A film of three hours and two gigabytes that is encoded anew at half its speed.
     Path("new.mp4").write_bytes(b"")
     os.truncate("new.mp4", 2_000_000_000)
     assert asked.minutes("ingest")(SimpleNamespace(video="new"), attempt=1) > 3 * 60
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_jobs_that_were_given_up_are_planned_again_by_dry_runs_too(tmp_path, monkeypatch, is_dry):
+    monkeypatch.chdir(tmp_path)
+    # Put back afterwards: a dry run changes it.
+    monkeypatch.setattr(PersistenceBase, "incomplete", PersistenceBase.incomplete)
+    for video in ("v", "removed"):
+        log, output = tmp_path / "log", Path(f"results/shots/{video}.parquet")
+        log.write_text("error: it broke.")
+        giving_up.give_up(Path("results"), video, "detect_shots", 1, log, [output])
+    space = functions(
+        "recovery_common.smk", os=os, sys=sys, marks=marks, giving_up=giving_up, NO_RUN={"--unlock"},
+        VIDEOS=pd.DataFrame(index=["v"]), logger=SimpleNamespace(warning=lambda words: None),
+        workflow=SimpleNamespace(output_settings=SimpleNamespace(dryrun=is_dry)),
+    )  # fmt: skip
+    space.try_failed_again()
+    marked = marks.marked(Path(".snakemake/incomplete"))
+    assert marked == (set() if is_dry else {"results/shots/v.parquet"})
+    left = {failure.video for failure in giving_up.all_of(Path("results"))}
+    assert left == ({"v", "removed"} if is_dry else {"removed"})
+    job = SimpleNamespace(output=["results/shots/v.parquet", "results/shots/other.parquet"])
+    monkeypatch.setitem(space.incomplete.__globals__, "MARKED", lambda *_: asyncio.sleep(0, []))
+    assert asyncio.run(space.incomplete(None, job)) == (["results/shots/v.parquet"] if is_dry else [])
 
 
 def test_a_scheduler_that_asks_often_is_made_to_look_again_once():

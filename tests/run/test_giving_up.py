@@ -164,6 +164,9 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     assert "2 of 3 videos failed and are left out" in printed and "The next run tries them again" in printed
     kept = {file: file.read_bytes() for file in results.glob("*/good.*") if file.is_file()}
 
+    code, printed = run("--dry-run", "--quiet", "host")
+    assert code == 0 and broken <= set(re.findall(r"^rule (\w+):", printed, re.MULTILINE))
+
     (tmp_path / "mended").touch()
     code, printed = run()
     assert code == 0, printed[-3000:]

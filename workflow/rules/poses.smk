@@ -18,7 +18,7 @@ rule estimate_poses:
     resources:
         mem_mb=memory_mb("poses", "poses"),
         disk_mb=disk_mb("poses"),
-        runtime=minutes("poses"),
+        runtime=minutes("poses", "poses"),
         tries=this_attempt,
         gpu=gpu_if("poses"),
     params:

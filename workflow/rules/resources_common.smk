@@ -1,4 +1,4 @@
-"""What jobs ask of the machine: memory, disk and minutes by the table of past runs, the video's length and the attempt."""
+"""Resources that jobs request: memory, disk and minutes by the table of past runs, the video's length and the attempt."""
 
 import math
 
@@ -11,7 +11,7 @@ MEMORY_HEADROOM, TIME_HEADROOM, DISK_HEADROOM = 1.4, 4, 4
 LEAST_MB, LEAST_MIN, LEAST_DISK_MB = 500, 10, 10
 # Before a video's length is known: by the bytes of its file, as those of a film of one megabit a second; else an hour.
 UNKNOWN_S, LONGEST_S, LEAST_BYTES_A_SECOND = 3600, 4 * 3600, 125_000
-# What a model that uses a GPU takes over the embedded one that was measured, in main memory.
+# Main memory of a model that uses a GPU, or that has no row of its own, over that of the embedded one.
 LARGE_MODEL_MB = 6000
 LENGTHS = {}
 
@@ -39,13 +39,20 @@ def seconds_by_size(video):
     return min(size / LEAST_BYTES_A_SECOND, LONGEST_S)
 
 
-def memory_mb(benchmark, section=None):
-    """Return a function that gives a job's memory by its benchmark's folder: half as much again at each further attempt.
+def need_of(benchmark, section):
+    """Return what a job needs by its benchmark's folder: the row BENCHMARK/MODEL if the model has one, else BENCHMARK.
 
-    `section` is the config section that chooses the job's model, if any.
+    `section` is the config section that chooses the job's model, None if there is none.
     """
-    need = NEEDS[benchmark]
-    more = LARGE_MODEL_MB if section and uses_gpu_model(section) else 0
+    own = f"{benchmark}/{config[section]['model']}" if section else benchmark
+    return NEEDS.get(own, NEEDS[benchmark])
+
+
+def memory_mb(benchmark, section=None):
+    """Return a function that gives a job's memory, by `need_of`: half as much again at each further attempt."""
+    need = need_of(benchmark, section)
+    is_measured = need is not NEEDS[benchmark] and not config["gpu"]
+    more = LARGE_MODEL_MB if section and uses_gpu_model(section) and not is_measured else 0
 
     @asked_once
     def megabytes(wildcards, attempt):
@@ -55,12 +62,12 @@ def memory_mb(benchmark, section=None):
     return megabytes
 
 
-def minutes(benchmark):
-    """Return a function that gives a job's time by its benchmark's folder: twice, three times as much at further attempts.
+def minutes(benchmark, section=None):
+    """Return a function that gives a job's time, by `need_of`: twice, three times as much at further attempts.
 
     In whole tens, so that jobs of videos of about the same length can be submitted as one array.
     """
-    need = NEEDS[benchmark]
+    need = need_of(benchmark, section)
 
     @asked_once
     def runtime(wildcards, attempt):

@@ -1,6 +1,7 @@
 """What a run on a SLURM cluster needs besides the profile: a controller may be away, and arrays are submitted as they come."""
 
 import re
+import time
 
 # The one file that a site edits; a site may keep its own elsewhere.
 os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(Path(workflow.basedir) / "profiles/slurm/partitions.yaml"))

@@ -20,7 +20,7 @@ rule embed_sound:
     resources:
         mem_mb=memory_mb("sound", "sound"),
         disk_mb=disk_mb("sound"),
-        runtime=minutes("sound"),
+        runtime=minutes("sound", "sound"),
         tries=this_attempt,
         gpu=gpu_if("sound"),
     params:

@@ -19,7 +19,7 @@ rule score_speaking:
     resources:
         mem_mb=memory_mb("asd", "speaking"),
         disk_mb=disk_mb("asd"),
-        runtime=minutes("asd"),
+        runtime=minutes("asd", "speaking"),
         tries=this_attempt,
         gpu=gpu_if("speaking"),
     params:

@@ -43,7 +43,7 @@ rule diarize:
     resources:
         mem_mb=memory_mb("diarize"),
         disk_mb=disk_mb("diarize"),
-        runtime=minutes("diarize"),
+        runtime=minutes("diarize", "diarization"),
         tries=this_attempt,
         gpu=gpu_if("diarization"),
     params:
@@ -74,7 +74,7 @@ rule transcribe:
     resources:
         mem_mb=memory_mb("transcribe", "words"),
         disk_mb=disk_mb("transcribe"),
-        runtime=minutes("transcribe"),
+        runtime=minutes("transcribe", "words"),
         tries=this_attempt,
         gpu=gpu_if("words"),
     params:
