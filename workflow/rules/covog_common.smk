@@ -177,6 +177,6 @@ if workflow.is_main_process:
     try:
         check_gates()
         if COVOG["train"] != "never" and is_at_rest():
-            make_damaged_anew(damaged_covog())
+            make_damaged_again(damaged_covog())
     except InputError as error:
         raise WorkflowError(str(error))
