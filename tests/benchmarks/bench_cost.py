@@ -19,7 +19,7 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
 
 from media_tools import ffmpeg_exe  # noqa: E402
-from talking import media, tables  # noqa: E402
+from talking import faces, media, tables  # noqa: E402
 
 VIDEO, SHEET = "v", "videos.tsv"
 # Rules that run a network are told from those that do not.
@@ -108,8 +108,9 @@ def feed(name: str, results: Path) -> None:
     """Read the pictures that a stage gives to its network, as it reads them."""
     mp4 = results / "media" / "v.mp4"
     if name == "detect_faces":
-        height = min(720, media.size_and_length(mp4)[1])
-        pictures = media.frames(mp4, height=height, pixel_format="bgr24")
+        _, height, length = media.size_and_length(mp4)
+        looked_at = range(0, length, faces.Settings().look_every)
+        pictures = media.frames_at(mp4, looked_at, height=min(720, height), pixel_format="bgr24")
     elif name == "track_faces":
         pictures = media.frames_at(mp4, tables.read("tracks", results / "tracks" / "v.parquet")["frame"])
     elif name == "embed_faces":
