@@ -6,6 +6,7 @@ are made of the others. The records are those of one run: the next one begins by
 
 import json
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ FOLDER = "failures"
 _FROM_OUTSIDE = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 # What is wrong with the machine: every video would fail.
 _OF_THE_MACHINE = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Stale file handle")
+# With less room than this on the disk a job that ended without a word may have had none for its last words.
+_LITTLE_ROOM_BYTES = 16 << 20
 _LOG_BYTES, _MOST_LETTERS = 1 << 16, 300
 # Folders of tables that have not the table's name.
 _TABLES = {"people": "persons"}
@@ -51,6 +54,8 @@ def give_up(results: Path, video: str, rule: str, status: int, log: Path, output
     """
     written = _end_of(log)
     if status in _FROM_OUTSIDE or any(words in written for words in _OF_THE_MACHINE):
+        return False
+    if status < 128 and not written.strip() and shutil.disk_usage(log.parent).free < _LITTLE_ROOM_BYTES:
         return False
     failure = Failure(video, rule, _message(status, written), [str(output) for output in outputs])
     # The record first: of an output without content it must be known that it is one.

@@ -110,7 +110,7 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
         raise RuntimeError(f"converting {source} was ended from outside (signal {-child.exitcode})")
     if outcome is None:
         raise RuntimeError(f"converting {source} failed; see the trace above")
-    if isinstance(outcome, InputError):
+    if isinstance(outcome, InputError | OSError):
         raise outcome
     return outcome
 
@@ -124,6 +124,10 @@ def _send(sender: Connection, work: Callable[..., Probe], arguments: tuple) -> N
         sender.send(work(*arguments))
     except InputError as error:
         sender.send(error)
+    except OSError as error:
+        # In plain form, which libraries' own errors have not; a full disk may have no room for the trace.
+        sender.send(OSError(error.errno, str(error)))
+        raise
 
 
 class _Limit:

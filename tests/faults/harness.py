@@ -109,7 +109,7 @@ def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int, modul
                     outcome.killed[kind] += 1
             code = run.main.wait(600)
         outcome.printed += run.printed()
-        _note_jobs(run.printed(), done, outcome)
+        _note_jobs(run.printed(), given_up(folder), done, outcome)
         if code == 0 and sum(outcome.killed.values()) >= kills:
             break
         if code == 0:
@@ -225,15 +225,30 @@ def _module(pid: int) -> str:
     return words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
 
 
-def _note_jobs(printed: str, done: set[str], outcome: Outcome) -> None:
-    """Add a run's finished outputs to `done`, and those that it made again to `outcome.repeated`."""
-    made = {}
+def given_up(folder: Path) -> set[str]:
+    """Return the outputs without content that stand for jobs which a run has given up."""
+    records = (folder / "results/failures").glob("*/*.json")
+    return {output for record in records for output in json.loads(record.read_text())["outputs"]}
+
+
+def _note_jobs(printed: str, empty: set[str], done: set[str], outcome: Outcome) -> None:
+    """Add a run's finished outputs to `done`, and those that it made again to `outcome.repeated`.
+
+    What was made of outputs without content, `empty`, is as unfinished as they are.
+    """
+    made, empty = {}, set(empty)
     for block in re.split(r"\n(?=(?:local)?rule \w+:)", printed):
-        job, output = re.search(r"jobid: (\d+)", block), re.search(r"output: ([^\s,]+)", block)
-        if job and output:
-            made[job[1]] = output[1]
+        found = [re.search(pattern, block) for pattern in (r"jobid: (\d+)", r"output: (.+)", r"input: (.+)")]
+        job, outputs, inputs = (match[1] if match else "" for match in found)
+        if job and outputs:
+            outputs, inputs = outputs.split(", "), inputs.split(", ")
+            if not empty.isdisjoint(outputs + inputs):
+                empty.update(outputs)
+            made[job] = outputs[0]
     outcome.repeated += [output for output in made.values() if output in done]
-    done.update(made[job] for job in re.findall(r"Finished jobid: (\d+)", printed) if job in made)
+    finished = {made[job] for job in re.findall(r"Finished jobid: (\d+)", printed) if job in made}
+    done.difference_update(empty)
+    done.update(finished - empty)
 
 
 def take_away(folder: Path, output: str) -> list[str]:

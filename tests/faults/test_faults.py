@@ -164,9 +164,10 @@ def test_a_file_that_is_damaged_during_a_run_is_named(film, wanted, tmp_path):
     failed = run(folder)
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     assert "tracks/talk.parquet cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
-    # The last words of the run: the rule, the video, the end of its log and what to do.
+    # The last words of the run: the video, the rule, what is wrong and what to do.
     assert re.search(
-        r"^Failed: \w+ of video talk\n  the end of results/logs/\S+:\n(    .*\n)*    error: .*\n  What to do: do what",
+        r"^Video talk: failed: \w+: results/tracks/talk.parquet cannot be read .*; delete it and run again\.$"
+        r"(.*\n)*^  What to do: do what",
         failed.stdout,
         re.MULTILINE,
     ), failed.stdout[-3000:]
@@ -184,7 +185,7 @@ def test_a_readable_change_is_an_edit_which_is_kept(film, wanted, tmp_path):
     edited.to_parquet(file)
     again = run(folder, "--dry-run")
     assert again.returncode == 0 and "is damaged" not in again.stdout
-    assert {"find_clips", "annotate_clips"} <= set(re.findall(r"^rule (\w+):", again.stdout, re.MULTILINE))
+    assert {"measure_clips", "annotate_clips"} <= set(re.findall(r"^rule (\w+):", again.stdout, re.MULTILINE))
     assert "fuse_speaking" not in again.stdout
 
 

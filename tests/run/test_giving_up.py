@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -100,6 +101,16 @@ def test_what_a_failure_says(tmp_path, status, log, message):
     given_up = giving_up.give_up(tmp_path / "results", "v", "detect_shots", status, tmp_path / "v.log", [output])
     assert given_up == (message is not None) == output.exists()
     assert [failure.message for failure in giving_up.all_of(tmp_path / "results")] == [message] * given_up
+
+
+def test_a_job_without_a_word_on_a_full_disk_is_no_fault_of_its_video(tmp_path, monkeypatch):
+    log = tmp_path / "v.log"
+    log.touch()
+    job = (tmp_path, "v", "detect_shots", 1, log, [tmp_path / "shots/v.parquet"])
+    monkeypatch.setattr(giving_up.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    assert not giving_up.give_up(*job)
+    monkeypatch.setattr(giving_up.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    assert giving_up.give_up(*job)
 
 
 def test_the_first_failure_counts_and_previews_leave_nothing_out(tmp_path):
