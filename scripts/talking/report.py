@@ -44,17 +44,23 @@ def read_columns(paths: Iterable[Path], columns: list[str]) -> pd.DataFrame:
     return pa.concat_tables(parts).to_pandas() if parts else pd.DataFrame(columns=columns)
 
 
+def funnel(candidates: pd.DataFrame, seconds_in: float) -> dict[str, float]:
+    """Return how many of the seconds of the inputs are left at each stage on the way into the data set; `candidates` as in `draw_funnel`."""
+    seconds = candidates["duration_s"]
+    return {
+        "in the videos": seconds_in,
+        "somebody takes part": seconds[candidates["num_people"] > 0].sum(),
+        "several do, for long enough": seconds[candidates["candidate"]].sum(),
+        "kept": seconds[candidates["kept"]].sum(),
+    }
+
+
 def draw_funnel(candidates: pd.DataFrame, seconds_in: float, path: Path) -> None:
     """Draw how the seconds of the inputs become the seconds of the data set, and what each reason rejects.
 
     `candidates` has the columns duration_s, num_people, candidate, kept and rejected_by of all clips tables.
     """
-    stages = {
-        "in the videos": seconds_in,
-        "somebody takes part": candidates.loc[candidates["num_people"] > 0, "duration_s"].sum(),
-        "several do, for long enough": candidates.loc[candidates["candidate"], "duration_s"].sum(),
-        "kept": candidates.loc[candidates["kept"], "duration_s"].sum(),
-    }
+    stages = funnel(candidates, seconds_in)
     reasons = candidates.loc[~candidates["kept"], ["duration_s", "rejected_by"]]
     reasons = reasons.assign(rejected_by=reasons["rejected_by"].str.split(",")).explode("rejected_by")
     reasons = reasons.groupby("rejected_by")["duration_s"].agg(["sum", "size"]).sort_values("sum")
@@ -153,7 +159,7 @@ def _curves(people: list[dict]) -> bytes:
         len(people), 1, figsize=(11, 0.75 * len(people) + 0.35), sharex=True, squeeze=False, layout="constrained"
     )
     for i, (plot, person) in enumerate(zip(plots[:, 0], people, strict=True)):
-        colour = PERSON_COLOURS[i % len(PERSON_COLOURS)]
+        colour = _colour(i)
         score = np.asarray(person["speaking_score"], dtype=float)
         plot.plot(np.arange(len(score)) / media.FPS, score, color=colour, linewidth=1)
         plot.axhline(0, color="#aaaaaa", linewidth=0.6)
@@ -170,11 +176,14 @@ def _curves(people: list[dict]) -> bytes:
 
 def _words(speakers: dict) -> str:
     """Return the clip's words as HTML, coloured by who says them."""
-    by_track = {person["track"]: PERSON_COLOURS[i % len(PERSON_COLOURS)] for i, person in enumerate(speakers["people"])}
     return " ".join(
-        f'<span style="color:{by_track.get(word["track"], "#888888")}">{_text(word["word"])}</span>'
-        for word in speakers["words"]
+        f'<span style="color:{_colour(word["person"])}">{_text(word["word"])}</span>' for word in speakers["words"]
     )
+
+
+def _colour(person: int | None) -> str:
+    """Return the colour of a clip's person; grey of somebody who is not on screen."""
+    return "#888888" if person is None else PERSON_COLOURS[person % len(PERSON_COLOURS)]
 
 
 def _jpeg(picture: np.ndarray) -> bytes:
