@@ -56,6 +56,9 @@ _, status, usage = os.wait4(pid, 0)
 print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
 
+# The functions that the workflow's prefix gives to a job's shell.
+_FUNCTIONS = 'on_gpus() { shift; "$@"; }; give_up() { return 1; }; '
+
 
 def cost_of(command: list[str], folder: Path | None = None) -> Cost:
     """Run a program in a folder and return its cost; raises CalledProcessError if it fails."""
@@ -100,8 +103,8 @@ def commands(video: Path, folder: Path) -> dict[str, str]:
 
 
 def run_rule(command: str, folder: Path) -> Cost:
-    """Run a rule's shell command and return its cost."""
-    return cost_of(["bash", "-c", command], folder)
+    """Run a rule's shell command, without a GPU, and return its cost."""
+    return cost_of(["bash", "-c", _FUNCTIONS + command], folder)
 
 
 def feed(name: str, results: Path) -> None:

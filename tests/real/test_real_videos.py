@@ -1,6 +1,8 @@
 """The workflow on real videos whose truth was written down by looking: every right clip, no wrong one, no invented words."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,12 +25,17 @@ def results(shared, truth_file, tmp_path_factory) -> Path:
     """The results of one run on all videos of the truth, as a user would have them."""
     folder = tmp_path_factory.mktemp("real")
     videos = [video for video in json.loads(truth_file.read_text()) if video != "about"]
-    write_sheet(folder, {video: str(shared / f"data/real/{video}.mp4") for video in videos})
+    files = {video: next((shared / "data/real").glob(f"{video}.*")) for video in (*videos, *FINER)}
+    write_sheet(folder, {video: str(path) for video, path in files.items()})
     done = snakemake(folder, config=(SHORTEST,))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder / "results"
 
 
+# Those with the finer truth: shots, boxes, people, speech.
+FINER = ["cnn_four", "crown_dark", "debate_wide", "hair_two", "makeup", "phone_hi", "vlog_zh"]
+# Under music and laughter nobody is seen to speak.
+REJECTED = {"hair_two"}
 VIDEOS = ["debate_split_screen", "interview", "two_in_turn", "one_talker_square", "one_talker_restaurant"]
 
 
@@ -47,6 +54,27 @@ def test_who_speaks_in_turn_is_right(results, truth_file):
     found = by_eye.score(by_eye.read_seen(truth_file, "two_in_turn"), read_labels(results, "two_in_turn"))["speaking"]
     assert found["accuracy"] >= 0.97
     assert found["confidence_error"] <= 0.08
+
+
+@pytest.fixture(scope="module")
+def finer(results, shared, tmp_path_factory) -> dict[str, dict]:
+    """What the scorer beside the finer truth says of each of its videos."""
+    figures = tmp_path_factory.mktemp("scores") / "scores.json"
+    scorer = [shared / "data/real/score_real.py", results, shared / "data/real/truth", "--json", figures]
+    subprocess.run([sys.executable, *scorer], check=True)
+    return {row["video"]: row for row in json.loads(figures.read_text())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("video", FINER)
+def test_clips_cuts_and_faces_are_those_of_the_finer_truth(finer, video):
+    row = finer[video]
+    assert (row["cuts_found"], row["jump_cuts_found"], row["cuts_false"]) == (row["cuts"], row["jump_cuts"], 0)
+    assert row["found"] >= 0.97 * row["boxes"]
+    # A kept clip with a false face or other people is wrong.
+    assert row["clips_wrong"] == 0, row["details"]
+    assert row["clips_found"] == (0 if video in REJECTED else row["clips"]), row["details"]
+    assert not row["hallucinated"] and row["words_in_silence"] == 0
 
 
 @pytest.mark.slow
