@@ -61,7 +61,7 @@ class Data:
     width: int = setting(640, "px, width of the pictures, a multiple of 8")
     height: int = setting(384, "px, height of the pictures, a multiple of 8")
     frames: int = setting(15, "frames of a stage 2 window")
-    max_stride: int = setting(2, "largest step between a window's frames in the video; drawn anew each time")
+    max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
     held_out: float = setting(0.2, "0-1, part of the training clips kept for validation where there is no test split")
     min_face_px: float = setting(
@@ -166,7 +166,7 @@ class WorkflowSettings:
     train: str = setting(
         "frozen",
         "whether a run goes on to CovOG: frozen (trained and measured once, then left as it is when videos are added), "
-        "latest (anew whenever the data set has changed), never",
+        "latest (again whenever the data set has changed), never",
         choices=["frozen", "latest", "never"],
     )
     preset: str = setting(
@@ -180,7 +180,7 @@ class WorkflowSettings:
     )
     baseline: bool = setting(False, "train and measure the model without audio driver and person masks as well")
     cache_latents: bool = setting(True, "compute once what the frozen networks make of every frame")
-    gpu: int = setting(0, "GPUs that training asks for, on each node", minimum=0)
+    gpu: int = setting(0, "GPUs that training requests, on each node", minimum=0)
     nodes: int = setting(1, "nodes of a SLURM cluster that training takes", minimum=1)
     launcher: str = setting("", "what starts the training instead of python, accelerate launch or srun")
     start: list[str] = setting([], "published weights to start from instead of those that the preset fetches")

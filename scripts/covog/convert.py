@@ -71,9 +71,11 @@ def read_tensors(path: str | Path) -> Tensors:
             return safetensors.torch.load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{path} is no plain weights file, or holds code, which is not run; get it anew.") from error
+        raise InputError(
+            f"{path} is no plain weights file, or holds code, which is not run; fetch it again."
+        ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a checkpoint ({error}); get it anew.") from error
+        raise InputError(f"{path} cannot be read as a checkpoint ({error}); fetch it again.") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise InputError(f"{path} is not a table of named tensors; give a file of weights.")

@@ -165,7 +165,7 @@ def _filled(network: nn.Module, path: Path, prefix: str) -> nn.Module:
     wrong = sorted((wanted - tensors.keys()) | (tensors.keys() - own.keys()) | misfits)
     if wrong:
         raise InputError(
-            f"{path} is no weights file of {type(network).__name__} ({', '.join(wrong[:3])}); get it anew."
+            f"{path} is no weights file of {type(network).__name__} ({', '.join(wrong[:3])}); fetch it again."
         )
     network.load_state_dict(tensors, strict=False)
     return network.eval()

@@ -210,7 +210,7 @@ def _has_cut(folder: Path, fingerprint: str) -> bool:
         files = {folder / name: meta["files"][name] for name in ("video.mp4", "audio.wav")}
         return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == facts for f, facts in files.items())
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        # None, or one that something has damaged since: it is cut anew.
+        # None, or one that something has damaged since: it is cut again.
         return False
 
 

@@ -28,7 +28,7 @@ class _Changed:
 
     file: str
     benchmark: Path
-    # What the job is to make anew: Snakemake knows it, and of a folder's files nothing.
+    # What the job is to make again: Snakemake knows it, and of a folder's files nothing.
     output: str
     # The sums that it may have, where they are known.
     sums: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class _Changed:
 
 
 def damaged(results: Path, videos: pd.DataFrame, remember: bool = True) -> dict[str, str]:
-    """Return the files that were changed since and cannot be read, or are gone from a clip's folder, each with the output of the job that is to make it anew.
+    """Return the files that were changed since and cannot be read, or are gone from a clip's folder, each with the output of the job that is to make it again.
 
     Looks at the files of the videos of a sheet and at the tables over all, as paths below `results`. What was changed and can be read is taken for an edit,
     and with `remember` not read again; a film or a download is damaged if no video was made of what it is now. Raises InputError if the folder or a file may not be read.

@@ -46,7 +46,7 @@ def take(count: int) -> str | None:
     if not choice or (given is not None and len(choice) == count):
         return None
     if len(choice) < count:
-        raise InputError(f"the job asks for {count} GPUs, but there are {len(choice)}; lower gpu in the config.")
+        raise InputError(f"the job requests {count} GPUs, but there are {len(choice)}; lower gpu in the config.")
     is_told = False
     while len(taken := _hold(choice, count)) < count:
         if not is_told:

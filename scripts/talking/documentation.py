@@ -42,10 +42,10 @@ FILM = "talking.film"
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 _TOP = {
-    "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sheet of videos; relative to the working directory, else to where the command is typed, else to the project"},
+    "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sample sheet of videos; relative to the working directory, else to where the command is typed, else to the project"},
     "strict": {"type": "boolean", "default": False, "description": "have a run with a video that cannot be read end as failed, after all the others are done"},
-    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once all that reads them is made; a stage that reads them and is asked for anew has them made anew too"},
-    "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job of a model that can use them asks for; the embedded models use none"},
+    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once all that reads them is made; a stage that reads them and is rerun has them rebuilt too"},
+    "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests whose model can use them; the embedded models use none"},
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def config_schema() -> dict[str, Any]:
             **_TOP,
             "films": {
                 "type": "object",
-                "description": "films of conversations whose truth is known, by name; a row of the sheet with the path film:NAME uses one",
+                "description": "films of conversations whose truth is known, by name; a row of the sample sheet with the path film:NAME uses one",
                 "default": {},
                 "additionalProperties": {**film, "default": {}},
             },
@@ -87,7 +87,7 @@ def settings_schema(settings: type) -> dict[str, Any]:
 
 
 def manual(text: str, schema: dict[str, Any]) -> str:
-    """Return the manual with the parts between its `<!-- keys -->` and `<!-- tables -->` marks made anew."""
+    """Return the manual with the parts between its `<!-- keys -->` and `<!-- tables -->` marks rewritten."""
     for mark, body in {"keys": _keys(schema), "tables": _tables()}.items():
         pattern = re.compile(f"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
         text = pattern.sub(lambda m, body=body: f"{m[1]}{body}{m[2]}", text)

@@ -1,4 +1,4 @@
-"""Find clips that show the same: published twice, cut out of each other, encoded anew.
+"""Find clips that show the same: published twice, cut out of each other, re-encoded.
 
 Candidates are pairs whose sounds share rare fingerprints at one offset; what decides is how much of both sounds and pictures is
 alike there. Of the fingerprints one in four is looked up, the same ones in every clip, so that a data set of a million clips fits

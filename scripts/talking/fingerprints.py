@@ -1,4 +1,4 @@
-"""Fingerprints by which a clip is known again after it was cut, encoded or published anew.
+"""Fingerprints by which a clip is known again after it was cut, encoded or published again.
 
 Of the sound 32 bits a frame, the signs of how the energy changes over time and pitch (Haitsma & Kalker, ISMIR 2002); of the
 pictures 64 bits a second, the signs of the low spatial frequencies (pHash, by the package ImageHash).

@@ -67,7 +67,7 @@ class Settings:
     )
     min_mouth_sound_agreement: float = cli.setting(
         0.5,
-        "share of labelled speech that a voice and moving lips bear out: low where a voice is dubbed",
+        "share of labelled speech that a voice and moving lips bear out",
         minimum=0,
         maximum=1,
     )

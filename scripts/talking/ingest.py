@@ -38,7 +38,7 @@ _UNHEARD_S = 1.0
 class Settings:
     """How a film is read and written."""
 
-    crf: int = cli.setting(22, "quality of pictures that must be encoded anew: H.264 CRF, lower is better")
+    crf: int = cli.setting(22, "quality of pictures that must be re-encoded: H.264 CRF, lower is better")
     preset: str = cli.setting("ultrafast", "x264 preset: slower ones make smaller files")
     max_lines: int = cli.setting(1080, "shorter side of larger pictures after scaling, in pixels")
     max_damage_s: float = cli.setting(0.5, "seconds of undecodable pictures above which a film counts as broken")

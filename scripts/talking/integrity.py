@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def can_be_read(file: Path) -> bool:
-    """Tell whether a file is whole, as far as its kind shows it; raises OSError if the system does not let it be read."""
+    """Return True if a file is whole, as far as its kind shows it; raises OSError if the system does not let it be read."""
     with file.open("rb") as found:
         found.read(1)
     try:
@@ -66,7 +66,7 @@ def _read_sound(file: Path) -> None:
 
 
 def _is_as_clip_says(file: Path) -> bool:
-    """Tell whether a file lies in a clip's folder, with the sum that its meta.json has; raises ValueError if the sum is another."""
+    """Return True if a file lies in a clip's folder, with the sum that its meta.json has; raises ValueError if the sum is another."""
     meta = file.with_name("meta.json")
     if meta.exists() and _object(meta)["files"][file.name]["sha256"] != sha256(file):
         raise ValueError("it is not what was cut")

@@ -48,7 +48,7 @@ class Finder:
             self.found.append(number - _REACH)
 
     def _jumps(self) -> bool:
-        """Tell whether a jump cut lies between the two pictures in the middle."""
+        """Return True if a jump cut lies between the two pictures in the middle."""
         changes = list(self._changes)
         now, about = changes.pop(_REACH), np.max(changes, axis=0)
         sudden = now > np.maximum(_CHANGE, _RATIO * about)

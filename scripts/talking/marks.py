@@ -19,7 +19,7 @@ def marked(marks: Path) -> set[str]:
 
 
 def mark(marks: Path, output: str) -> None:
-    """Mark an output, so that the next run makes it anew."""
+    """Mark an output, so that the next run makes it again."""
     marks.mkdir(parents=True, exist_ok=True)
     name, longest = base64.urlsafe_b64encode(output.encode()).decode(), os.pathconf(marks, "PC_NAME_MAX") - 1
     *folders, last = (name[start : start + longest] for start in range(0, len(name), longest))

@@ -269,7 +269,7 @@ def _length_size(video: av.VideoStream) -> int:
 
 
 def _has_whole_units(packet: av.Packet, length_size: int) -> bool:
-    """Tell whether a packet is exactly a row of H.264 units, which a piece of another file or of zeros is not."""
+    """Return True if a packet is exactly a row of H.264 units, which a piece of another file or of zeros is not."""
     data, at = memoryview(packet), 0
     while at + length_size < len(data):
         length = int.from_bytes(data[at : at + length_size], "big")
@@ -288,7 +288,7 @@ def _is_whole_aac(audio: av.AudioStream, times: list[tuple[float, float]]) -> bo
 
 
 def is_constant(times: np.ndarray, first: float, total: int) -> bool:
-    """Tell whether picture n is shown at n / 25 s for every n, none earlier, none missing."""
+    """Return True if picture n is shown at n / 25 s for every n, none earlier, none missing."""
     wanted = first + np.arange(total) / media.FPS
     return len(times) == total and bool(np.all(np.abs(times - wanted) < ROUNDING_S))
 

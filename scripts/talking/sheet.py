@@ -41,7 +41,7 @@ def row_of(sheet: str | Path, video: str) -> dict[str, str]:
 
 
 def is_url(path: str) -> bool:
-    """Tell whether a row's `path` is to be downloaded."""
+    """Return True if a row's `path` is to be downloaded."""
     return path.lower().startswith(("http://", "https://"))
 
 

@@ -143,13 +143,13 @@ def encoded(
 
 
 def brings_new_sets(packet: bytes | memoryview, parameters: Parameters) -> bool:
-    """Tell whether a picture changes the parameter sets on its way, after which they cannot be joined with others."""
+    """Return True if a picture changes the parameter sets on its way, after which they cannot be joined with others."""
     known = {*parameters.sequence, *parameters.picture}
     return any(unit[0] & 0x1F in _SETS and unit not in known for unit in units(packet))
 
 
 def is_key(packet: bytes | memoryview) -> bool:
-    """Tell whether a picture is one that no later picture looks back past."""
+    """Return True if a picture is one that no later picture looks back past."""
     return any(unit[0] & 0x1F == _KEY for unit in units(packet))
 
 

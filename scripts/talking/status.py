@@ -41,7 +41,7 @@ def _video(results: Path, name: str, marks: set[str], given_up: giving_up.Failur
     try:
         probe = json.loads(files["ingest"].read_text(encoding="utf-8")) if "ingest" in done else {}
     except ValueError:
-        # Damaged: the next run makes it anew.
+        # Damaged: the next run makes it again.
         probe = {}
         done.discard("ingest")
     found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun, failed=failed)

@@ -24,7 +24,7 @@ def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
 
 
 def is_usable(probe: Path) -> bool:
-    """Tell whether a probe says that its video could be read."""
+    """Return True if a probe says that its video could be read."""
     try:
         return json.loads(probe.read_text(encoding="utf-8"))["status"] != "failed"
     except (OSError, ValueError, KeyError, TypeError):

@@ -35,7 +35,7 @@ def _box(of: str) -> list[Column]:
 
 _TRACK = Column("track", _INT, "", "number of the face track, unique within the video")
 _FRAME = Column("frame", _INT, "frame", "frame of media/{video}.mp4 (25 a second, from 0)")
-_VIDEO = Column("video", _TEXT, "", "id of the video in the sheet")
+_VIDEO = Column("video", _TEXT, "", "id of the video in the sample sheet")
 
 SCHEMAS: dict[str, list[Column]] = {
     "shots": [
@@ -180,7 +180,7 @@ SCHEMAS: dict[str, list[Column]] = {
     "candidates": [
         Column("clip", _TEXT, "", "{source}_{video}_{start:06d}to{end:06d}"),
         _VIDEO,
-        Column("source", _TEXT, "", "source in the sheet"),
+        Column("source", _TEXT, "", "source in the sample sheet"),
         Column("shot", _INT, "", "first shot of the clip"),
         Column("start_frame", _INT, "frame", "first frame in media/{video}.mp4"),
         Column("end_frame", _INT, "frame", "one past the last frame"),
@@ -373,9 +373,9 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("seconds_in", _DOUBLE, "s", "length of the video"),
         Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
         Column("num_clips", _INT, "", "its kept clips"),
-        Column("source", _TEXT, "", "source in the sheet"),
-        Column("licence", _TEXT, "", "licence in the sheet"),
-        Column("url", _TEXT, "", "address in the sheet"),
+        Column("source", _TEXT, "", "source in the sample sheet"),
+        Column("licence", _TEXT, "", "licence in the sample sheet"),
+        Column("url", _TEXT, "", "address in the sample sheet"),
     ],
 }
 SCHEMAS["covog_losses"] = [
@@ -428,8 +428,8 @@ SCHEMAS["dataset"] = [
     *(c for c in SCHEMAS["clips"] if c.name not in ("candidate", "dissolve", "rejected_by", "kept")),
     *(c for c in SCHEMAS["annotations"] if c.name in ("num_frames", "width", "height", "bytes", "sha256")),
     Column("persons", _TEXTS, "", "who they are, in the order of the column `people`: names of the table `people`"),
-    Column("licence", _TEXT, "", "licence of the video in the sheet"),
-    Column("url", _TEXT, "", "address of the video in the sheet"),
+    Column("licence", _TEXT, "", "licence of the video in the sample sheet"),
+    Column("url", _TEXT, "", "address of the video in the sample sheet"),
     Column("duplicate_of", _TEXT, "", "clip that this one shows again; empty if none"),
     Column("split", _TEXT, "", "train, val, test_easy or test_hard; duplicate and withheld: in none of them"),
     Column("hard_because", _TEXT, "", "criteria of a hard clip that it meets, joined by commas; train has them too"),

@@ -99,7 +99,7 @@ class Pictures:
 
 
 class _Change:
-    """The planned filters, built anew whenever the pictures change size or format midway."""
+    """The planned filters, rebuilt whenever the pictures change size or format midway."""
 
     def __init__(self, first: probing.First) -> None:
         self._first, self._graph, self._input = first, None, None

@@ -62,7 +62,7 @@ def test_a_job_that_asks_for_none_sees_none_and_one_that_asks_for_too_many_is_to
     assert none.stdout.readline() == "\n"
     end(none)
     many = start(4)
-    assert many.wait(30) == 1 and "asks for 4 GPUs, but there are 3" in many.stderr.read()
+    assert many.wait(30) == 1 and "requests 4 GPUs, but there are 3" in many.stderr.read()
 
 
 def test_what_a_scheduler_has_given_is_kept(machine, monkeypatch):

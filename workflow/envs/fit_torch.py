@@ -18,7 +18,7 @@ _PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-versio
 
 
 def is_there(distribution: str) -> bool:
-    """Tell whether a distribution is installed."""
+    """Return True if a distribution is installed."""
     try:
         importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -109,7 +109,7 @@ except InputError as error:
 # What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
 # Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
 # Snakemake takes PYTHONPATH away from jobs in conda's envs, so the jobs themselves set it.
-# A job that asks for no GPU sees none, and need not start Python to be told so. A video's job whose last attempt fails gives up:
+# A job that requests no GPU sees none, and need not start Python to be told so. A video's job whose last attempt fails gives up:
 # its outputs are empty and the other videos go on.
 shell.prefix(
     "set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; on_gpus() {{ local count=$1; shift; if [ $count = 0 ];"

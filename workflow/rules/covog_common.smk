@@ -14,13 +14,13 @@ WEIGHTS = yaml.safe_load(Path(WEIGHTS_LIST).read_text())
 
 
 def covog_is_trained(model):
-    """Tell whether a model's training has ended; one that had too few clips has left weights without bytes and does not count."""
+    """Return True if a model's training has ended; one that had too few clips has left weights without bytes and does not count."""
     weights = Path(f"results/covog/{model}/stage2/weights.safetensors")
     return weights.exists() and weights.stat().st_size > 0
 
 
 def covog_is_frozen(wildcards):
-    """Tell whether what a job makes does not follow the data set: its model, or every one if it is for all, is trained."""
+    """Return True if what a job makes does not follow the data set: its model, or every one if it is for all, is trained."""
     models = [wildcards.covog_model] if "covog_model" in wildcards.keys() else COVOG_MODELS
     return COVOG["train"] == "frozen" and all(map(covog_is_trained, models))
 
@@ -79,7 +79,7 @@ def gpus_told():
     unused += ["covog.gpu"] * (COVOG["train"] != "never" and not COVOG["gpu"])
     if not unused or not devices.present():
         return ""
-    return f"this machine has GPUs, which only jobs see that ask for them: set {' and '.join(unused)} in the config"
+    return f"this machine has GPUs, which only jobs see that request them: set {' and '.join(unused)} in the config"
 
 
 def check_gates():
@@ -105,22 +105,22 @@ def covog_launcher():
 
 
 def damaged_covog():
-    """Return what CovOG has made and cannot be read any more, and the outputs of the jobs that make it anew of its checkpoints and clips.
+    """Return what CovOG has made and cannot be read any more, and the outputs of the jobs that make it again of its checkpoints and clips.
 
-    Raises InputError if a model is frozen and its data set is another one now: the job would train anew.
+    Raises InputError if a model is frozen and its data set is another one now: the job would train again.
     """
     is_run = not workflow.output_settings.dryrun
     found = damage.damaged_covog(Path("results"), COVOG_MODELS, COVOG["cache_latents"], remember=is_run)
     if found and COVOG["train"] == "frozen" and not is_data_set_of_training():
         raise InputError(
             f"results/{next(iter(found))} was changed after it was made and is damaged, and the data set is not the one that it was made of:"
-            " put a copy of it back, or have CovOG trained anew by covog: {train: latest}."
+            " put a copy of it back, or have CovOG trained again by covog: {train: latest}."
         )
     return found
 
 
 def is_data_set_of_training():
-    """Tell whether the data set is the one that the models were trained on, and this run has no video to add or to take away."""
+    """Return True if the data set is the one that the models were trained on, and this run has no video to add or to take away."""
     # Here, as it wants to read films, which planning does not.
     from talking import store
 
@@ -147,7 +147,7 @@ def covog_latents(wildcards):
     return ancient(f"{COVOG_LATENTS}.done") if covog_is_frozen(wildcards) else f"{COVOG_LATENTS}.done"
 
 
-# What a job on several nodes asks for besides: one task a node, started by its own srun (`mpi` says so to the executor), and as
+# What a job on several nodes requests too: one task a node, started by its own srun (`mpi` says so to the executor), and as
 # many GPUs on each.
 COVOG_NODES = (
     {}

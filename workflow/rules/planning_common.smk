@@ -16,7 +16,7 @@ from snakemake.settings.enums import Quietness
 
 
 def asked_once(function, called_as=None):
-    """Return a function whose parameters, those that `called_as` shows, Snakemake need not look up anew for each job."""
+    """Return a function whose parameters, those that `called_as` shows, Snakemake need not look up again for each job."""
     if hasattr(snakemake.common, "overwrite_function_params"):
         snakemake.common.overwrite_function_params(function, inspect.signature(called_as or function).parameters)
     return function

@@ -55,7 +55,7 @@ def make_damaged_again(found):
     """Have files that cannot be read any more made again: a mapping to the outputs of their jobs."""
     for file, output in found.items():
         fault = "was changed after it was made and is damaged" if Path("results", file).exists() else "is gone"
-        logger.warning(f"results/{file} {fault}: a run makes it anew.")
+        logger.warning(f"results/{file} {fault}: a run makes it again.")
         make_again([f"results/{output}"])
 
 
@@ -73,7 +73,7 @@ def try_failed_again():
 def damaged_files():
     """Return the files of the sheet's videos that cannot be read any more, and the outputs of their jobs.
 
-    Raises InputError if a download is another one now: to fetch it again may fail, and what was made of it would be made anew, of nothing.
+    Raises InputError if a download is another one now: to fetch it again may fail, and what was made of it would be rebuilt, of nothing.
     """
     found = damage.damaged(Path("results"), VIDEOS, remember=not workflow.output_settings.dryrun)
     for file in found:

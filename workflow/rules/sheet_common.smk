@@ -30,7 +30,7 @@ def check_films(paths):
 
 
 def check_sources():
-    """Raise InputError if files are gone that were ingested: what was made of them would be made anew, of nothing."""
+    """Raise InputError if files are gone that were ingested: what was made of them would be rebuilt, of nothing."""
     local = (
         [(row.video, row.path) for row in VIDEOS.itertuples() if is_local(row.path)] if is_followed_by_input() else []
     )
@@ -48,7 +48,7 @@ def check_sources():
 
 
 def is_followed_by_input():
-    """Tell whether this run makes anew what has other inputs than when it was made; Snakemake itself tells it after planning only."""
+    """Return True if this run rebuilds what has other inputs than when it was made; Snakemake itself tells it after planning only."""
     words = [word for given in sys.argv for word in given.split("=")]
     if not NO_RUN.isdisjoint(words):
         return False
@@ -57,12 +57,12 @@ def is_followed_by_input():
 
 
 def is_local(path):
-    """Tell whether a row's path is a file that somebody has put there."""
+    """Return True if a row's path is a file that somebody has put there."""
     return not sheet.is_url(path) and sheet.film_of(path) is None
 
 
 def is_gone(video, path):
-    """Tell whether the file of a video that was read is not there any more."""
+    """Return True if the file of a video that was read is not there any more."""
     if os.path.isfile(sheet.file_of(SHEET, video, path)):
         return False
     probe = Path(f"results/media/{video}.json")
@@ -97,7 +97,7 @@ def source_file(wildcards):
 
 
 def is_misread(file):
-    """Tell whether Snakemake takes an input's name apart: braces are wildcards to it, and a line break ends the name."""
+    """Return True if Snakemake takes an input's name apart: braces are wildcards to it, and a line break ends the name."""
     return any(mark in file for mark in "{}\n\r")
 
 

@@ -38,7 +38,7 @@ def outlive_the_controller():
 
 
 def check_memory_of_jobs():
-    """Tell if SLURM forgets ended jobs before the executor, which looks every three minutes at last, has seen their end."""
+    """Warn if SLURM forgets ended jobs before the executor, which looks every three minutes at last, has seen their end."""
     seconds = re.match(r"\d+", slurm_setting("MinJobAge"))
     if seconds and 0 < int(seconds[0]) <= LONGEST_BETWEEN_LOOKS_S:
         logger.warning(
@@ -48,7 +48,7 @@ def check_memory_of_jobs():
 
 
 def end_jobs_of_earlier_runs():
-    """Cancel jobs that a killed run of this folder has left in the queue, and wait for their end: this run begins them anew.
+    """Cancel jobs that a killed run of this folder has left in the queue, and wait for their end: this run begins them again.
 
     Nobody else has jobs of ours here, as this run holds the folder. Raises WorkflowError if they do not end.
     """
@@ -84,7 +84,7 @@ def submit_arrays_as_they_come():
     """Have the executor submit the jobs that it is given, those that are alike as one array.
 
     By itself it lets jobs of an array's rule wait while more of them are ready than it was given, but is never given them again, so that
-    once more jobs are ready than may be in the queue a run stands still for ever (its issue 473). And it asks for all of an array
+    once more jobs are ready than may be in the queue a run stands still for ever (its issue 473). And it requests for all of an array
     what the first job needs.
     """
     plugin = sys.modules["snakemake_executor_plugin_slurm"]
@@ -108,5 +108,5 @@ def none_to_wait_for(dag, name):
 
 
 def array_needs(job):
-    """Return what a job asks SLURM for: an array asks for the same for all its jobs."""
+    """Return what a job requests of SLURM: an array requests the same for all its jobs."""
     return job.threads, *(str(job.resources.get(name)) for name in ("mem_mb", "runtime", "gpu"))

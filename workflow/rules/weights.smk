@@ -17,7 +17,7 @@ rule fetch_weight:
         mem_mb=each_attempt(1000),
         runtime=each_attempt(240),
     params:
-        # What the list says of this file alone: another entry's change fetches nothing anew.
+        # What the list says of this file alone: another entry's change fetches nothing again.
         entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weight]),
         folder=f"--weights-dir {shlex.quote(COVOG['weights_dir'])}" if COVOG["weights_dir"] else "",
     shell:
