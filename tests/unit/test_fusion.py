@@ -133,6 +133,18 @@ def test_a_diarization_that_hears_one_voice_silences_no_second_mouth():
     assert accuracy(found[0], first) > 0.95 and accuracy(found[1], ~first) > 0.9
 
 
+def test_a_voice_of_two_who_talk_in_turn_is_not_from_off_screen():
+    # Under the one voice that the diarization heard each mouth rests for half of the time.
+    first = between(0, 250)
+    asd = rows(noisy(first, 34, 0.5, 1.2, -4), noisy(~first, 35, 0.5, 1.2, -4))
+    found = decided(asd, spoken=turns(x=[(0, 500)]))
+    assert accuracy(found[0], first) > 0.95 and accuracy(found[1], ~first) > 0.95
+    # Of one who talks for a while, and then nobody on screen does, it says so.
+    asd = rows(noisy(between(0, 60), 36, 0.5, 1.2, -4), noisy(between(60, 100), 37, 0.5, 1.2, -4))
+    features = fusion.features(asd, voiced(), turns(x=[(0, 500)]), {0: 0, 1: 1}, fusion.Settings())
+    assert features["turn"][asd["frame"] > 200].max() < -2
+
+
 def test_competition_tells_the_one_who_speaks_most():
     asd = rows(np.full(FRAMES, 3.0), np.full(FRAMES, 0.6))
     assert fusion.features(asd, voiced(), [], {0: 0, 1: 1}, fusion.Settings())["rival"][-1] > 2.9

@@ -29,6 +29,8 @@ _BOTH_MOVE = 0.4
 _ROUNDS = 20
 _UNDECIDED = 0.5
 _STEADY_FRAMES = 50
+# Whose lips move for a second under a voice may be one of several who have it.
+_MOVED_FRAMES = 25
 # A voice has at most this many likely owners on screen, however large the crowd.
 _LIKELY_PEOPLE = 3
 
@@ -148,6 +150,24 @@ def match_voices(
     return belief[:, :-1], voices, people
 
 
+def shared_voices(
+    frame: np.ndarray, persons: np.ndarray, owned: np.ndarray, heard: dict[str, np.ndarray], belief: np.ndarray
+) -> np.ndarray:
+    """Return for each voice, by name, how probable it is that several people on screen have it, as the diarization hears one.
+
+    Under such a voice each mouth rests for long, so that it would be nobody's; but some mouth moves whenever it is
+    heard, and more than one do. `owned` (n,) is what the lips say, `belief` (voices, people) is of `match_voices`.
+    """
+    out = np.zeros(len(heard))
+    for i, voice in enumerate(sorted(heard)):
+        rows = np.flatnonzero(heard[voice][frame])
+        moved = pd.Series(owned[rows] > 0).groupby(persons[rows]).sum()
+        if (moved >= _MOVED_FRAMES).sum() > 1:
+            said = pd.Series(owned[rows]).groupby(frame[rows]).max().sum() / _CORRELATED_FRAMES
+            out[i] = scipy.special.expit(np.clip(said, -_MOST_AGAINST, _MOST_FOR)) * max(1 - belief[i].sum(), 0)
+    return out
+
+
 def _owned(score: np.ndarray) -> np.ndarray:
     """Return what successive scores (n,) say about the voice heard being the face's own, in log odds.
 
@@ -167,6 +187,10 @@ def _turn_odds(
     if not heard:
         return np.zeros(len(frame)), np.zeros(len(frame))
     belief, voices, people = match_voices(frame, tracks, persons, score, heard)
+    owned = np.zeros(len(frame))
+    for rows in pd.Series(tracks).groupby(tracks).indices.values():
+        owned[rows] = _owned(score[rows])
+    shared = shared_voices(frame, persons, owned, heard, belief)
     column = np.searchsorted(people, persons)
     silent, foreign, trust = np.ones(len(frame)), np.zeros(len(frame)), np.zeros(len(frame))
     for i, voice in enumerate(voices):
@@ -178,10 +202,11 @@ def _turn_odds(
         np.minimum.at(owner_moves, frame, 1 - belief[i, column] * scipy.special.expit(-score))
         known = (belief.max(axis=0, where=np.arange(len(voices))[:, None] != i, initial=0))[column]
         foreign = np.where(now, np.maximum(foreign, known * doubt[frame]), foreign)
-        trust = np.where(now, np.maximum(trust, owner_moves[frame]), trust)
+        trust = np.where(now, np.maximum(trust, owner_moves[frame] * (1 - shared[i])), trust)
     odds = scipy.special.logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - scipy.special.logit(
         1 / (1 + min(len(people), _LIKELY_PEOPLE))
     )
-    # A turn says nothing against the others while the mouth of the one whose voice it is said to be is still.
+    # A turn says nothing against the others while the mouth of the one whose voice it is said to be is still, nor against
+    # anybody if the voice is that of several.
     odds = np.where(odds < 0, odds * trust, odds)
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT), foreign * silent
