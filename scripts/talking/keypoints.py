@@ -33,7 +33,6 @@ RIGHT_SHOULDER = INDEX["right_shoulder"]
 
 # The face group follows the 68-point scheme of iBUG 300-W (Sagonas et al., 2013): contour 0-16 from
 # the person's right ear to the left, brows 17-26, nose 27-35, eyes 36-47, outer lips 48-59, inner lips 60-67.
-FACE_CONTOUR = slice(FACE.start, FACE.start + 17)
 CONTOUR_RIGHT = INDEX["face_0"]
 CHIN = INDEX["face_8"]
 CONTOUR_LEFT = INDEX["face_16"]
@@ -43,16 +42,6 @@ FACE_BOX_POINTS = [CONTOUR_RIGHT, CHIN, CONTOUR_LEFT, NOSE_BRIDGE_END]
 OUTER_LIPS = slice(FACE.start + 48, FACE.start + 60)
 INNER_LIPS = slice(FACE.start + 60, FACE.start + 68)
 
-BODY_LIMBS = [
-    (INDEX[a], INDEX[b])
-    for a, b in (
-        ("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("right_ankle", "right_knee"), ("right_knee", "right_hip"),
-        ("left_hip", "right_hip"), ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"),
-        ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"), ("right_shoulder", "right_elbow"),
-        ("left_elbow", "left_wrist"), ("right_elbow", "right_wrist"), ("nose", "left_eye"), ("nose", "right_eye"),
-        ("left_eye", "left_ear"), ("right_eye", "right_ear"), ("left_ear", "left_shoulder"), ("right_ear", "right_shoulder"),
-    )
-]  # fmt: skip
 HAND_LIMBS = [
     (start + (0 if joint == 0 else 4 * finger + joint), start + 4 * finger + joint + 1)
     for start in (LEFT_HAND.start, RIGHT_HAND.start)
