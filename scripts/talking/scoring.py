@@ -26,6 +26,11 @@ MATCH_IOU = 0.5
 CUT_TOLERANCE_FRAMES = 1
 # How far an edge of a turn may be off on either side without counting, as is usual since NIST's RT evaluations.
 COLLAR_S = 0.25
+# Numbers are written in words or in digits.
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split())}
+_DIGITS |= {word: str(n) for n, word in zip(range(20, 100, 10), _TENS.split(), strict=True)}
 
 
 def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
@@ -338,10 +343,11 @@ def _words(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str
 def _word_error(true: pd.DataFrame, found: pd.DataFrame) -> float | None:
     """Return substituted, inserted and missed words over the true ones (word error rate), without case and punctuation.
 
-    Words are in order of time, of all voices together. An apostrophe or a hyphen parts no word.
+    Words are in order of time, of all voices together. An apostrophe or a hyphen parts no word; English numbers below
+    twenty, and tens, are the same in words and in digits.
     """
     reference, written = (
-        [letters for word in rows.sort_values("start_s")["word"] for letters in _letters(word).split()]
+        [_DIGITS.get(part, part) for word in rows.sort_values("start_s")["word"] for part in _letters(word).split()]
         for rows in (true, found)
     )
     row = np.arange(len(reference) + 1)

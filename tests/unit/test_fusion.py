@@ -126,6 +126,19 @@ def test_two_who_talk_at_once_both_speak():
         assert found[0].mean() > 0.9 and found[1].mean() > 0.9, spoken
 
 
+def test_a_short_answer_speaks_though_its_turn_is_given_to_somebody_elses_voice():
+    # The second person answers briefly while the first talks; the third one's voice, known from later, is said to be heard.
+    a, b, c = between(0, 200), between(205, 300) | between(100, 112), between(300, 500)
+    asd = rows(noisy(a, 34, 0.3, 3, -3), noisy(b, 35, 0.3, 2, -3), noisy(c, 36, 0.3, 3, -3))
+    spoken = turns(x=[(0, 200)], y=[(205, 300)], z=[(100, 112), (300, 500)])
+    found = decided(asd, spoken=spoken)
+    assert found[1][103:109].all() and found[0][90:120].mean() > 0.9
+    # A still listener stays silent, and a brief turn of nobody else is still its owner's.
+    assert found[2][90:120].mean() < 0.1
+    alone = decided(rows(np.full(FRAMES, -0.5), noisy(b, 37, 0.3, 3, -3)), spoken=turns(x=[(0, 12)], y=[(205, 300)]))
+    assert alone[1][:12].mean() < 0.1
+
+
 def test_a_diarization_that_hears_one_voice_silences_no_second_mouth():
     first = between(0, 400)
     asd = rows(noisy(first, 30, 0.5, 3, -3), noisy(~first, 31, 0.5, 0.7, -3))

@@ -219,10 +219,12 @@ def test_words_of_the_wrong_person_or_of_nobody_are_counted():
 
 
 def test_word_errors_are_substituted_inserted_and_missed_words():
-    spoken = pd.DataFrame({"word": ["Hello,", "there", "it's", "right"], "start_s": [0.5, 1, 6, 10], "speaker": "anna"})
+    spoken = pd.DataFrame({"word": ["Hello,", "ten", "it's", "right"], "start_s": [0.5, 1, 6, 10], "speaker": "anna"})
     spoken = spoken.assign(end_s=spoken["start_s"] + 0.4)
     found = labels()
-    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == pytest.approx(1 / 4)
+    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == pytest.approx(2 / 4)
+    found.words = found.words.assign(word=["hello", "10", "its", "right"])
+    assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == 0
     found.words = pd.concat([found.words.assign(word=["hello", "their", "extra", "Right!"])])
     assert scoring.score(truth(words=spoken), found)["words"]["word_error"] == pytest.approx(2 / 4)
     found.words = found.words.iloc[:0]

@@ -31,6 +31,9 @@ _UNDECIDED = 0.5
 _STEADY_FRAMES = 50
 # Whose lips move for a second under a voice may be one of several who have it.
 _MOVED_FRAMES = 25
+# Whose voice is heard for less than a second beside another one is hard to say: so far it may as well be anybody's who does not
+# talk already.
+_BRIEF_S, _BRIEF_DOUBT = 1.0, 0.9
 # A voice has at most this many likely owners on screen, however large the crowd.
 _LIKELY_PEOPLE = 3
 
@@ -193,9 +196,13 @@ def _turn_odds(
     shared = shared_voices(frame, persons, owned, heard, belief)
     column = np.searchsorted(people, persons)
     silent, foreign, trust = np.ones(len(frame)), np.zeros(len(frame)), np.zeros(len(frame))
+    brief = turns.spoken_frames((t for t in spoken if t.end_s - t.start_s < _BRIEF_S), int(frame.max()) + 1)
+    steady = [heard[v] & ~brief.get(v, False) for v in voices]
+    anybody, beside = _quiet_share(frame, column, belief, steady), np.any(steady, axis=0)
     for i, voice in enumerate(voices):
         now = heard[voice][frame]
-        silent *= np.where(now, 1 - belief[i, column], 1)
+        doubted = _BRIEF_DOUBT * (brief[voice] & beside)[frame] if voice in brief else 0.0
+        silent *= np.where(now, 1 - (belief[i, column] + (anybody - belief[i, column]) * doubted), 1)
         # If the voice's owner is on screen, two may talk at once; if with a still mouth, the turn itself is doubtful.
         doubt, owner_moves = np.ones(len(heard[voice])), np.ones(len(heard[voice]))
         np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * scipy.special.expit(score)))
@@ -210,3 +217,14 @@ def _turn_odds(
     # anybody if the voice is that of several.
     odds = np.where(odds < 0, odds * trust, odds)
     return np.clip(odds, -_TURN_LIMIT, _TURN_LIMIT), foreign * silent
+
+
+def _quiet_share(frame: np.ndarray, column: np.ndarray, belief: np.ndarray, steady: Sequence[np.ndarray]) -> np.ndarray:
+    """Return for each row the chance (n,) that a voice of nobody known is this face's: who talks already has less of it.
+
+    One more than is on screen may own it. `steady` has for each voice in which frames it is heard for long.
+    """
+    quiet = np.ones(len(frame))
+    for i, mask in enumerate(steady):
+        quiet *= np.where(mask[frame], 1 - belief[i, column], 1)
+    return quiet / (1 + np.bincount(frame, quiet)[frame])
