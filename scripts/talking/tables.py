@@ -121,6 +121,12 @@ SCHEMAS: dict[str, list[Column]] = {
             "0-1",
             "how much the face's picture changes in two seconds, shift and size taken out; near 0 a still; NaN unknown",
         ),
+        Column(
+            "expression",
+            _FLOAT,
+            "eye widths, face heights",
+            "how far the eyes close or the lips part, whichever is more; about 0.01 of a still; NaN unknown",
+        ),
         Column("yaw", _FLOAT, "deg", "median absolute yaw; NaN unknown"),
         Column(
             "talking_s", _FLOAT, "s", "how long the person has the best positive active-speaker score under a voice"

@@ -265,6 +265,34 @@ def test_a_video_without_faces_has_no_persons():
     assert found.empty and list(found) == tables.schema("persons").names
 
 
+def face_that_blinks(times: list[int], lips: float = 0.0, frames: int = 200) -> np.ndarray:
+    """Return landmarks (frames, 68, 2) of a face of 100 px whose eyes are shut for four frames from each of some on."""
+    points = np.zeros((frames, 68, 2))
+    points[:, 8], points[:, 27] = (50, 100), (50, 20)
+    points[:, [36, 39, 42, 45], 0], points[:, [36, 39, 42, 45], 1] = (20, 40, 60, 80), 30
+    for upper, lower, x in ((37, 41, 27), (38, 40, 33), (43, 47, 67), (44, 46, 73)):
+        points[:, upper], points[:, lower] = (x, 27), (x, 33)
+        for start in times:
+            points[start : start + 4, [upper, lower], 1] = 30
+    points[:, 61:64], points[:, 65:68] = (50, 80), (50, 80)
+    points[:, 65:68, 1] += lips * 80 * np.abs(np.sin(np.arange(frames) / 3))[:, None]
+    return points + np.random.default_rng(3).normal(0, 0.1, points.shape)
+
+
+def test_who_blinks_or_talks_is_no_still_however_quiet_the_head():
+    expression = {
+        "still": evidence.expression(face_that_blinks([]), 100),
+        "blinks": evidence.expression(face_that_blinks([50, 130]), 100),
+        "talks": evidence.expression(face_that_blinks([], lips=0.08), 100),
+    }
+    assert expression["still"] < 0.02 and min(expression["blinks"], expression["talks"]) > 0.06
+    assert np.isnan(evidence.expression(face_that_blinks([50]), 30))
+    assert np.isnan(evidence.expression(face_that_blinks([50])[:10], 100))
+    measured = pd.DataFrame({"own_motion": 0.001, "expression": list(expression.values())})
+    measured = measured.assign(confidence_high=0.92, presence=1.0, frames=200, detected_share=1.0)
+    assert (people.face_probability(measured, "centerface") >= 0.5).tolist() == [False, True, True]
+
+
 def test_a_listener_who_hardly_moves_for_five_seconds_is_a_person_and_a_still_is_none():
     measured = pd.DataFrame(
         {
@@ -274,6 +302,7 @@ def test_a_listener_who_hardly_moves_for_five_seconds_is_a_person_and_a_still_is
             "detected_share": 1.0,
             # A quiet listener of a synthetic video; the photograph and the quietest panelist of cnn_four.
             "own_motion": [0.006, 0.0, 0.13],
+            "expression": np.nan,
         }
     )
     assert (people.face_probability(measured, "centerface") >= 0.5).tolist() == [True, False, True]

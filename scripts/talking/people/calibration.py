@@ -23,6 +23,8 @@ _LONG_S = 3.0
 _STILL_S = 6.0
 # The own motion of a still, and that from which on a face surely moves.
 _STILL, _MOVES = 0.004, 0.012
+# How far the eyes and lips of a still seem to move, and from how far on they surely do.
+_PLAIN, _EXPRESSES = 0.02, 0.06
 
 
 @functools.cache
@@ -46,13 +48,14 @@ def probability(entry: Mapping, features: Mapping[str, np.ndarray]) -> np.ndarra
 def face_features(evidence: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return what tells whether tracks show a living face, from the table of `evidence.measure`; each (n,), none far beyond ±2.
 
-    confidence: of the detector, in tenths about 0.75; presence: of the face mesh, 0-1; still: 0 for a face that moves of its own
-    to 1 for one that does not in six seconds (0 where unknown); brief: halvings of a second that the detector saw it for.
+    confidence: of the detector, in tenths about 0.75; presence: of the face mesh, 0-1; still: 0 for a face that moves of its own,
+    blinks or talks to 1 for one that does not in six seconds (0 where unknown); brief: halvings of a second that the detector saw it for.
     """
     own_motion = evidence["own_motion"].to_numpy(dtype=float)
     still = np.log(_MOVES / np.clip(own_motion, _STILL, _MOVES)) / np.log(_MOVES / _STILL)
     seen_s = evidence["frames"] * evidence["detected_share"] / FPS
-    still = still * np.clip(evidence["frames"] / FPS / _STILL_S, 0, 1)
+    plain = np.nan_to_num((_EXPRESSES - evidence["expression"].to_numpy(dtype=float)) / (_EXPRESSES - _PLAIN), nan=1.0)
+    still = still * np.clip(plain, 0, 1) * np.clip(evidence["frames"] / FPS / _STILL_S, 0, 1)
     return {
         "confidence": np.clip((evidence["confidence_high"].to_numpy() - 0.75) * 10, -3, 2),
         "presence": evidence["presence"].to_numpy(),

@@ -5,13 +5,15 @@ from collections.abc import Hashable, Mapping
 import cv2
 import numpy as np
 import pandas as pd
+import scipy
 
 from talking import boxes, landmarks
 from talking.media import FPS
+from talking.speaking import lip_sync
 
 COLUMNS = [
     *("start", "end", "frames", "confidence", "confidence_high", "detected_share", "presence", "landmark_share"),
-    *("size", "sharpness", "cut_off_share", "own_motion", "yaw", "talking_s"),
+    *("size", "sharpness", "cut_off_share", "own_motion", "expression", "yaw", "talking_s"),
 ]
 _BOX = ["x1", "y1", "x2", "y2"]
 # Two pictures of a face are compared this many thumbnails apart (two seconds), at up to so many places of a track.
@@ -20,6 +22,9 @@ _FAR, _PLACES = 2 * FPS // landmarks.THUMBNAIL_STEP, 8
 _TREMBLING = 0.03
 # The part of a thumbnail that the face itself fills, by its margin and its side in pixels; and a small part of that.
 _MARGIN, _INNER, _BLOCK = 6, 20, 4
+# The corners and lids of the eyes, of iBUG-68: outer, two above, inner, two below. In smaller faces the mesh trembles as much as eyes blink.
+_EYES = (range(36, 42), range(42, 48))
+_SMALLEST_PX, _FEWEST = 40, FPS
 _ALIGN = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-4)
 
 
@@ -36,7 +41,7 @@ def measure(
     `frames_talking` gives, `size` the picture's (width, height) in pixels. The columns: start, end (one past the last frame),
     frames; confidence: median of the detector's, confidence_high: its 90th percentile; detected_share; presence: mean presence
     score of the face mesh; landmark_share; size: median square root of the box's area, in picture heights; sharpness: 75th
-    percentile; cut_off_share: how much of the frames the picture's edge cuts the box in; own_motion (NaN unknown); yaw: median
+    percentile; cut_off_share: how much of the frames the picture's edge cuts the box in; own_motion and expression (NaN unknown); yaw: median
     absolute yaw in degrees (NaN unknown); talking_s.
     """
     box = tracks[_BOX].to_numpy(dtype=float)
@@ -66,6 +71,7 @@ def measure(
                 "sharpness": np.percentile(marks["blur"][of], 75),
                 "cut_off_share": cut_off[of].mean(),
                 "own_motion": own_motion(marks["thumbnail"][small[small >= 0]]),
+                "expression": expression(marks["points"][of[marked[of]]], float(np.median(side[of])) * size[1]),
                 "yaw": np.median(np.abs(marks["yaw"][of[marked[of]]])) if marked[of].any() else np.nan,
                 "talking_s": talking[of].sum() / FPS,
             }
@@ -102,6 +108,31 @@ def own_motion(pictures: np.ndarray) -> float:
     far = _differences(pictures, min(_FAR, len(pictures) - 1))
     trembling = min(float(np.median(_differences(pictures, 1))), _TREMBLING)
     return max(0.0, float(np.percentile(far, 75)) - trembling)
+
+
+def expression(points: np.ndarray, side: float) -> float:
+    """Return how far the eyes close or the lips part, whichever is more, in widths of an eye and heights of the face; NaN unknown.
+
+    `points` (n, 68, 2) are the landmarks of a face in order of time, `side` its box's in px. A living face blinks every few seconds
+    (Pan et al., Eyeblink-based anti-spoofing, 2007); a still has about 0.01, which is the mesh's trembling.
+    """
+    if side < _SMALLEST_PX or len(points) < _FEWEST:
+        return float("nan")
+    eyes, lips = (scipy.ndimage.median_filter(v, 3) for v in (_eye_opening(points), lip_sync.lip_gap(points)))
+    closes = np.median(eyes) - np.percentile(eyes, 1)
+    return float(max(closes, np.percentile(lips, 95) - np.percentile(lips, 5)))
+
+
+def _eye_opening(points: np.ndarray) -> np.ndarray:
+    """Return how far the eyes are open (n,), the lids' distance over the eye's width, both eyes averaged (Soukupová & Čech 2016)."""
+    out = []
+    for outer, above, over, inner, under, below in _EYES:
+        width = np.linalg.norm(points[:, outer] - points[:, inner], axis=1)
+        lids = np.linalg.norm(points[:, above] - points[:, below], axis=1) + np.linalg.norm(
+            points[:, over] - points[:, under], axis=1
+        )
+        out.append(lids / 2 / np.maximum(width, 1e-6))
+    return np.mean(out, axis=0)
 
 
 def difference(before: np.ndarray, after: np.ndarray) -> float:

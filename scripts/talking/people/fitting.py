@@ -194,7 +194,7 @@ def _stills(living: pd.DataFrame, rows: dict[int, np.ndarray], marks: dict[str, 
         mine = np.isin(marks["thumbnail_row"], rows[track])
         if mine.sum() >= _STILL_THUMBNAILS:
             still = evidence.own_motion(_carried(marks["thumbnail"][mine][mine.sum() // 2], rng))
-            found.append(living.loc[track].to_dict() | {"own_motion": still, "truth": 0.0})
+            found.append(living.loc[track].to_dict() | {"own_motion": still, "expression": 0.0, "truth": 0.0})
     return pd.DataFrame(found, columns=living.columns)
 
 
