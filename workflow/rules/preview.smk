@@ -1,9 +1,7 @@
 rule preview_clips:
     """Burning the labels of {wildcards.video} into its clips, to watch."""
     input:
-        annotations="results/annotations/{video}.parquet",
-        # Names of people; other videos' rows make no preview again.
-        clips=ancient("results/dataset/clips.parquet"),
+        clips="results/dataset/clips.parquet",
     output:
         previews=directory("results/preview/{video}"),
     log:
