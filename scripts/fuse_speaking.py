@@ -22,8 +22,10 @@ def main() -> None:
     args = parser.parse_args()
     with opened(args.embeddings) as arrays:
         person_of = identities.cluster_persons(tables.read("persons", args.people), arrays, args.same_person)
+        strangers = identities.strangers(person_of, arrays)
     asd, voice, spoken = tables.read("asd", args.asd), tables.read("voice", args.voice), turns.read(args.turns)
-    found = fusion.fuse(asd, voice, spoken, person_of, args.model, cli.settings_from(args, fusion.Settings))
+    settings = cli.settings_from(args, fusion.Settings)
+    found = fusion.fuse(asd, voice, spoken, person_of, args.model, settings, strangers)
     tables.write("speaking", found, args.speaking)
 
 

@@ -220,6 +220,12 @@ def cluster_persons(people: pd.DataFrame, embeddings: Mapping[str, np.ndarray], 
     return {t: numbers[keys[p]] for p, tracks in tracks_of.items() for t in tracks}
 
 
+def strangers(person_of: Mapping[int, int], embeddings: Mapping[str, np.ndarray]) -> set[int]:
+    """Return the persons of a map track → person whose looks are unknown: none of their tracks has an embedding."""
+    known = {int(t) for t in embeddings["track"]}
+    return set(person_of.values()) - {person for track, person in person_of.items() if track in known}
+
+
 def seen_together(tracks: pd.DataFrame) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """Return the pairs (a, b), a < b, of tracks that show two faces in one frame, and the pairs that show one face twice.
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from talking import arrays, tables
-from talking.speaking import ablation, fitting, fusion
+from talking.speaking import ablation, calibration, evidence, fitting, fusion
 from talking.turns import Turn
 from talking.turns import write as write_turns
 
@@ -45,11 +45,11 @@ def turns(**heard: list[tuple[int, int]]) -> list[Turn]:
     return sorted(Turn(a / 25, b / 25, label) for label, spans in heard.items() for a, b in spans)
 
 
-def decided(asd, voice=None, spoken=(), person_of=None, **settings) -> list[np.ndarray]:
+def decided(asd, voice=None, spoken=(), person_of=None, strangers=(), **settings) -> list[np.ndarray]:
     """Return each track's decisions; checks what always holds."""
     person_of = person_of or {int(t): int(t) for t in asd["track"].unique()}
     voice = voiced() if voice is None else voice
-    out = fusion.fuse(asd, voice, spoken, person_of, "lip_sync", fusion.Settings(**settings))
+    out = fusion.fuse(asd, voice, spoken, person_of, "lip_sync", fusion.Settings(**settings), strangers)
     assert out[["track", "frame"]].equals(asd[["track", "frame"]])
     assert np.isfinite(out[["score", "score_smooth", "speaking_confidence"]]).all(axis=None)
     assert out["speaking_confidence"].between(0, 1).all()
@@ -158,6 +158,30 @@ def test_a_voice_of_two_who_talk_in_turn_is_not_from_off_screen():
     assert features["turn"][asd["frame"] > 200].max() < -2
 
 
+def test_a_voice_that_is_nobody_elses_is_of_the_one_whose_lips_cannot_be_seen():
+    # In two shots somebody in profile, whom nobody knows again, sits beside a person whose voice is known. The score of
+    # lips that are not seen, while a voice is heard, is the lip model's own.
+    entry = calibration.load()["lip_sync"]["score"]
+    unseen = entry["bias"] + entry["weights"]["lost"] + evidence.LIMIT * entry["weights"]["voice"]
+    known, first, second = between(0, 100) | between(250, 350), between(100, 250), between(350, 500)
+    asd = pd.concat(
+        [
+            rows(noisy(known, 38, 0.5, 2, -4)),
+            rows(np.full(250, unseen)).assign(track=1),
+            rows(np.full(250, unseen), start=250).assign(track=2),
+        ],
+        ignore_index=True,
+    )
+    spoken = turns(x=[(0, 100), (250, 350)], y=[(100, 250), (350, 500)])
+    found = decided(asd, spoken=spoken, strangers={1, 2})
+    assert accuracy(found[0], known) > 0.95
+    assert accuracy(found[1], first[:250]) > 0.9 and accuracy(found[2], second[250:]) > 0.9
+    # If the mouths are seen to rest, the voice is from off screen.
+    still = asd.assign(score=asd["score"].where(asd["track"] == 0, -4.0))
+    found = decided(still, spoken=spoken, strangers={1, 2})
+    assert not found[1].any() and not found[2].any()
+
+
 def test_competition_tells_the_one_who_speaks_most():
     asd = rows(np.full(FRAMES, 3.0), np.full(FRAMES, 0.6))
     assert fusion.features(asd, voiced(), [], {0: 0, 1: 1}, fusion.Settings())["rival"][-1] > 2.9
@@ -203,7 +227,7 @@ def test_a_still_mouth_rules_a_voice_out_that_a_moving_one_once_suggested():
 
 
 def test_lips_that_cannot_be_judged_neither_own_nor_disown_a_voice():
-    score = np.full(FRAMES, -0.4)
+    score = np.full(FRAMES, -0.9)
     one = np.zeros(FRAMES, int)
     belief = fusion.match_voices(np.arange(FRAMES), one, one, score, {"x": between(0, 500)})[0]
     assert belief[0, 0] == pytest.approx(0.5)

@@ -223,6 +223,10 @@ def test_persons_of_other_shots_are_found_again_and_what_is_no_face_is_nobody():
     assert found == {0: 0, 2: 0, 1: 1, 3: 0, 5: 2}
 
 
+def test_a_person_of_whom_no_track_has_an_embedding_is_a_stranger():
+    assert identities.strangers({0: 0, 1: 0, 2: 1, 3: 2}, {"track": np.array([1, 3])}) == {1}
+
+
 def test_persons_on_screen_together_are_never_one():
     rng = np.random.default_rng(5)
     [anna] = directions(rng, 1)

@@ -32,11 +32,12 @@ def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> 
     people = tables.read("persons", results / f"people/{video}.parquet")
     with opened(results / f"embeddings/{video}.npz") as arrays:
         person_of = identities.cluster_persons(people, arrays, identities.Settings().same_person)
+        strangers = identities.strangers(person_of, arrays)
     alone = asd[["track", "frame", "score"]].rename(columns={"score": "score_smooth"})
     out = {"model alone": _figures(alone.assign(speaking=alone["score_smooth"] > 0), said)}
     for left_out in (None, *INGREDIENTS):
         settings = fusion.Settings(**({left_out: False} if left_out else {}))
-        found = fusion.fuse(asd, voice, spoken, person_of, model, settings)
+        found = fusion.fuse(asd, voice, spoken, person_of, model, settings, strangers)
         out[f"without {INGREDIENTS[left_out]}" if left_out else "all"] = _figures(found, said)
     return out
 

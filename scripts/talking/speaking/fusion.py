@@ -5,7 +5,7 @@ Voices (labels of the diarization) are matched to persons over the whole video, 
 are data (`calibration.json`), fitted by `scripts/calibrate_speaking.py`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,16 @@ _TURN_LIMIT = 2.5
 # Two who move their lips under the voice of one: how far the other is taken for a mimic, and not for talking too.
 _BOTH_MOVE = 0.4
 _ROUNDS = 20
-_UNDECIDED = 0.5
+# Scores so near 0 say nothing; nor do those of lips that are not seen while a voice is heard, -0.9, and no lower ones than this.
+_UNDECIDED, _UNSEEN = 0.5, -1.0
 _STEADY_FRAMES = 50
 # Whose lips move for a second under a voice may be one of several who have it.
 _MOVED_FRAMES = 25
 # Whose voice is heard for less than a second beside another one is hard to say: so far it may as well be anybody's who does not
 # talk already.
 _BRIEF_S, _BRIEF_DOUBT = 1.0, 0.9
+# Log odds that a voice is that of somebody on screen, of whom nothing speaks against it, rather than from off screen.
+_ON_SCREEN = 1.0
 # A voice has at most this many likely owners on screen, however large the crowd.
 _LIKELY_PEOPLE = 3
 
@@ -58,17 +61,19 @@ def fuse(
     person_of: dict[int, int],
     model: str,
     settings: Settings | None = None,
+    strangers: Collection[int] = (),
 ) -> pd.DataFrame:
     """Return the table `speaking`, a row for each row of `asd` and in its order.
 
-    `person_of` says whose a track is, `model` which active-speaker model made the scores.
+    `person_of` says whose a track is, `model` which active-speaker model made the scores, `strangers` are the persons whose
+    looks are unknown, so that they may be somebody of another shot.
     """
     settings = settings or Settings()
     out = asd[["track", "frame"]].copy()
     if out.empty:
         return out.assign(score=0.0, score_smooth=0.0, speaking=False, speaking_confidence=0.0)
     fitted = calibration.load()[model]["fusion"]
-    out["score"] = calibration.apply(fitted, features(asd, voice, spoken, person_of, settings))
+    out["score"] = calibration.apply(fitted, features(asd, voice, spoken, person_of, settings, strangers))
     out["score_smooth"] = smoothed(out, settings.smooth_frames, fitted["early_frames"])
     out["speaking"] = False
     for rows in in_order(out):
@@ -103,6 +108,7 @@ def features(
     spoken: Sequence[turns.Turn],
     person_of: dict[int, int],
     settings: Settings,
+    strangers: Collection[int] = (),
 ) -> dict[str, np.ndarray]:
     """Return what the fused score is made of, each (n,) and finite; an ingredient that is off is 0.
 
@@ -118,23 +124,30 @@ def features(
     if settings.use_turns:
         tracks = asd["track"].to_numpy()
         persons = asd["track"].map(lambda t: person_of.get(t, -1 - t)).to_numpy() if settings.use_identities else tracks
-        out["turn"], out["foreign"] = _turn_odds(frame, tracks, persons, score, spoken)
+        out["turn"], out["foreign"] = _turn_odds(frame, tracks, persons, score, spoken, strangers)
     if settings.use_competition:
         out["rival"] = np.logaddexp(0, best_other(frame, score, -LIMIT)[0])
     return out
 
 
 def match_voices(
-    frame: np.ndarray, tracks: np.ndarray, persons: np.ndarray, score: np.ndarray, heard: dict[str, np.ndarray]
+    frame: np.ndarray,
+    tracks: np.ndarray,
+    persons: np.ndarray,
+    score: np.ndarray,
+    heard: dict[str, np.ndarray],
+    strangers: Collection[int] = (),
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Return P(voice is person) (voices, persons), the rest being off screen, with the voices and the persons.
 
     `heard` has a mask over frames for each voice. Evidence is the score of a person's tracks in frames where the voice
-    is heard alone, and for how much of that time the person is on screen, as whoever talks mostly is.
+    is heard alone, and for how much of that time the person is on screen, as whoever talks mostly is. `strangers` may be
+    one person in several shots, so that they share a voice with whom they are never seen with.
     """
     voices, people = sorted(heard), np.unique(persons)
     alone = np.sum([heard[v] for v in voices], axis=0) == 1
     evidence = np.zeros((len(voices), len(people) + 1))
+    lips, seen_alone = np.zeros((2, len(voices), len(people)))
     for i, voice in enumerate(voices):
         solo = heard[voice] & alone
         rows = np.flatnonzero(solo[frame])
@@ -144,13 +157,21 @@ def match_voices(
             said = _owned(score[at]).sum() / _CORRELATED_FRAMES
             evidence[i, j] += np.clip(said, -_MOST_AGAINST, _MOST_FOR)
             seen[j] += len(at)
+        lips[i], seen_alone[i] = evidence[i, :-1], seen
         evidence[i, :-1] += np.log((seen + _STEADY_FRAMES) / (solo.sum() + _STEADY_FRAMES))
     belief = scipy.special.softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
         against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
         belief = (belief + scipy.special.softmax(evidence - against, axis=1)) / 2
-    return belief[:, :-1], voices, people
+    found = belief[:, :-1].copy()
+    for j in np.flatnonzero(np.isin(people, list(strangers))):
+        beside = np.isin(people, np.unique(persons[np.isin(frame, frame[persons == people[j]])]))
+        unknown = beside & np.isin(people, list(strangers))
+        left = 1 - belief[:, :-1][:, beside & ~unknown].sum(axis=1)
+        own = left * np.exp(lips[:, j]) / (np.exp(lips[:, unknown]).sum(axis=1) + np.exp(-_ON_SCREEN))
+        found[:, j] = np.where(seen_alone[:, j] >= _CORRELATED_FRAMES, np.maximum(found[:, j], own), found[:, j])
+    return found, voices, people
 
 
 def shared_voices(
@@ -178,18 +199,23 @@ def _owned(score: np.ndarray) -> np.ndarray:
     that cannot be seen, says nothing.
     """
     steady = moving_mean(score, _STEADY_FRAMES)
-    beyond = np.sign(steady) * np.maximum(np.abs(steady) - _UNDECIDED, 0)
+    beyond = np.sign(steady) * np.maximum(np.abs(steady) - _UNDECIDED, 0) * ((steady > 0) | (steady < _UNSEEN))
     return np.clip(beyond, -LIMIT, LIMIT / 2)
 
 
 def _turn_odds(
-    frame: np.ndarray, tracks: np.ndarray, persons: np.ndarray, score: np.ndarray, spoken: Sequence[turns.Turn]
+    frame: np.ndarray,
+    tracks: np.ndarray,
+    persons: np.ndarray,
+    score: np.ndarray,
+    spoken: Sequence[turns.Turn],
+    strangers: Collection[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return for each row the log odds that a voice heard is the person's, over knowing nothing, and `foreign` of `features`."""
     heard = turns.spoken_frames(spoken, int(frame.max()) + 1)
     if not heard:
         return np.zeros(len(frame)), np.zeros(len(frame))
-    belief, voices, people = match_voices(frame, tracks, persons, score, heard)
+    belief, voices, people = match_voices(frame, tracks, persons, score, heard, strangers)
     owned = np.zeros(len(frame))
     for rows in pd.Series(tracks).groupby(tracks).indices.values():
         owned[rows] = _owned(score[rows])
