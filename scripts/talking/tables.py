@@ -114,7 +114,9 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("landmark_share", _FLOAT, "0-1", "fraction of the person's boxes with face landmarks"),
         Column("size", _FLOAT, "picture heights", "median square root of the box's area"),
         Column("sharpness", _FLOAT, "", "75th percentile of the face's sharpness"),
-        Column("cut_off_share", _FLOAT, "0-1", "fraction of the person's boxes that reach the picture's edge"),
+        Column(
+            "cut_off_share", _FLOAT, "0-1", "fraction of the person's boxes that reach the picture's left or right edge"
+        ),
         Column(
             "own_motion",
             _FLOAT,

@@ -233,6 +233,22 @@ def test_a_silent_listener_takes_part_and_a_small_blurred_face_at_the_edge_does_
     assert found["role"].tolist() == ["participant", "participant", "bystander"]
 
 
+def test_who_is_silent_and_half_in_the_picture_looks_on_and_a_cut_forehead_does_not_matter():
+    tracks = tracks_of((0, 200, 100), (0, 200, 300), (0, 200, 0))
+    tracks.loc[tracks["track"] == 1, ["y1", "y2"]] = [0.0, 40.0]
+    talks = found_in(tracks, talking=[2])
+    assert talks["role"].tolist() == ["participant", "participant", "participant"]
+    silent = found_in(tracks, talking=[0])
+    assert silent["role"].tolist() == ["participant", "participant", "bystander"]
+
+
+def test_a_silent_face_of_a_tenth_of_the_area_looks_on_and_one_that_talks_takes_part():
+    tracks = tracks_of((0, 200, 100), (0, 200, 300), (0, 200, 500))
+    tracks.loc[tracks["track"] == 2, ["x2", "y2"]] = [513.0, 63.0]
+    assert found_in(tracks, talking=[0])["role"].tolist()[2] == "bystander"
+    assert found_in(tracks, talking=[2])["role"].tolist()[2] == "participant"
+
+
 def test_a_brief_doubtful_detection_that_the_mesh_does_not_know_is_no_face():
     tracks = tracks_of((0, 200, 100), (0, 200, 300), (50, 58, 500))
     tracks.loc[tracks["track"] == 2, "confidence"] = 0.55

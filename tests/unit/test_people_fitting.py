@@ -63,7 +63,7 @@ def test_each_video_is_judged_by_a_calibration_of_the_others():
         return {"confidence": 1.0, "presence": 1.0, "still": still, "brief": 0.0, "truth": truth}
 
     faces = pd.DataFrame([example(0.0, 1.0), example(1.0, 0.0)])
-    person = {"smaller": 0.0, "blurred": 0.0, "cut_off": 0.0, "brief": 0.0, "silent": 0.0, "truth": 1.0}
+    person = {"smaller": 0.0, "blurred": 0.0, "cut_off": 0.0, "brief": 0.0, "silent": 0.0, "aside": 0.0, "truth": 1.0}
     persons = pd.DataFrame([person, person | {"smaller": 3.0, "blurred": 4.0, "silent": 1.0, "truth": 0.0}])
     found = fitting.left_out({"a": (faces, persons), "b": (faces, persons)}, "centerface").set_index("video")
     assert found.loc["a"].to_dict() == dict.fromkeys(

@@ -69,14 +69,19 @@ def participant_features(people: pd.DataFrame) -> dict[str, np.ndarray]:
 
     `people` has a row for each person, with size, sharpness, cut_off_share, talking_s, seconds (on screen) and shot_s (length of the
     shot). smaller, blurred: halvings against the largest and the sharpest; cut_off: 0-1; brief: halvings of three seconds, or of
-    the shot if that is shorter; silent: 1 for who never speaks to 0 for who speaks for a second.
+    the shot if that is shorter; silent: 1 for who never speaks to 0 for who speaks for a second; aside: silent, and cut off
+    or a quarter as large, as an onlooker is.
     """
     known = people["seconds"] >= np.minimum(people["shot_s"] / 5, 1.0)
     of = people[known] if known.any() else people
+    smaller = np.clip(np.log2(of["size"].max() / people["size"].to_numpy()), 0, 4)
+    cut_off = people["cut_off_share"].to_numpy()
+    silent = 1 - np.clip(people["talking_s"].to_numpy(), 0, 1)
     return {
-        "smaller": np.clip(np.log2(of["size"].max() / people["size"].to_numpy()), 0, 4),
+        "smaller": smaller,
         "blurred": np.clip(np.log2((of["sharpness"].max() + 1) / (people["sharpness"].to_numpy() + 1)), 0, 6),
-        "cut_off": people["cut_off_share"].to_numpy(),
+        "cut_off": cut_off,
         "brief": np.clip(np.log2(np.minimum(people["shot_s"], _LONG_S) / people["seconds"]).to_numpy(), 0, 6),
-        "silent": 1 - np.clip(people["talking_s"].to_numpy(), 0, 1),
+        "silent": silent,
+        "aside": silent * np.minimum(cut_off + smaller / 2, 1),
     }

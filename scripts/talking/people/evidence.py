@@ -41,12 +41,13 @@ def measure(
     `frames_talking` gives, `size` the picture's (width, height) in pixels. The columns: start, end (one past the last frame),
     frames; confidence: median of the detector's, confidence_high: its 90th percentile; detected_share; presence: mean presence
     score of the face mesh; landmark_share; size: median square root of the box's area, in picture heights; sharpness: 75th
-    percentile; cut_off_share: how much of the frames the picture's edge cuts the box in; own_motion and expression (NaN unknown); yaw: median
+    percentile; cut_off_share: how much of the frames the picture's left or right edge cuts the box in; own_motion and expression (NaN unknown); yaw: median
     absolute yaw in degrees (NaN unknown); talking_s.
     """
     box = tracks[_BOX].to_numpy(dtype=float)
     side = np.sqrt(boxes.area(box)) / max(size[1], 1)
-    cut_off = (box[:, 0] <= 1) | (box[:, 1] <= 1) | (box[:, 2] >= size[0] - 1) | (box[:, 3] >= size[1] - 1)
+    # Not the upper edge: a close-up cuts the forehead of whoever matters most.
+    cut_off = (box[:, 0] <= 1) | (box[:, 2] >= size[0] - 1)
     confidence, detected = tracks["confidence"].to_numpy(), tracks["detected"].to_numpy(bool)
     frame = tracks["frame"].to_numpy()
     thumbnail_of = np.full(len(tracks), -1)

@@ -18,7 +18,7 @@ from talking.people import calibration, evidence
 
 # What was found to separate on real video; a fit starts from it and leaves it where examples say so.
 FACE_PRIOR = {"confidence": 1.5, "presence": 3.5, "still": -7.0, "brief": -0.7}
-PARTICIPANT_PRIOR = {"smaller": -3.0, "blurred": -0.6, "cut_off": -2.0, "brief": -1.5, "silent": -1.0}
+PARTICIPANT_PRIOR = {"smaller": -3.0, "blurred": -0.6, "cut_off": -2.0, "brief": -1.5, "silent": -1.0, "aside": -3.5}
 _BIAS_PRIOR = {"face": 0.5, "participant": 6.0}
 # The prior counts as much as so many examples; each video as so many.
 _PRIOR_EXAMPLES, _EXAMPLES_OF_EACH = 8.0, 5.0
