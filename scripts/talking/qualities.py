@@ -55,7 +55,7 @@ class Settings:
         minimum=0,
     )
     min_sync_s: float = cli.setting(
-        3.0,
+        4.0,
         "seconds for which somebody must speak alone for that: of less speech, and of speech under others', any offset may fit",
         minimum=0,
     )

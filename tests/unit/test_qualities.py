@@ -91,7 +91,7 @@ def test_an_offset_counts_only_of_who_speaks_alone_for_long_enough():
     speaking[:, 0] = True
     found = qualities._sync(points, speaking, heard, qualities.Settings())
     assert found["sync_error_frames"] == 6
-    speaking[70:, 1] = True
+    speaking[90:, 1] = True
     found = qualities._sync(points, speaking, heard, qualities.Settings())
     assert np.isnan(found["sync_error_frames"])
 
