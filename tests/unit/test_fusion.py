@@ -133,8 +133,10 @@ def test_a_short_answer_speaks_though_its_turn_is_given_to_somebody_elses_voice(
     spoken = turns(x=[(0, 200)], y=[(205, 300)], z=[(100, 112), (300, 500)])
     found = decided(asd, spoken=spoken)
     assert found[1][103:109].all() and found[0][90:120].mean() > 0.9
-    # A still listener stays silent, and a brief turn of nobody else is still its owner's.
-    assert found[2][90:120].mean() < 0.1
+    in_a_pause = decided(asd, spoken=turns(x=[(0, 98), (114, 200)], y=[(205, 300)], z=[(100, 112), (300, 500)]))
+    assert in_a_pause[1][103:109].all()
+    # A still listener stays silent, and a brief turn while no other lips move is still its owner's.
+    assert max(found[2][90:120].mean(), in_a_pause[2][90:120].mean()) < 0.1
     alone = decided(rows(np.full(FRAMES, -0.5), noisy(b, 37, 0.3, 3, -3)), spoken=turns(x=[(0, 12)], y=[(205, 300)]))
     assert alone[1][:12].mean() < 0.1
 

@@ -32,7 +32,7 @@ _UNDECIDED, _UNSEEN = 0.5, -1.0
 _STEADY_FRAMES = 50
 # Whose lips move for a second under a voice may be one of several who have it.
 _MOVED_FRAMES = 25
-# Whose voice is heard for less than a second beside another one is hard to say: so far it may as well be anybody's who does not
+# Whose voice is heard for less than a second is hard to say: so far it may as well be anybody's whose lips move and who does not
 # talk already.
 _BRIEF_S, _BRIEF_DOUBT = 1.0, 0.9
 # Log odds that a voice is that of somebody on screen, of whom nothing speaks against it, rather than from off screen.
@@ -224,17 +224,19 @@ def _turn_odds(
     silent, foreign, trust = np.ones(len(frame)), np.zeros(len(frame)), np.zeros(len(frame))
     brief = turns.spoken_frames((t for t in spoken if t.end_s - t.start_s < _BRIEF_S), int(frame.max()) + 1)
     steady = [heard[v] & ~brief.get(v, False) for v in voices]
-    anybody, beside = _quiet_share(frame, column, belief, steady), np.any(steady, axis=0)
+    anybody = _quiet_share(frame, column, belief, steady)
+    # Beside another voice even who does not move much may have it.
+    moves = np.where(np.any(steady, axis=0)[frame], 1.0, scipy.special.expit(score))
     for i, voice in enumerate(voices):
         now = heard[voice][frame]
-        doubted = _BRIEF_DOUBT * (brief[voice] & beside)[frame] if voice in brief else 0.0
+        doubted = _BRIEF_DOUBT * brief[voice][frame] * moves if voice in brief else 0.0
         silent *= np.where(now, 1 - (belief[i, column] + (anybody - belief[i, column]) * doubted), 1)
         # If the voice's owner is on screen, two may talk at once; if with a still mouth, the turn itself is doubtful.
         doubt, owner_moves = np.ones(len(heard[voice])), np.ones(len(heard[voice]))
         np.minimum.at(doubt, frame, 1 - belief[i, column] * (1 - _BOTH_MOVE * scipy.special.expit(score)))
         np.minimum.at(owner_moves, frame, 1 - belief[i, column] * scipy.special.expit(-score))
         known = (belief.max(axis=0, where=np.arange(len(voices))[:, None] != i, initial=0))[column]
-        foreign = np.where(now, np.maximum(foreign, known * doubt[frame]), foreign)
+        foreign = np.where(now, np.maximum(foreign, known * doubt[frame] * (1 - doubted)), foreign)
         trust = np.where(now, np.maximum(trust, owner_moves[frame] * (1 - shared[i])), trust)
     odds = scipy.special.logit(np.clip(1 - silent, 1e-6, 1 - 1e-6)) - scipy.special.logit(
         1 / (1 + min(len(people), _LIKELY_PEOPLE))
