@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=Path, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps")
     parser.add_argument("--words", type=Path, help="JSON of true words: start_s, end_s, speaker, word")
     parser.add_argument("--shots", type=Path, help="CSV of true shots: start_frame,end_frame at 25 fps")
+    parser.add_argument("--people", type=Path, help="CSV of true roles: start_frame,end_frame,person,role at 25 fps")
     parser.add_argument(
         "--model",
         choices=list(speaking.MODELS),
@@ -39,7 +40,9 @@ def main() -> None:
         return
     if not (arguments.rttm and arguments.boxes):
         parser.error("give --seen, or --rttm and --boxes")
-    truth = read_truth(arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video)
+    truth = read_truth(
+        arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video, arguments.people
+    )
     labels = read_labels(arguments.results, arguments.video)
     figures = scoring.score(truth, labels)
     if arguments.model:

@@ -66,7 +66,7 @@ def _json(file: Path) -> dict:
 
 
 _SPEAKING = (
-    "film",
+    "video",
     "seconds",
     "average precision",
     "ROC AUC",
@@ -95,7 +95,7 @@ _REAL_UNITS = (
     "transcript counts as heard with 60 % of its words in order; the longest loop is how often a phrase follows itself."
 )
 _FACES = (
-    "film",
+    "video",
     "face recall",
     "precision",
     "false people",
@@ -107,7 +107,7 @@ _FACES = (
     "right clips",
     "wrong",
 )
-_TURNS = ("film", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "short turns", "words", "word error", "word's speaker")  # fmt: skip
+_TURNS = ("video", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "short turns", "words", "word error", "word's speaker")  # fmt: skip
 _TURN_UNITS = (
     "A short turn lasts less than a second; it counts if its person is seen in half of it and is found if half of what is seen is labelled\n"
     "speaking. Word error: substituted, inserted and missed words over the true ones, without case and punctuation."

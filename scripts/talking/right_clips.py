@@ -30,12 +30,13 @@ class ClipRule:
 def right_clips(
     truth: Truth, shots: list[Interval], frames: int, spoken: dict[str, np.ndarray], rule: ClipRule
 ) -> list[dict[str, Any]]:
-    """Return the longest segments of each shot with a constant set of people on screen that `rule` accepts.
+    """Return the longest segments of each shot with a constant set of participants on screen that `rule` accepts.
 
     Each is a dict of start_frame, end_frame, people (their names) and talkers (how many of them speak long enough).
     """
     there: list[set[str]] = [set() for _ in range(frames)]
-    for person, rows in truth.boxes.groupby("person"):
+    seen_boxes = truth.participants()
+    for person, rows in seen_boxes.groupby("person"):
         seen = np.unique(rows["frame"].to_numpy(dtype=int))
         for start, end in shots:
             inside = seen[(seen >= start) & (seen < end)]
@@ -52,7 +53,7 @@ def right_clips(
         for start, end in intervals.intersect(intervals.from_mask(of_frame == index), sorted(shots)):
             if end - start < rule.min_s * media.FPS:
                 continue
-            faces = truth.boxes[truth.boxes["frame"].between(start, end - 1)]
+            faces = seen_boxes[seen_boxes["frame"].between(start, end - 1)]
             areas = faces.assign(area=boxes.area(faces[_BOX])).groupby("person")["area"].median()
             if areas.min() < max(rule.min_face_px**2, rule.min_area_ratio * areas.max()):
                 continue

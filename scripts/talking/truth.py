@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from talking import tables, turns
@@ -27,6 +28,16 @@ class Truth:
     shots: list[Interval] | None = None
     # What is hard in each of the shots, as film_conversation names it; "" in an ordinary one.
     hard: list[str] | None = None
+    # Who merely looks on, and from which frame to which: start_frame, end_frame, person.
+    bystanders: pd.DataFrame | None = None
+
+    def participants(self) -> pd.DataFrame:
+        """Return the boxes of those who take part."""
+        looks_on = np.zeros(len(self.boxes), dtype=bool)
+        for row in [] if self.bystanders is None else self.bystanders.itertuples():
+            inside = self.boxes["frame"].between(row.start_frame, row.end_frame - 1)
+            looks_on |= (inside & (self.boxes["person"] == row.person)).to_numpy()
+        return self.boxes[~looks_on]
 
 
 @dataclass
@@ -44,11 +55,17 @@ class Labels:
 
 
 def read_truth(
-    turns_file: Path, boxes_file: Path, words_file: Path | None = None, shots_file: Path | None = None, video: str = ""
+    turns_file: Path,
+    boxes_file: Path,
+    words_file: Path | None = None,
+    shots_file: Path | None = None,
+    video: str = "",
+    people_file: Path | None = None,
 ) -> Truth:
     """Read a truth from an RTTM file, CSV files and a JSON file; raises InputError that names what is wrong.
 
-    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame and, if known, hard. Words: a list of objects, or an object
+    Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame and, if known, hard. People: start_frame, end_frame, person, role
+    (who is no `bystander` takes part). Words: a list of objects, or an object
     whose key "words" (else "sentences") holds it, with start_s and end_s (or start and end), speaker, and word or text.
     """
     found = _csv(boxes_file, ["frame", "person", *_BOX])
@@ -66,7 +83,11 @@ def read_truth(
             content = content.get("words") or content.get("sentences") or []
         words = pd.DataFrame(content).rename(columns={"start": "start_s", "end": "end_s", "text": "word"})
         words = words.reindex(columns=["word", "start_s", "end_s", "speaker"]).dropna(subset=["start_s", "end_s"])
-    return Truth(found, turns.read(turns_file, video), words, shots, hard)
+    bystanders = None
+    if people_file is not None:
+        bystanders = _csv(people_file, ["start_frame", "end_frame", "person", "role"]).query("role == 'bystander'")
+        bystanders = bystanders.astype({"person": str})
+    return Truth(found, turns.read(turns_file, video), words, shots, hard, bystanders)
 
 
 def read_labels(results: Path, video: str) -> Labels:

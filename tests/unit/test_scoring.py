@@ -176,6 +176,18 @@ def test_who_is_hidden_for_a_moment_is_still_there():
         assert [(c["start_frame"], c["end_frame"]) for c in right] == [(0, CUT)] * stretches
 
 
+def test_who_looks_on_is_no_participant_of_a_right_clip():
+    watched = truth()
+    zoe = watched.boxes[watched.boxes["person"] == "anna"].assign(person="zoe", x1=700, x2=760, y1=100, y2=160)
+    watched.boxes = pd.concat([watched.boxes, zoe])
+    spoken = turns.spoken_frames(TURNS, FRAMES)
+    for bystanders, counts in ((None, [3, 3]), ([(0, CUT, "zoe")], [2, 3])):
+        rows = pd.DataFrame(bystanders or [], columns=["start_frame", "end_frame", "person"])
+        watched.bystanders = rows if bystanders else None
+        right = right_clips.right_clips(watched, [(0, CUT), (CUT, FRAMES)], FRAMES, spoken, right_clips.ClipRule())
+        assert [len(clip["people"]) for clip in right] == counts
+
+
 def test_people_of_very_different_sizes_make_no_right_clip():
     far = truth()
     anna = far.boxes["person"] == "anna"
@@ -303,7 +315,12 @@ def test_the_command_line_prints_the_figures(on_disk):
 
 
 def test_truth_files_are_read_with_their_extra_columns(on_disk):
-    true = read_truth(*(on_disk / n for n in ("truth.rttm", "boxes.csv", "words.json", "shots.csv")), "v")
+    (on_disk / "people.csv").write_text(
+        "start_frame,end_frame,person,role,x1\n0,9,ben,participant,0\n0,9,zoe,bystander,0\n"
+    )
+    files = (on_disk / n for n in ("truth.rttm", "boxes.csv", "words.json", "shots.csv"))
+    true = read_truth(*files, "v", on_disk / "people.csv")
+    assert true.bystanders["person"].tolist() == ["zoe"]
     assert true.shots == [(0, 200), (200, 400)]
     assert true.words["start_s"].tolist() == [0.5]
     assert list(true.boxes.columns) == ["frame", "person", "x1", "y1", "x2", "y2"]
