@@ -242,6 +242,7 @@ def _row(
     """Return the row of `candidates` of a segment; who is in it, and who stands by, is listed of candidates only."""
     start, end = segment.start, segment.end
     shots = scene.shots[(scene.shots["start_frame"] < end) & (scene.shots["end_frame"] > start)]
+    frames = shots["end_frame"].clip(upper=end) - shots["start_frame"].clip(lower=start)
     row = {
         "clip": f"{source}_{video}_{start:06d}to{end:06d}",
         "video": video,
@@ -260,7 +261,8 @@ def _row(
         "dissolve": segment.dissolve,
         "num_jump_cuts": len(shots) - 1,
         "camera_motion": shots["camera_motion"].max(),
-        "picture_motion": shots["picture_motion"].min(),
+        # Of the whole clip: between two jump cuts a picture may well stand still.
+        "picture_motion": np.average(shots["picture_motion"], weights=frames),
     }
     return row | (_people(segment, shown, faces) if row["candidate"] else {})
 

@@ -218,7 +218,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("bystander_share", _FLOAT, "0-1", "share of the frames in which a bystander shows"),
         Column("repeated_person", _INT, "", "people on screen who are a second showing of another one on screen"),
         Column("camera_motion", _FLOAT, "picture heights/s", "of the shot; the fastest of several"),
-        Column("picture_motion", _FLOAT, "0-1", "of the shot; the least of several"),
+        Column("picture_motion", _FLOAT, "0-1", "of the shot; the mean over the frames of several"),
     ],
     "qualities": [
         Column("clip", _TEXT, "", "name of a candidate clip"),

@@ -188,6 +188,16 @@ def test_no_clip_crosses_a_cut_but_a_jump_cut():
     assert found.loc[0, "person_tracks"] == [[0, 2], [1, 3]]
 
 
+def test_a_picture_that_stands_still_between_two_jump_cuts_makes_no_still_of_the_clip():
+    shots = shot_table((0, 40), (40, 400), jump_cuts=True).assign(picture_motion=[0.0, 0.01])
+    tracks = pd.concat([track_rows(t, 0, 400, x=300 * t) for t in range(2)], ignore_index=True)
+    tracks["shot"] = (tracks["frame"] >= 40).astype(int)
+    heard = pd.DataFrame({"frame": range(400), "voice": 0.0})
+    found = clips.find("v", "s", shots, tracks, person_table(tracks), heard)
+    assert spans(found) == [(0, 400)]
+    assert found.loc[0, "picture_motion"] == pytest.approx(0.009)
+
+
 def test_who_is_shown_twice_is_counted():
     found = candidates_of([track_rows(t, 0, 400, x=300 * t) for t in range(3)], repeated={2: 0})
     assert found.loc[0, "repeated_person"] == 1
