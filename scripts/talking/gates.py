@@ -85,7 +85,10 @@ class Settings:
         maximum=1,
     )
     max_turned_away_share: float = cli.setting(
-        0.5, "share of frames in which anybody's head is turned away", minimum=0, maximum=1
+        0.8,
+        "share of frames in which anybody's head is turned away; who look at each other are in profile for half of them",
+        minimum=0,
+        maximum=1,
     )
     min_face_motion: float = cli.setting(
         0.002, "motion of the points of a face against each other: below it the face is a photograph", minimum=0
