@@ -418,7 +418,7 @@ def test_real_videos_come_first_on_the_page(tmp_path):
         (tmp_path / folder / "lip_sync").mkdir(parents=True)
         (tmp_path / folder / "lip_sync/talk.json").write_text(json.dumps(figures))
     page = accuracy.page(tmp_path / "films", real=tmp_path / "real")
-    assert "| talk | 1 of 2 | 0 | 3 | 0 | 200 | – | – | – | – | 1 of 4 | 1 |" in page
+    assert "| talk | 1 of 2 | 0 | 3 | 0 | 200 | – | – | – | 1 of 4 | 1 |" in page
     # What was measured on labels that are not here follows the table.
     assert page.index("## Real videos, by model") < page.index("Active speakers")
     assert page.index("Real videos") < page.index("Active speakers")
