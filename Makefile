@@ -15,13 +15,14 @@ demo: $(READY)
 
 test: $(READY) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale --ignore=tests/real tests
-	$(BIN)/python -m pytest tests/benchmarks tests/run
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/run
 
 test-real: $(READY)
 	$(BIN)/python -m pytest tests/real
 
 test-faults: $(READY)
-	$(BIN)/python -m pytest tests/scale tests/faults
+	$(BIN)/python -m pytest tests/scale
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 # The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
 test-slurm: $(READY)
