@@ -38,7 +38,7 @@ def command(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> list
 def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     """Run Snakemake on the sheet of a folder; return what it printed and how it ended."""
     words = command(folder, *arguments, config=config)
-    return subprocess.run(words, cwd=REPO, capture_output=True, text=True, timeout=1200)
+    return subprocess.run(words, cwd=REPO, capture_output=True, text=True, timeout=2400)
 
 
 def started(folder: Path, *arguments: str) -> subprocess.Popen:
