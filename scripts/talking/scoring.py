@@ -350,12 +350,10 @@ def _word_error(true: pd.DataFrame, found: pd.DataFrame) -> float | None:
         [_DIGITS.get(part, part) for word in rows.sort_values("start_s")["word"] for part in _letters(word).split()]
         for rows in (true, found)
     )
-    row = np.arange(len(reference) + 1)
-    for word in written:
-        changed = row[:-1] + np.array([word != other for other in reference], dtype=int)
-        row = np.concatenate([[row[0] + 1], np.minimum(changed, row[1:] + 1)])
-        row = np.minimum.accumulate(row - np.arange(row.size)) + np.arange(row.size)
-    return _ratio(row[-1], len(reference))
+    # Here, as it takes seconds to load and few scores need it.
+    from nltk.metrics.distance import edit_distance
+
+    return _ratio(edit_distance(reference, written), len(reference))
 
 
 def _letters(text: object) -> str:

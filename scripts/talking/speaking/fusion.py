@@ -164,12 +164,11 @@ def match_voices(
         taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
         against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
         belief = (belief + scipy.special.softmax(evidence - against, axis=1)) / 2
-    found = belief[:, :-1].copy()
-    for j in np.flatnonzero(np.isin(people, list(strangers))):
-        beside = np.isin(people, np.unique(persons[np.isin(frame, frame[persons == people[j]])]))
-        unknown = beside & np.isin(people, list(strangers))
-        left = 1 - belief[:, :-1][:, beside & ~unknown].sum(axis=1)
-        own = left * np.exp(lips[:, j]) / (np.exp(lips[:, unknown]).sum(axis=1) + np.exp(-_ON_SCREEN))
+    found, is_stranger = belief[:, :-1].copy(), np.isin(people, list(strangers))
+    for j in np.flatnonzero(is_stranger):
+        beside = np.isin(people, persons[np.isin(frame, frame[persons == people[j]])])
+        left = 1 - belief[:, :-1][:, beside & ~is_stranger].sum(axis=1)
+        own = left * np.exp(lips[:, j]) / (np.exp(lips[:, beside & is_stranger]).sum(axis=1) + np.exp(-_ON_SCREEN))
         found[:, j] = np.where(seen_alone[:, j] >= _CORRELATED_FRAMES, np.maximum(found[:, j], own), found[:, j])
     return found, voices, people
 
