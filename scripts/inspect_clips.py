@@ -1,4 +1,4 @@
-"""Look at the candidate clips of a video again: hands and writing over faces, and fingerprints to know them again by."""
+"""Look at the candidate clips of a video again: hands and writing over faces, people without a face, and fingerprints."""
 
 from pathlib import Path
 

@@ -102,6 +102,13 @@ class Settings:
     max_caption_over_face_share: float = cli.setting(
         0.2, "share of seconds in which writing, such as a caption, lies over anybody's face", minimum=0, maximum=1
     )
+    max_unseen_person_share: float = cli.setting(
+        1.0,
+        "share of seconds that show a person without a found face, such as somebody from behind; 1, as a moderator may sit"
+        " before two who debate",
+        minimum=0,
+        maximum=1,
+    )
     max_sync_error_frames: float = cli.setting(
         3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
     )

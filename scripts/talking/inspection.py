@@ -1,4 +1,4 @@
-"""What is seen of a clip by looking at its pictures again: hands and writing over faces, and fingerprints to know it again by."""
+"""What is seen of a clip by looking at its pictures again: hands and writing over faces, people without a face, fingerprints."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from talking import arrays, captions, fingerprints, keypoints, media, tables
+from talking import arrays, captions, fingerprints, keypoints, media, tables, unseen
 from talking.errors import InputError
 from talking.tracked import Faces
 
@@ -29,7 +29,7 @@ def inspect(
     if wanted.empty:
         return tables.empty("inspections")
     faces = Faces(tracks)
-    hashes, written = _look(video, wanted, faces)
+    hashes, written, behind = _look(video, wanted, faces)
     rows = []
     with arrays.opened(poses) as of_clips:
         for clip in wanted.itertuples():
@@ -43,6 +43,7 @@ def inspect(
                     "clip": clip.clip,
                     "hand_over_face_share": hands_over_faces(points, scores, box).mean(axis=0).max(),
                     "caption_over_face_share": np.stack(written[clip.clip]).mean(axis=0).max(),
+                    "unseen_person_share": np.mean(behind[clip.clip]),
                     "sound_hashes": _of_sound(sound, clip.start_frame, clip.end_frame),
                     "picture_hashes": [hashes[frame] for frame in looked_at(clip)],
                 }
@@ -72,21 +73,34 @@ def looked_at(clip: Any) -> range:
 
 def _look(
     video: str | Path, wanted: pd.DataFrame, faces: Faces
-) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]]]:
-    """Return the fingerprint of each frame looked at, and of each clip, picture after picture, whose face is written over (people,)."""
-    writing = captions.detector()
+) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]], dict[str, list[bool]]]:
+    """Return the fingerprint of each frame looked at, and of each clip two lists, picture after picture.
+
+    They say whose face is written over (people,), and whether somebody shows without a face.
+    """
+    writing, of_people = captions.detector(), unseen.segmenter()
     clips_at: dict[int, list[Any]] = {}
     for clip in wanted.itertuples():
         for frame in looked_at(clip):
             clips_at.setdefault(frame, []).append(clip)
-    hashes, written = {}, {clip: [] for clip in wanted["clip"]}
+    hashes, written, behind = {}, {clip: [] for clip in wanted["clip"]}, {clip: [] for clip in wanted["clip"]}
+    near = {clip.clip: _nearest_boxes(clip, faces) for clip in wanted.itertuples()}
     pictures = media.frames_at(video, clips_at)
     for frame, picture in tqdm(pictures, total=len(clips_at), desc="looking at clips", unit="frame", mininterval=5):
         hashes[frame] = fingerprints.of_picture(picture)
         for clip in clips_at[frame]:
             box = faces.boxes(faces.rows(clip.person_tracks, frame, frame + 1))[0]
             written[clip.clip].append(captions.covered(picture, box, writing) > _COVERED_BY_WRITING)
-    return hashes, written
+            others = faces.boxes(faces.rows(clip.bystander_tracks, frame, frame + 1))[0]
+            known = np.concatenate([near[clip.clip][frame - clip.start_frame], others])
+            behind[clip.clip].append(unseen.shows_unseen(picture, known, of_people))
+    return hashes, written, behind
+
+
+def _nearest_boxes(clip: Any, faces: Faces) -> np.ndarray:
+    """Return the face boxes (frames, people, 4) px of a clip's people; who is away for a while keeps the box from before, or after."""
+    box = faces.boxes(faces.rows(clip.person_tracks, clip.start_frame, clip.end_frame))
+    return pd.DataFrame(box.reshape(len(box), -1)).ffill().bfill().to_numpy().reshape(box.shape)
 
 
 def _of_sound(sound: str | Path, start: int, end: int) -> np.ndarray:

@@ -320,6 +320,12 @@ SCHEMAS: dict[str, list[Column]] = {
             "0-1",
             "largest share over people of the seconds in which a line of writing covers 3 % of the face",
         ),
+        Column(
+            "unseen_person_share",
+            _FLOAT,
+            "0-1",
+            "share of the seconds that show a person without a found face, such as somebody from behind; about half are noticed",
+        ),
         Column("sound_hashes", _HASHES, "", "fingerprint of each frame's sound; 0 where it is too quiet"),
         Column("picture_hashes", _LONG_HASHES, "", "fingerprint of a picture a second, from the first frame on"),
     ],

@@ -235,7 +235,7 @@ def test_limits_that_cannot_both_hold_are_refused():
 def select(measured, settings=None):
     """Apply the gates to candidates over whose faces nothing lies."""
     found, of_clips = measured
-    seen = of_clips[["clip"]].assign(hand_over_face_share=0.0, caption_over_face_share=0.0)
+    seen = of_clips[["clip"]].assign(hand_over_face_share=0.0, caption_over_face_share=0.0, unseen_person_share=0.0)
     nothing_said = understanding.measure(of_clips.merge(found), tables.empty("transcript"), tables.empty("pieces"))
     return gates.select(found, of_clips, seen, nothing_said, settings)
 

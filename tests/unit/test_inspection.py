@@ -19,6 +19,7 @@ from talking import (
     media,
     tables,
     understanding,
+    unseen,
 )
 from talking.errors import InputError
 
@@ -80,6 +81,38 @@ def test_hands_count_over_whose_face_they_lie_whoever_owns_them() -> None:
     points[3, 0, keypoints.LEFT_HAND] = (150, 150)  # of score 0: absent
     over = inspection.hands_over_faces(points, scores, faces)
     assert over.tolist() == [[True, False], [False, True], [False, False], [False, False]]
+
+
+@pytest.fixture(scope="module")
+def of_people():
+    return unseen.segmenter()
+
+
+def test_a_moderator_who_is_seen_from_behind_is_noticed(shared, of_people) -> None:
+    _, picture = next(media.frames_at(shared / "data/real/debate_wide.mp4", [370]))
+    debaters = np.array([[203.0, 252, 256, 317], [1616, 269, 1672, 330]])
+    assert unseen.shows_unseen(picture, debaters, of_people)
+    picture[600:] = 0  # without the moderator
+    assert not unseen.shows_unseen(picture, debaters, of_people)
+
+
+def test_two_whose_faces_are_found_explain_all_people_and_one_alone_does_not(shared, of_people) -> None:
+    _, picture = next(media.frames_at(shared / "data/real/two_in_turn.mp4", [100]))
+    both = np.array([[182.0, 114, 323, 290], [619, 89, 778, 281]])
+    assert not unseen.shows_unseen(picture, both, of_people)
+    assert unseen.unseen_area(of_people(picture) > 0.5, both[:1]) > 3
+    assert not unseen.shows_unseen(picture, np.full((2, 4), np.nan), of_people)
+
+
+def test_people_that_no_face_explains_are_measured_in_face_areas() -> None:
+    faces, people = np.array([[40.0, 20, 50, 30]]), np.zeros((100, 200), dtype=bool)
+    people[12:34, 36:54] = people[34:, 25:65] = True
+    assert unseen.unseen_area(people, faces) == 0
+    people[60:66, 65:120] = True  # an arm
+    assert unseen.unseen_area(people, faces) == 0
+    people[50:, 140:170] = True  # somebody else
+    assert unseen.unseen_area(people, faces) == pytest.approx(15, abs=0.5)
+    assert unseen.unseen_area(people, np.vstack([faces, [[150.0, 56, 160, 66]]])) == 0
 
 
 def talk(seed: int, seconds: float) -> np.ndarray:
@@ -206,7 +239,7 @@ def video(tmp_path):
     )
     candidates = pd.DataFrame(
         {"clip": ["s_v_000000to000100", "other"], "candidate": [True, False], "start_frame": 0, "end_frame": [100, 3],
-         "tracks": [[4, 7], []], "person_tracks": [[[4], [7]], []]}
+         "tracks": [[4, 7], []], "person_tracks": [[[4], [7]], []], "bystander_tracks": [[], []]}
     )  # fmt: skip
     return tmp_path, candidates, tracks
 
@@ -217,6 +250,7 @@ def test_a_clip_is_measured_and_its_gates_say_why_it_goes(video) -> None:
     tables.write("inspections", found, folder / "i.parquet")
     [row] = tables.read("inspections", folder / "i.parquet").to_dict("records")
     assert (row["hand_over_face_share"], row["caption_over_face_share"]) == (0.5, 0.5)
+    assert row["unseen_person_share"] == 0
     assert len(row["sound_hashes"]) == 100 and len(row["picture_hashes"]) == 4
     np.testing.assert_array_equal(row["sound_hashes"], prints(media.sound(folder / "v.wav", 0, 100)))
     whole = pd.DataFrame(columns=tables.schema("candidates").names)
@@ -248,3 +282,36 @@ def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
 def test_a_video_without_candidates_is_not_looked_at(tmp_path) -> None:
     found = inspection.inspect("none.mp4", "none.wav", tables.empty("candidates"), tables.empty("tracks"), "none.npz")
     assert found.empty and list(found.columns) == tables.schema("inspections").names
+
+
+def test_the_share_of_seconds_with_an_unseen_person_is_a_quality_with_a_gate(tmp_path, shared) -> None:
+    source, start, end = shared / "data/real/debate_wide.mp4", 300, 450
+    pictures = (picture if n < 75 else np.where(np.arange(1080)[:, None, None] < 600, picture, 0).astype(np.uint8)
+                for n, picture in enumerate(media.frames(source, start, end)))  # fmt: skip
+    media.encode(tmp_path / "v.mp4", pictures, np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
+    media.write_sound(tmp_path / "v.wav", np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
+    boxes = {0: [203.0, 252, 256, 317], 1: [1616.0, 269, 1672, 330]}
+    # The second debater turns away for a second, which makes nobody unseen.
+    rows = [(t, f, *box) for t, box in boxes.items() for f in range(end - start) if t == 0 or not 95 <= f < 120]
+    tracks = pd.DataFrame(rows, columns=["track", "frame", "x1", "y1", "x2", "y2"])
+    candidates = pd.DataFrame(
+        {"clip": ["c"], "candidate": True, "start_frame": 0, "end_frame": end - start, "num_people": 2, "duration_s": 6.0,
+         "dissolve": False, "tracks": [[0, 1]], "person_tracks": [[[0], [1]]], "bystander_tracks": [[]]},
+    )  # fmt: skip
+    poses = np.zeros((end - start, 2, 133, 3), np.float32)
+    arrays.write(tmp_path / "poses.npz", [("c/keypoints", poses[..., :2]), ("c/scores", poses[..., 2])])
+    found = inspection.inspect(
+        tmp_path / "v.mp4",
+        tmp_path / "v.wav",
+        candidates,
+        tracks.assign(detected=True, confidence=0.9),
+        tmp_path / "poses.npz",
+    )
+    assert found["unseen_person_share"].tolist() == [0.5]
+    whole = pd.concat([pd.DataFrame(columns=tables.schema("candidates").names), candidates])
+    measured = pd.DataFrame({"clip": ["c"], "num_talkers": 2, "speaking_share": 0.5})
+    measured = measured.reindex(columns=tables.schema("qualities").names)
+    words = understanding.measure(candidates, tables.empty("transcript"), tables.empty("pieces"))
+    for most, reason in ((1.0, ""), (0.4, "max_unseen_person_share")):
+        chosen = gates.select(whole, measured, found, words, gates.Settings(max_unseen_person_share=most))
+        assert chosen["rejected_by"].tolist() == [reason]

@@ -63,7 +63,7 @@ rule measure_clips:
 
 
 rule inspect_clips:
-    """Looking for hands and writing over faces in {wildcards.video}, and taking fingerprints of its candidate clips."""
+    """Looking for hands and writing over faces and for people without a face in {wildcards.video}, and taking fingerprints of its candidate clips."""
     input:
         media="results/media/{video}.mp4",
         sound="results/media/{video}.wav",
