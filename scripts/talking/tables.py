@@ -324,7 +324,7 @@ SCHEMAS: dict[str, list[Column]] = {
             "unseen_person_share",
             _FLOAT,
             "0-1",
-            "share of the seconds that show a person without a found face, such as somebody from behind; about half are noticed",
+            "share of the seconds that show a person without a found face, such as somebody from behind; about half are noticed, dark heads seldom",
         ),
         Column("sound_hashes", _HASHES, "", "fingerprint of each frame's sound; 0 where it is too quiet"),
         Column("picture_hashes", _LONG_HASHES, "", "fingerprint of a picture a second, from the first frame on"),
