@@ -39,6 +39,11 @@ class Settings:
     smooth_frames: int = cli.setting(
         0, "frames about each over which keypoints are smoothed in time, ahead as far as back; 0: not", minimum=0
     )
+    mediapipe_every_frames: int = cli.setting(
+        2,
+        "frames from one look of MediaPipe to the next; between them keypoints are interpolated where nobody moves fast",
+        minimum=1,
+    )
     sapiens_weights: str = cli.setting(
         "", "Sapiens' TorchScript file for 133 points, or the folder of a Sapiens 2 for pose"
     )
@@ -76,7 +81,7 @@ def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
     os.environ.setdefault("GLOG_minloglevel", "2")
     from talking.poses import mediapipe_133
 
-    return mediapipe_133.opened(threads)
+    return mediapipe_133.opened(threads, settings.mediapipe_every_frames)
 
 
 def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:

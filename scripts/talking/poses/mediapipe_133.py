@@ -3,12 +3,14 @@
 BlazePose (Bazarevsky et al., 2020) finds one body in a picture by itself. Here its landmark model is told where to look: first
 below the face, then where the frame before showed that body, so that nobody else's body is taken and nothing lags, as no filter
 over time is used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's own arms. The face points
-are those of the landmarks file.
+are those of the landmarks file. Bodies and hands are looked for in every few frames; the frames between are looked at too where
+somebody moves fast or was lost, and interpolated elsewhere.
 """
 
 import ctypes
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from google.protobuf import text_format
@@ -37,6 +39,10 @@ _BEHIND = 0.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
+
+# Farthest, in face sizes, that a point moves from one look to the next where the frames between are interpolated. Below it, what lies
+# midway differs from a look of its own by about as much as the looks at somebody who sits still differ from each other.
+_STEADY = 0.3
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -91,66 +97,110 @@ _OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
 _THEIRS = list(_FROM_BLAZEPOSE.values())
 
 
-def opened(threads: int) -> Callable[[int], "_Clip"]:
-    """Return a function that starts a session for a clip of so many people; they are worked on in `threads` threads."""
+def opened(threads: int, every_frames: int) -> Callable[[int], "_Clip"]:
+    """Return a function that starts a session for a clip of so many people; they are worked on in `threads` threads.
+
+    Bodies are looked for every `every_frames`; frames between are interpolated where nothing moves fast.
+    """
     pool = ThreadPoolExecutor(threads)
-    return lambda people: _Clip(people, pool)
+    return lambda people: _Clip([_Person(person, every_frames) for person in range(people)], pool)
 
 
 class _Clip:
     """A session for one clip."""
 
-    def __init__(self, people: int, pool: ThreadPoolExecutor) -> None:
-        self._people = [_Person() for _ in range(people)]
+    def __init__(self, people: list["_Person"], pool: ThreadPoolExecutor) -> None:
+        self._people = people
         self._pool = pool
-        self._found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, picture: np.ndarray, faces: Faces) -> None:
         """Take the next frame."""
         # MediaPipe gives up Python's lock while it runs, so that threads do run side by side.
-        found = list(self._pool.map(lambda i: self._people[i].find(picture, faces, i), range(len(self._people))))
-        self._found.append((np.stack([f[0] for f in found]), np.stack([f[1] for f in found])))
+        list(self._pool.map(lambda person: person.add(picture, faces), self._people))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """Return all keypoints and scores, and close the models."""
-        for person in self._people:
-            person.close()
+        found = list(self._pool.map(_Person.finish, self._people))
         # Closed graphs leave memory in pieces, some 10 MB a clip, which glibc keeps unless told; other C libraries are not asked.
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
             trim(0)
-        return np.stack([f[0] for f in self._found]), np.stack([f[1] for f in self._found])
+        return np.stack([points for points, _ in found], axis=1), np.stack([scores for _, scores in found], axis=1)
+
+
+@dataclass
+class _Pose:
+    """One person in one frame: keypoints (133, 2) px, scores (133,), the box (4,) px of the face and the window (4,) px."""
+
+    points: np.ndarray
+    scores: np.ndarray
+    face: np.ndarray
+    window: np.ndarray
 
 
 class _Person:
     """One person followed through a clip, by a graph of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, person: int, every_frames: int) -> None:
+        self._person = person
+        self._every_frames = every_frames
         self._body_model = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
         self._hands_model = SolutionBase(graph_config=_parsed(_HANDS_GRAPH))
         self._region: rect_pb2.NormalizedRect | None = None
+        self._led = np.zeros(3)
         self._window = np.zeros(4)
         self._failed = 0
+        self._found: list[_Pose] = []
+        self._between: list[tuple[np.ndarray, Faces]] = []
 
-    def close(self) -> None:
+    def add(self, picture: np.ndarray, faces: Faces) -> None:
+        """Take the next frame: a picture and the faces in it."""
+        if self._found and len(self._between) < self._every_frames - 1:
+            self._between.append((picture, faces))
+            return
+        later = self._look(picture, faces)
+        self._fill(later)
+        self._found.append(later)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keypoints (frames, 133, 2) in px and the scores (frames, 133) of all frames, and close the models."""
+        self._fill(None)
         self._body_model.close()
         self._hands_model.close()
+        return np.stack([pose.points for pose in self._found]), np.stack([pose.scores for pose in self._found])
 
-    def find(self, picture: np.ndarray, faces: Faces, person: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the person's keypoints (133, 2) in px and scores (133,), all 0 if the body is not found."""
-        window = faces.windows[person]
+    def _fill(self, later: "_Pose | None") -> None:
+        """Find the poses of the frames since the last one found, of which the `later` look, if any, is the end."""
+        between, self._between = self._between, []
+        if later is not None and between and _is_steady(self._found[-1], later):
+            parts = np.linspace(0, 1, len(between) + 2)[1:-1]
+            earlier = self._found[-1]
+            self._found += [
+                _midway(earlier, later, part, faces, self._person)
+                for part, (_, faces) in zip(parts, between, strict=True)
+            ]
+            return
+        # Afterwards the person is followed from the later look on.
+        followed = self._region, self._led, self._window, self._failed
+        self._found += [self._look(picture, faces) for picture, faces in between]
+        self._region, self._led, self._window, self._failed = followed
+
+    def _look(self, picture: np.ndarray, faces: Faces) -> "_Pose":
+        """Return the pose that the models find, all scores 0 if there is no body."""
+        window, box = faces.windows[self._person], faces.boxes[self._person]
         if (window != self._window).any():
             self._region, self._window = None, window
         x1, y1, x2, y2 = window
-        others = np.concatenate([np.delete(faces.boxes, person, axis=0), faces.bystanders]) - np.tile(window[:2], 2)
-        alone = _alone(picture[y1:y2, x1:x2], faces.boxes[person] - np.tile(window[:2], 2), others)
-        box, face = faces.boxes[person] - np.tile(window[:2], 2), faces.points[person] - window[:2]
-        points, scores = self._find(alone, box, face, faces.scores[person])
-        return points + window[:2], scores
+        corner = np.tile(window[:2], 2)
+        others = np.concatenate([np.delete(faces.boxes, self._person, axis=0), faces.bystanders]) - corner
+        alone = _alone(picture[y1:y2, x1:x2], box - corner, others)
+        face, score = faces.points[self._person] - window[:2], faces.scores[self._person]
+        points, scores = self._find(alone, box - corner, face, score)
+        return _Pose(points + window[:2], scores, box, window)
 
     def _find(
         self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, score: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        points, scores = np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
+        points, scores = _nothing()
         body = None if np.isnan(box).any() else self._body(picture, box, face)
         if body is None:
             self._region = None
@@ -158,8 +208,7 @@ class _Person:
         size = picture.shape[1::-1]
         points[_OURS] = _pixels(body.body, size)[_THEIRS]
         scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
-        if score > 0 and not np.isnan(face).any():
-            points[keypoints.FACE], scores[keypoints.FACE] = face, score
+        _add_face(points, scores, face, score)
         for group, wrist, hand in self._hands(picture, body.body, points, scores):
             # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
             points[group], scores[group] = hand, scores[wrist]
@@ -181,45 +230,78 @@ class _Person:
             yield keypoints.RIGHT_HAND, right, _pixels(found.right_hand, size)
 
     def _body(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray):
+        size = picture.shape[1::-1]
         if self._region is not None:
-            found = self._run(picture, self._region)
-            if _fit(found, picture, box, face) <= _FITS:
-                return self._kept(found)
+            # The region that the last body tells of; where that one goes over to somebody else, the one that led to it.
+            for region in (self._region, _region(self._led, box, size)):
+                found = self._run(picture, region)
+                if _fit(found, picture, box, face) <= _FITS:
+                    return self._kept(found, region, box, size)
         # A body lost for long is looked for with one start a frame, as all of them every frame would take too long.
         starts = _STARTS if self._failed == 0 else [_STARTS[self._failed % len(_STARTS)]]
-        found = [found for start in starts if (found := self._from_start(picture, box, face, *start)) is not None]
-        if found:
+        tried = [self._from_start(picture, box, face, np.array([0, *start])) for start in starts]
+        fitting = [one for one in tried if one is not None]
+        if fitting:
             # Of several bodies for one face, the right one is well seen and lies well.
-            return self._kept(max(found, key=lambda one: _seen(one) - _fit(one, picture, box, face)))
+            found, region = max(fitting, key=lambda one: _seen(one[0]) - _fit(one[0], picture, box, face))
+            return self._kept(found, region, box, size)
         self._failed += 1
         return None
 
-    def _kept(self, found):
-        self._region, self._failed = found.next_region, 0
+    def _kept(self, found, region: rect_pb2.NormalizedRect, box: np.ndarray, size: tuple[int, int]):
+        self._region, self._led, self._failed = found.next_region, _place(region, box, size), 0
         return found
 
-    def _from_start(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, below: float, side: float):
-        """Return what is found in the last step before the region goes over to somebody else, None if it never fits the face."""
-        height, width = picture.shape[:2]
-        x, y, size = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, max(box[2] - box[0], box[3] - box[1])
-        region = rect_pb2.NormalizedRect(
-            x_center=x / width,
-            y_center=(y + below * size) / height,
-            width=side * size / width,
-            height=side * size / height,
-        )
-        fitting = None
+    def _from_start(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray):
+        """Return what is found in the last step before the region goes over to somebody else, and where; None if it never fits."""
+        region, fitting = _region(start, box, picture.shape[1::-1]), None
         for _ in range(_STEPS):
             found = self._run(picture, region)
             if found.body is None:
                 break
             if _fit(found, picture, box, face) <= _FITS:
-                fitting = found
+                fitting = found, region
             region = found.next_region
         return fitting
 
     def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
         return self._body_model.process({"image": picture, "region": region})
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
+
+
+def _add_face(points: np.ndarray, scores: np.ndarray, face: np.ndarray, score: float) -> None:
+    """Put a face's own points (68, 2) into keypoints (133, 2) and scores (133,), in place."""
+    if score > 0 and not np.isnan(face).any():
+        points[keypoints.FACE], scores[keypoints.FACE] = face, score
+
+
+def _is_steady(earlier: _Pose, later: _Pose) -> bool:
+    """Return whether the frames between two looks may be interpolated: both found the body and the same hands, and nothing moved far."""
+    if (earlier.window != later.window).any() or not (earlier.scores.any() and later.scores.any()):
+        return False
+    if any(
+        earlier.scores[hand].any() != later.scores[hand].any() for hand in (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
+    ):
+        return False
+    seen = (earlier.scores >= _WRIST_SEEN) & (later.scores >= _WRIST_SEEN)
+    moved = np.linalg.norm(later.points - earlier.points, axis=-1)[seen]
+    return bool(moved.max(initial=0) <= _STEADY * np.ptp(later.face.reshape(2, 2), axis=0).max())
+
+
+def _midway(earlier: _Pose, later: _Pose, part: float, faces: Faces, person: int) -> _Pose:
+    """Return the pose that lies so large a part (0-1) of the way from one look to the next; its face is that of its own frame."""
+    points, scores = _nothing()
+    box, window = faces.boxes[person], faces.windows[person]
+    if not np.isnan(box).any():
+        both = (earlier.scores > 0) & (later.scores > 0)
+        scores[both] = ((1 - part) * earlier.scores + part * later.scores)[both]
+        points[both] = ((1 - part) * earlier.points + part * later.points)[both]
+        scores[keypoints.FACE] = 0
+        _add_face(points, scores, faces.points[person], faces.scores[person])
+    return _Pose(points, scores, box, window)
 
 
 def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -248,6 +330,21 @@ def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndar
             alone[:, : max(0, round(x + border))] = _PAINT
     alone[own[1] : own[3], own[0] : own[2]] = picture[own[1] : own[3], own[0] : own[2]]
     return alone
+
+
+def _region(place: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> rect_pb2.NormalizedRect:
+    """Return the square region of a picture whose middle lies (right, below) the face's and whose side is as told, all in face sizes."""
+    middle, face = (box[:2] + box[2:]) / 2, max(box[2:] - box[:2])
+    x, y = (middle + place[:2] * face) / size
+    width, height = place[2] * face / np.array(size)
+    return rect_pb2.NormalizedRect(x_center=x, y_center=y, width=width, height=height)
+
+
+def _place(region: rect_pb2.NormalizedRect, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return where a region lies (3,) from a face, as `_region` takes it; what it is turned by is left out."""
+    middle, face = (box[:2] + box[2:]) / 2, max(box[2:] - box[:2])
+    at = np.array([region.x_center, region.y_center]) * size
+    return np.append((at - middle) / face, max(region.width * size[0], region.height * size[1]) / face)
 
 
 def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float:
