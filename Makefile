@@ -1,5 +1,6 @@
 # make demo: the whole workflow on a filmed conversation; make test: the tests, lint included;
-# make test-faults: runs that are killed, filled and fuzzed, and large sheets; make test-slurm: a cluster on this machine;
+# make test-faults: runs that are killed, filled and fuzzed; make test-scale: large sheets and what many videos cost;
+# make test-slurm: a cluster on this machine;
 # make test-real: the workflow on real videos with truth, where those of TALKING_TEST_MATERIAL are at hand;
 # make audit: the pinned packages against the list of known weaknesses, where that can be reached.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast test-real test-faults test-slurm audit lint
+.PHONY: demo test test-fast test-real test-faults test-scale test-slurm audit lint
 
 demo: $(READY)
 	$(BIN)/snakemake --cores all all
@@ -21,8 +22,10 @@ test-real: $(READY)
 	$(BIN)/python -m pytest tests/real
 
 test-faults: $(READY)
-	$(BIN)/python -m pytest tests/scale
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
+
+test-scale: $(READY)
+	$(BIN)/python -m pytest tests/scale
 
 # The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
 test-slurm: $(READY)

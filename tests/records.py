@@ -1,6 +1,6 @@
 """What the tests of reliability measured, and the tables of docs/reliability.md that are made of it.
 
-    TALKING_RECORD=1 make test-faults test-slurm
+    TALKING_RECORD=1 make test-faults test-scale test-slurm
     python tests/records.py
 
 The tests `note` their figures in docs/reliability.json where the environment variable is set; this program then writes

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 FEW, MANY = (20, 200) if os.environ.get("TALKING_LARGE") else (2, 6)
 MOST_GROWTH = 1.2
 # Videos that cannot be read, in two runs, of which the first pays what does not depend on their number.
-UNREADABLE = (2, 12)
+UNREADABLE = (1, 6)
 # Of what the starts of Python with the libraries for tables take, one for each job.
 MOST_SHARE = 1.5
 # As many are filmed; more videos are later parts of the same films.

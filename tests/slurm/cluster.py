@@ -161,8 +161,8 @@ class Cluster:
             "SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0",
             "SlurmdTimeout=15",
             "ReturnToService=2",
-            # Ended jobs stay listed long enough for squeue to tell how.
-            "MinJobAge=600",
+            # Ended jobs stay listed until the tests have looked at them, however slow the machine.
+            "MinJobAge=7200",
             "AccountingStorageType=accounting_storage/none",
             # Ends a job that takes more memory than it asked for.
             "JobAcctGatherType=jobacct_gather/linux",

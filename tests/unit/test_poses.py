@@ -331,3 +331,73 @@ def test_landmarks_of_other_tracks_are_refused(shared, tmp_path) -> None:
     landmarks["track"] = landmarks["track"][::-1]
     with pytest.raises(InputError, match="landmarks"):
         list(poses.estimate(tmp_path, _candidates(("a", 0, 9, True)), tracks, landmarks, poses.Settings()))
+
+
+def _followed(
+    monkeypatch: pytest.MonkeyPatch, every_frames: int, places: list[float]
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Follow one person whose body is found at such places (x, px; NaN: not found); return the frames looked at, points and scores."""
+    from talking.poses import mediapipe_133
+
+    looked_at = []
+
+    def look(self, picture: np.ndarray, faces: Faces) -> mediapipe_133._Pose:
+        frame = int(picture[0, 0, 0])
+        looked_at.append(frame)
+        points, scores, _ = _body(places[frame] if np.isfinite(places[frame]) else 0, 200)
+        return mediapipe_133._Pose(points, scores * np.isfinite(places[frame]), faces.boxes[0], faces.windows[0])
+
+    monkeypatch.setattr(mediapipe_133._Person, "_look", look)
+    clip = mediapipe_133.opened(1, every_frames)(1)
+    for frame, place in enumerate(places):
+        box = np.array([[place - 50, 150, place + 50, 250]])
+        faces = Faces(box, NO_POINTS[None], np.zeros(1), PICTURE[None], np.zeros((0, 4)))
+        clip.add(np.full((2, 2, 3), frame, np.uint8), faces)
+    points, scores = clip.finish()
+    return sorted(looked_at), points[:, 0], scores[:, 0]
+
+
+def test_frames_between_two_looks_are_interpolated_where_nobody_moves_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Slowly to the right by 10 px a frame, a face being 100 px, then fast; lost in frame 12; the last frame has no look after it.
+    places = [300.0 + 10 * n for n in range(7)] + [400, 450, 500, 550, 550, np.nan, 550, 550, 550, 550, 550]
+    frames, points, scores = _followed(monkeypatch, 2, places)
+    assert frames == [0, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17]
+    nose = keypoints.INDEX["nose"]
+    np.testing.assert_allclose(points[:12, nose, 0], places[:12])
+    assert not scores[12].any() and scores[11, nose] == scores[1, nose] == 0.9
+    assert _followed(monkeypatch, 1, places)[0] == list(range(len(places)))
+
+
+def test_a_face_that_is_away_between_two_looks_has_no_pose(monkeypatch: pytest.MonkeyPatch) -> None:
+    from talking.poses import mediapipe_133
+
+    pose = mediapipe_133._Pose(*_body(300, 200), PICTURE)
+    away = Faces(np.full((1, 4), np.nan), NO_POINTS[None], np.zeros(1), PICTURE[None], np.zeros((0, 4)))
+    assert not mediapipe_133._midway(pose, pose, 0.5, away, 0).scores.any()
+
+
+def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from talking.poses import mediapipe_133
+
+    box, face, picture = np.array([600.0, 200, 700, 300]), NO_POINTS, np.zeros((720, 1280, 3), np.uint8)
+    runs = []
+
+    def run(self, picture: np.ndarray, region) -> SimpleNamespace:
+        """Find the body in one region only, and name another one as the next."""
+        runs.append(region)
+        is_there = abs(region.y_center * 720 - 650) < 1 and abs(region.width * 1280 - 1000) < 1
+        at = SimpleNamespace(x=650 / 1280, y=(250 if is_there else 700) / 720, visibility=0.9)
+        return SimpleNamespace(
+            body=SimpleNamespace(landmark=[at] * 33),
+            next_region=mediapipe_133._region(np.array([3, 0, 2]), box, (1280, 720)),
+        )
+
+    monkeypatch.setattr(mediapipe_133._Person, "_run", run)
+    person = mediapipe_133._Person(0, 1)
+    assert person._body(picture, box, face) is not None
+    searched = len(runs)
+    for _ in range(5):
+        assert person._body(picture, box, face) is not None
+    assert len(runs) - searched == 5 * 2 < searched
