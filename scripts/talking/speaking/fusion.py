@@ -32,8 +32,8 @@ _UNDECIDED, _UNSEEN = 0.5, -1.0
 _STEADY_FRAMES = 50
 # Whose lips move for a second under a voice may be one of several who have it.
 _MOVED_FRAMES = 25
-# Whose voice is heard for less than a second is hard to say: so far it may as well be anybody's whose lips move and who does not
-# talk already.
+# Of a voice heard for less than a second diarization cannot tell the owner: it may be anybody's whose lips move and who does not talk
+# already.
 _BRIEF_S, _BRIEF_DOUBT = 1.0, 0.9
 # Log odds that a voice is that of somebody on screen, of whom nothing speaks against it, rather than from off screen.
 _ON_SCREEN = 1.0
