@@ -25,7 +25,7 @@ test-faults: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 test-scale: $(READY)
-	$(BIN)/python -m pytest tests/scale
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/scale
 
 # The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
 test-slurm: $(READY)

@@ -1,5 +1,8 @@
 """Starting the workflow on a cluster, and looking at its jobs while they run."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -57,6 +60,17 @@ class Watch:
         gpus = environment.get("CUDA_VISIBLE_DEVICES", "")
         node = environment.get("SLURMD_NODENAME", "none")
         self.seen[int(process.name)] = Seen(words[3], node, int(cores, 16).bit_count(), gpus)
+
+
+def pause(folder: Path, module: str) -> bool:
+    """Stop the process of a command line in a run's folder, so that it does not end by itself; tell whether there was one."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_text().split("\0")
+            if words[1:4] == ["-P", "-m", module] and (process / "cwd").readlink() == folder:
+                os.kill(int(process.name), signal.SIGSTOP)
+                return True
+    return False
 
 
 def start(folder: Path, *words: str, config: tuple[str, ...] = ()) -> subprocess.Popen:

@@ -21,7 +21,7 @@ from rules.test_covog_rules import SETTINGS
 from rules.test_covog_rules import make as make_covog_dataset
 from run.workflow import write_sheet
 from slurm import cluster as slurm
-from slurm.running import Watch, start
+from slurm.running import Watch, pause, start
 from talking import tables
 
 pytestmark = [
@@ -154,6 +154,8 @@ def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp
     left = wait_for(
         lambda: [j for j in mine(cluster, tmp_path) if j["JobState"] == "RUNNING" and "detect_faces" in j["Comment"]]
     )
+    # However slow the machine, the job is not done when the next run begins.
+    assert wait_for(lambda: pause(tmp_path, "detect_faces"))
     run.kill()
     run.wait()
     unlock = [sys.executable, "-m", "snakemake", "--unlock", "--directory", str(tmp_path), "--config"]
