@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 # What each kind of random draw is numbered with, besides the seed, the stage and the batch.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VALIDATION = range(6)
+
+# Seconds after which processes ask each other whether one was told to stop: a cluster kills them half a minute after it told them.
+ASK_S = 5.0
 
 
 class Stopped(InputError):
@@ -174,13 +178,22 @@ def train(
             ema.step(kept)
         return total
 
+    asked_at, ask_again_at, asked_when = progress.step, progress.step + 1, time.monotonic()
+
     def is_stopped(is_due: bool) -> bool:
-        """Return True if any process was asked to stop; several ask each other only when they wait anyway."""
+        """Return True if any process was asked to stop; several ask each other when they wait anyway, and every few seconds."""
+        nonlocal asked_at, ask_again_at, asked_when
         if ranks == 1:
             return asked_to_stop()
-        if not is_due:
+        if not is_due and progress.step < ask_again_at:
             return False
-        return accelerator.reduce(torch.tensor(float(asked_to_stop())).to(device), reduction="sum").item() > 0
+        told = torch.tensor([float(asked_to_stop()), time.monotonic() - asked_when], device=device)
+        stops, seconds = accelerator.reduce(told, reduction="sum").tolist()
+        # All know the same times, and so ask at the same step.
+        steps_a_second = (progress.step - asked_at) * ranks / seconds
+        asked_at, asked_when = progress.step, time.monotonic()
+        ask_again_at = progress.step + max(1, int(ASK_S * steps_a_second))
+        return stops > 0
 
     main = accelerator.is_main_process
     if main:

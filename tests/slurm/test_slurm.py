@@ -243,7 +243,8 @@ def test_training_on_two_gpus_goes_on_after_its_time_limit(cluster, tmp_path, mo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     make_covog_dataset(tmp_path)
     # No checkpoint before the end but that of the signal at the time limit.
-    stage = SETTINGS["stage1"] | {"steps": STEPS, "save_every": 10**6, "validate_every": 10**6}
+    # The steps of two processes that share two cores take from half a second to fifteen: they are asked after each.
+    stage = SETTINGS["stage1"] | {"steps": STEPS, "save_every": 10**6, "validate_every": 10**6, "log_every": 1}
     weights = "results/covog/covog/stage1/weights.safetensors"
     run = start(
         tmp_path, weights, "--nolock", "--allowed-rules", *COVOG_RULES,

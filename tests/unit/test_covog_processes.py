@@ -17,12 +17,14 @@ from talking import tables
 
 pytestmark = pytest.mark.slow
 
-# Trains as train_covog does, but ends itself with a signal when it is about to take its fourth step.
+# Trains as train_covog does, but ends itself with a signal when it is about to take its fourth step. Its steps are so short that the
+# processes would not ask each other before the last one.
 FALLS = """
 import os, sys
 from covog import train
 from talking import cli
 import train_covog
+train.ASK_S = 0
 whole, taken = train.diffusion.loss, []
 def falling(prediction, *others):
     taken.append(prediction.requires_grad)
@@ -42,11 +44,15 @@ def work(tmp_path_factory) -> Path:
     settings = training_settings(**vars(replace(TRAINING, steps=5, batch_size=1, accumulate=1, save_every=2)))
     settings.noise.unconditional = 0.5
     config.save(settings, folder / "config.yaml")
+    settings.stage1 = replace(settings.stage1, save_every=10**6)
+    config.save(settings, folder / "unsaved.yaml")
     (folder / "falls.py").write_text(FALLS)
     return folder
 
 
-def run(work: Path, out: str, stage: int, processes: int, falls_by: int | None = None) -> subprocess.CompletedProcess:
+def run(
+    work: Path, out: str, stage: int, processes: int, falls_by: int | None = None, settings: str = "config.yaml"
+) -> subprocess.CompletedProcess:
     """Train in as many processes, on CPUs (gloo)."""
     launcher = [*TWO, f"--main_process_port={29500 + os.getpid() % 1000}"] if processes == 2 else []
     program = [str(work / "falls.py")] if falls_by else ["-m", "train_covog"]
@@ -54,7 +60,7 @@ def run(work: Path, out: str, stage: int, processes: int, falls_by: int | None =
         program = program if falls_by else ["--module", "train_covog"]
         program = ["-m", *launcher, "--mixed_precision=no", *program]
     return subprocess.run(
-        [sys.executable, *program, "--stage", str(stage), "--config", work / "config.yaml"]
+        [sys.executable, *program, "--stage", str(stage), "--config", work / settings]
         + ["--dataset", work / "dataset", "--folder", work / out],
         env=os.environ
         | {"PYTHONPATH": str(REPO / "scripts"), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
@@ -104,7 +110,8 @@ def test_two_processes_train_on_twice_as_many_samples_and_a_sigterm_to_one_of_th
     assert len(steps["one"]) == len(steps["two"]) == 5
     # The same first sample, and another one in the second process.
     assert all(a != b for a, b in zip(steps["one"], steps["two"], strict=True))
-    assert run(work, "stopped", 1, 2, falls_by=15).returncode != 0
+    # No other checkpoint is due.
+    assert run(work, "stopped", 1, 2, falls_by=15, settings="unsaved.yaml").returncode != 0
     assert (work / "stopped/checkpoints/step-0000004").exists()
     done = run(work, "stopped", 1, 2)
     assert done.returncode == 0, done.stderr
