@@ -1,8 +1,6 @@
 """Training: one loop for both stages."""
 
 import logging
-import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +12,12 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 from torch.utils.data import DataLoader
 
-from covog import checkpoints, config, convert, data, diffusion, latents, origin
+from covog import checkpoints, config, convert, data, diffusion, latents, origin, stopping
 from covog.config import Config, Training
 from covog.journal import Journal
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
+from covog.stopping import Stop
 from covog.towers import Towers
 from talking import store, tables
 from talking.aside import written_aside
@@ -28,9 +27,6 @@ _log = logging.getLogger(__name__)
 
 # What each kind of random draw is numbered with, besides the seed, the stage and the batch.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VALIDATION = range(6)
-
-# Seconds after which processes ask each other whether one was told to stop: a cluster kills them half a minute after it told them.
-ASK_S = 5.0
 
 
 class Stopped(InputError):
@@ -178,29 +174,12 @@ def train(
             ema.step(kept)
         return total
 
-    asked_at, ask_again_at, asked_when = progress.step, progress.step + 1, time.monotonic()
-
-    def is_stopped(is_due: bool) -> bool:
-        """Return True if any process was asked to stop; several ask each other when they wait anyway, and every few seconds."""
-        nonlocal asked_at, ask_again_at, asked_when
-        if ranks == 1:
-            return asked_to_stop()
-        if not is_due and progress.step < ask_again_at:
-            return False
-        told = torch.tensor([float(asked_to_stop()), time.monotonic() - asked_when], device=device)
-        stops, seconds = accelerator.reduce(told, reduction="sum").tolist()
-        # All know the same times, and so ask at the same step.
-        steps_a_second = (progress.step - asked_at) * ranks / seconds
-        asked_at, asked_when = progress.step, time.monotonic()
-        ask_again_at = progress.step + max(1, int(ASK_S * steps_a_second))
-        return stops > 0
-
     main = accelerator.is_main_process
     if main:
         origin.describe(folder, settings, stage, dataset)
     images = training.batch_size * training.accumulate * frames * ranks
     journal = Journal(progress, folder, accelerator, stage, images)
-    asked_to_stop = _listen_for_sigterm()
+    is_stopped = Stop(accelerator, progress.step)
     if progress.step == 0 and main:
         journal.note("validation", 0, loss=validate())
     journal.open_bar(training.steps)
@@ -216,7 +195,7 @@ def train(
         validates = last or progress.step % training.validate_every == 0
         saves = last or progress.step % training.save_every == 0
         is_due = validates or saves or progress.step % training.log_every == 0
-        stop = is_stopped(is_due)
+        stop = is_stopped(progress.step, is_due)
         if is_due or stop:
             journal.fetch()
         if main and validates:
@@ -336,7 +315,7 @@ def _batches(
         batch_sampler=numbers(),
         collate_fn=data.collate,
         num_workers=workers,
-        worker_init_fn=_ignore_sigterm,
+        worker_init_fn=stopping.ignore,
         pin_memory=torch.cuda.is_available(),
     )
     for batch in loader:
@@ -376,17 +355,6 @@ def _inputs(
     if with_sound:
         conditions |= {"sound": on["sound"], "scores": on["scores"], "face_masks": on["face_masks"]}
     return sampled(on["mean"], on["std"], draws[LATENTS]).transpose(1, 2), conditions
-
-
-def _listen_for_sigterm():
-    received = []
-    signal.signal(signal.SIGTERM, lambda *_: received.append(True))
-    return lambda: bool(received)
-
-
-def _ignore_sigterm(_: int) -> None:
-    # A cluster signals every process of a job: the loaders must live until the training process has saved.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _out_of_memory_told:

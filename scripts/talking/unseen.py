@@ -4,6 +4,7 @@ The segmentation is MediaPipe's selfie segmentation for wide pictures, which the
 belong to people, not to which person: who stands before or close beside somebody whose face is found stays unseen.
 """
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -27,6 +28,8 @@ Segmenter = Callable[[np.ndarray], np.ndarray]
 
 def segmenter() -> Segmenter:
     """Return a function from an RGB picture (height, width, 3) to the probability (height, width) that a pixel is of a person."""
+    # Read when MediaPipe is first imported: only its errors belong in the log.
+    os.environ.setdefault("GLOG_minloglevel", "2")
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
     network = SelfieSegmentation(model_selection=1)

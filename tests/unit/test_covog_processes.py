@@ -1,16 +1,18 @@
 """Training as programs of their own: several processes by accelerate's launcher, and what a kill leaves behind."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from conftest import REPO
-from covog import config, convert
+from covog import config, convert, stopping
 from covog_clips import make_dataset
 from covog_toys import TRAINING, training_settings
 from talking import tables
@@ -21,10 +23,10 @@ pytestmark = pytest.mark.slow
 # processes would not ask each other before the last one.
 FALLS = """
 import os, sys
-from covog import train
+from covog import stopping, train
 from talking import cli
 import train_covog
-train.ASK_S = 0
+stopping.ASK_S = 0
 whole, taken = train.diffusion.loss, []
 def falling(prediction, *others):
     taken.append(prediction.requires_grad)
@@ -44,7 +46,7 @@ def work(tmp_path_factory) -> Path:
     settings = training_settings(**vars(replace(TRAINING, steps=5, batch_size=1, accumulate=1, save_every=2)))
     settings.noise.unconditional = 0.5
     config.save(settings, folder / "config.yaml")
-    settings.stage1 = replace(settings.stage1, save_every=10**6)
+    settings.stage1 = replace(settings.stage1, save_every=10**6, log_every=10**6)
     config.save(settings, folder / "unsaved.yaml")
     (folder / "falls.py").write_text(FALLS)
     return folder
@@ -89,6 +91,29 @@ def test_a_node_s_launcher_outside_slurm_says_so():
     assert done.returncode == 1 and done.stderr.endswith("needs SLURM.\n") and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("seconds_a_step", "asked_after"), [(15.0, [1, 2, 3, 4]), (1.0, [1, 6, 11, 16])])
+def test_processes_ask_each_other_every_few_seconds_however_slow_a_step_is(monkeypatch, seconds_a_step, asked_after):
+    clock, asked = [0.0], []
+
+    def reduce(told, reduction):
+        asked.append(round(clock[0] / seconds_a_step))
+        return 2 * told
+
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: clock[0])
+    both = SimpleNamespace(num_processes=2, device="cpu", reduce=reduce)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        stop = stopping.Stop(both, 0)
+        for step in range(1, asked_after[-1] + 1):
+            clock[0] += seconds_a_step
+            assert not stop(step, waits_anyway=False)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop(step + 1, waits_anyway=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked[:-1] == asked_after
+
+
 @pytest.mark.parametrize(("processes", "stage"), [(1, 1), (2, 2)])
 def test_after_kill_9_a_rerun_gives_the_losses_and_weights_of_an_undisturbed_run(work, processes, stage):
     whole, torn = f"whole-{processes}", f"torn-{processes}"
@@ -110,7 +135,7 @@ def test_two_processes_train_on_twice_as_many_samples_and_a_sigterm_to_one_of_th
     assert len(steps["one"]) == len(steps["two"]) == 5
     # The same first sample, and another one in the second process.
     assert all(a != b for a, b in zip(steps["one"], steps["two"], strict=True))
-    # No other checkpoint is due.
+    # At the fourth step nothing else is due for which processes wait.
     assert run(work, "stopped", 1, 2, falls_by=15, settings="unsaved.yaml").returncode != 0
     assert (work / "stopped/checkpoints/step-0000004").exists()
     done = run(work, "stopped", 1, 2)

@@ -1,6 +1,7 @@
 """Poses: decoding on heat maps of known points, what is marked as missing, and MediaPipe on pictures annotated by hand."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 
 from talking import arrays, keypoints, media, pose_scoring, poses, tables
 from talking.errors import InputError
-from talking.poses import Faces, sapiens
+from talking.poses import Faces, mediapipe_133, sapiens
 
 SIZE = (720, 1280)
 PICTURE = np.array([0, 0, 1280, 720])
@@ -337,8 +338,6 @@ def _followed(
     monkeypatch: pytest.MonkeyPatch, every_frames: int, places: list[float]
 ) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Follow one person whose body is found at such places (x, px; NaN: not found); return the frames looked at, points and scores."""
-    from talking.poses import mediapipe_133
-
     looked_at = []
 
     def look(self, picture: np.ndarray, faces: Faces) -> mediapipe_133._Pose:
@@ -368,19 +367,13 @@ def test_frames_between_two_looks_are_interpolated_where_nobody_moves_fast(monke
     assert _followed(monkeypatch, 1, places)[0] == list(range(len(places)))
 
 
-def test_a_face_that_is_away_between_two_looks_has_no_pose(monkeypatch: pytest.MonkeyPatch) -> None:
-    from talking.poses import mediapipe_133
-
+def test_a_face_that_is_away_between_two_looks_has_no_pose() -> None:
     pose = mediapipe_133._Pose(*_body(300, 200), PICTURE)
     away = Faces(np.full((1, 4), np.nan), NO_POINTS[None], np.zeros(1), PICTURE[None], np.zeros((0, 4)))
     assert not mediapipe_133._midway(pose, pose, 0.5, away, 0).scores.any()
 
 
 def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    from types import SimpleNamespace
-
-    from talking.poses import mediapipe_133
-
     box, face, picture = np.array([600.0, 200, 700, 300]), NO_POINTS, np.zeros((720, 1280, 3), np.uint8)
     runs = []
 
