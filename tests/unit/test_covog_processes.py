@@ -108,6 +108,7 @@ def test_processes_ask_each_other_every_few_seconds_however_slow_a_step_is(monke
             clock[0] += seconds_a_step
             assert not stop(step, waits_anyway=False)
         os.kill(os.getpid(), signal.SIGTERM)
+        clock[0] += seconds_a_step
         assert stop(step + 1, waits_anyway=True)
     finally:
         signal.signal(signal.SIGTERM, before)
