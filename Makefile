@@ -41,6 +41,7 @@ test-fast: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check scripts tests
 	$(BIN)/ruff format --check scripts tests
+	PYTHONPATH=scripts $(BIN)/lint-imports --no-logo --no-cache pyproject.toml
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from talking import annotate, cli, giving_up, tables
+from talking.core import cli, tables
+from talking.dataset import annotate
+from talking.runs import giving_up
 
 _FILES = {
     "media": "video of results/media/",

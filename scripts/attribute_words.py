@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import attribution, cli, tables, turns
+from talking.core import cli, tables
+from talking.speech import attribution, turns
 
 
 def main() -> None:

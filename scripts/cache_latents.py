@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli
+from talking.core import cli
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from covog import command_line, config, latents
-    from talking import store
+    from talking.dataset import store
 
     clips = [clip for part in store.SPLITS for clip in store.split(arguments.dataset, part)]
     latents.cache_all(clips, arguments.latents, config.load(arguments.config), command_line.device())

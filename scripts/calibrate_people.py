@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from talking import cli
-from talking.aside import written_aside
+from talking.core import cli
+from talking.core.atomic import atomic_write
 from talking.people import calibration, fitting
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     fitted = fitting.calibrations(list(parts.values()), args.detector)
     kept = calibration.load()
     merged = {kind: kept[kind] | entries for kind, entries in fitted.items()}
-    with written_aside(args.calibration) as aside:
+    with atomic_write(args.calibration) as aside:
         aside.write_text(json.dumps(merged, indent=2) + "\n", encoding="utf-8")
 
 

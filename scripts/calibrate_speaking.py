@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from talking import cli, speaking
-from talking.aside import written_aside
+from talking import speaking
+from talking.core import cli
+from talking.core.atomic import atomic_write
 from talking.speaking import calibration, fitting
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     args = parser.parse_args()
     videos = [fitting.read(args.results, truth, args.model) for truth in args.truth]
     fitted = {args.model: fitting.fit(videos, args.model, args.seed)}
-    with written_aside(args.calibration) as aside:
+    with atomic_write(args.calibration) as aside:
         aside.write_text(json.dumps(calibration.load() | fitted, indent=2) + "\n", encoding="utf-8")
 
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from talking import cli, giving_up, identities, tables
-from talking.arrays import opened
-from talking.sheet import read_sheet
+from talking.core import cli, tables
+from talking.core.arrays import opened
+from talking.faces import identities
+from talking.runs import giving_up
+from talking.runs.sheet import read_sheet
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from talking import card, cli, collect, giving_up, splits
-from talking.sheet import read_sheet
+from talking.core import cli
+from talking.dataset import card, collect, splits
+from talking.runs import giving_up
+from talking.runs.sheet import read_sheet
 
 
 def main() -> None:

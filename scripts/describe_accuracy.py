@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from talking import accuracy, cli
-from talking.aside import written_aside
+from talking.core import cli
+from talking.core.atomic import atomic_write
+from talking.scoring import accuracy
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         accuracy.draw_calibration(arguments.scores, arguments.picture)
         picture = os.path.relpath(arguments.picture, arguments.page.parent)
     text = accuracy.page(arguments.scores, arguments.turns, arguments.poses, picture, arguments.real)
-    with written_aside(arguments.page) as aside:
+    with atomic_write(arguments.page) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, gate_values
+from talking.clips import gate_values
+from talking.core import cli
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, faces, tables
+from talking.core import cli, tables
+from talking.faces import detect
 
 
 def main() -> None:
@@ -11,10 +12,10 @@ def main() -> None:
     parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
     parser.add_argument("--shots", type=Path, required=True, help="table of results/shots/")
     parser.add_argument("--faces", type=Path, required=True, help="table to write")
-    cli.add_settings(parser, faces.Settings)
+    cli.add_settings(parser, detect.Settings)
     arguments = parser.parse_args()
     starts = tables.read("shots", arguments.shots)["start_frame"]
-    found = faces.detect(arguments.media, cli.settings_from(arguments, faces.Settings), starts)
+    found = detect.detect(arguments.media, cli.settings_from(arguments, detect.Settings), starts)
     tables.write("faces", found, arguments.faces)
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, shots, tables
+from talking.core import cli, tables
+from talking.video import shots
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from talking import cli, tables, voice, voice_witness
+from talking.core import cli, tables
+from talking.sound import voice
+from talking.speech import voice_witness
 
 
 def main() -> None:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from talking import cli, diarization, identities, tables, turns
-from talking.arrays import opened
+from talking.core import cli, tables
+from talking.core.arrays import opened
+from talking.faces import identities
+from talking.people import seen_talking
+from talking.speech import diarization, turns
 
 
 def main() -> None:
@@ -21,9 +24,9 @@ def main() -> None:
     with opened(arguments.embeddings) as embeddings:
         people = tables.read("persons", arguments.people)
         person_of_track = identities.cluster_persons(people, embeddings, arguments.same_person)
-        counted = diarization.who_counts(people, person_of_track, embeddings)
+        counted = seen_talking.who_counts(people, person_of_track, embeddings)
     asd = tables.read("asd", arguments.asd)
-    seen = diarization.people_seen_talking(asd, counted, settings.seconds_seen, settings.share_seen)
+    seen = seen_talking.count(asd, counted, settings.seconds_seen, settings.share_seen)
     turns.write(arguments.turns, arguments.sound.stem, diarization.diarize(arguments.sound, seen, settings))
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from talking import cli, documentation
+from talking.core import cli
+from talking.runs import documentation
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCHEMA, MANUAL = PROJECT / "workflow/schemas/config.schema.yaml", PROJECT / "config/README.md"

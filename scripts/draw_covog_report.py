@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli
+from talking.core import cli
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from covog import report
-    from talking import tables
+    from talking.core import tables
 
     report.draw_curves(arguments.losses, arguments.curves)
     report.write_metrics(tables.read("covog_metrics", arguments.metrics), arguments.table)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from talking import cli, report, tables
+from talking.core import cli, tables
+from talking.dataset import report
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from talking import arrays, cli, identities, tables
-from talking.arrays import opened
+from talking.core import arrays, cli, tables
+from talking.core.arrays import opened
+from talking.faces import identities
 
 
 def main() -> None:

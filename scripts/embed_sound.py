@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from talking import arrays, cli, sound, tables
-from talking.errors import InputError
+from talking.core import arrays, cli, tables
+from talking.core.errors import InputError
+from talking.sound import embeddings
 
 
 def main() -> None:
@@ -13,14 +14,14 @@ def main() -> None:
     parser.add_argument("--candidates", type=Path, required=True, help="table of results/candidates/")
     parser.add_argument("--speaking", type=Path, nargs="?", help="table of results/speaking/; only for --sound-mode per_person")  # fmt: skip
     parser.add_argument("--embedded", type=Path, required=True, help="npz file to write")
-    cli.add_settings(parser, sound.Settings)
+    cli.add_settings(parser, embeddings.Settings)
     arguments = parser.parse_args()
     candidates = tables.read("candidates", arguments.candidates)
-    settings = cli.settings_from(arguments, sound.Settings)
+    settings = cli.settings_from(arguments, embeddings.Settings)
     if settings.sound_mode == "per_person" and arguments.speaking is None:
         raise InputError("--sound-mode per_person needs --speaking, the table that tells who speaks.")
     speaking = tables.read("speaking", arguments.speaking) if arguments.speaking else None
-    arrays.write(arguments.embedded, sound.embed(arguments.sound, candidates, settings, speaking))
+    arrays.write(arguments.embedded, embeddings.embed(arguments.sound, candidates, settings, speaking))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from talking import arrays, cli, poses, tables
-from talking.arrays import opened
+from talking import poses
+from talking.core import arrays, cli, tables
+from talking.core.arrays import opened
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from talking import cli
+from talking.core import cli
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, export
+from talking.core import cli
+from talking.dataset import export
 
 
 def main() -> None:

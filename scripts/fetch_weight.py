@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from covog import weights
-from talking import cli
+from talking.core import cli
 
 
 def main() -> None:

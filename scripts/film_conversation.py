@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, film
+from talking import film
+from talking.core import cli
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from talking import cli, duplicates, giving_up, tables
-from talking.sheet import read_sheet
+from talking.clips import duplicates
+from talking.core import cli, tables
+from talking.runs import giving_up
+from talking.runs.sheet import read_sheet
 
 
 def main() -> None:

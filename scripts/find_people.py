@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from talking import cli, media, people, tables
-from talking.arrays import opened
+from talking import people
+from talking.core import cli, tables
+from talking.core.arrays import opened
+from talking.video import media
 
 
 def main() -> None:

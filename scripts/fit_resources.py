@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from talking import cli, costs
-from talking.errors import InputError
+from talking.core import cli
+from talking.core.errors import InputError
+from talking.runs import costs
 
 
 def main() -> None:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from talking import cli, identities, speaking, tables, turns
-from talking.arrays import opened
+from talking import speaking
+from talking.core import cli, tables
+from talking.core.arrays import opened
+from talking.faces import identities
 from talking.speaking import fusion
+from talking.speech import turns
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from talking import cli, giving_up
+from talking.core import cli
+from talking.runs import giving_up
 
 
 def main() -> None:

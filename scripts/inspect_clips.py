@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, inspection, tables
+from talking.clips import inspection
+from talking.core import cli, tables
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-from talking import cli
-from talking.errors import InputError
+from talking.core import cli
+from talking.core.errors import InputError
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import arrays, cli, landmarks, tables
+from talking.core import arrays, cli, tables
+from talking.faces import landmarks
 
 
 def main() -> None:

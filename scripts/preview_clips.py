@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, preview, tables
+from talking.core import cli, tables
+from talking.dataset import preview
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ python -m run_on_gpus 1 python -m embed_sound --media ...
 import os
 import sys
 
-from talking import cli, devices
-from talking.errors import InputError
+from talking.core import cli
+from talking.core.errors import InputError
+from talking.runs import devices
 
 
 def main() -> None:

@@ -6,9 +6,11 @@ A figure that cannot be had, because a table was not made or there is nothing to
 import json
 from pathlib import Path
 
-from talking import by_eye, cli, scoring, speaking
+from talking import speaking
+from talking.core import cli
+from talking.scoring import by_eye
+from talking.scoring.truth import read_labels, read_truth
 from talking.speaking import ablation
-from talking.truth import read_labels, read_truth
 
 
 def main() -> None:
@@ -19,7 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--seen",
         type=Path,
-        help="JSON of what a person saw and heard (scripts/talking/by_eye.py), in place of the files below",
+        help="JSON of what a person saw and heard (scripts/talking/scoring/by_eye.py), in place of the files below",
     )
     parser.add_argument("--rttm", type=Path, help="true speaker turns")
     parser.add_argument("--boxes", type=Path, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps")
@@ -44,9 +46,9 @@ def main() -> None:
         arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video, arguments.people
     )
     labels = read_labels(arguments.results, arguments.video)
-    figures = scoring.score(truth, labels)
+    figures = labels.score(truth, labels)
     if arguments.model:
-        said = scoring.said(truth, labels)
+        said = labels.said(truth, labels)
         figures["ingredients"] = ablation.contributions(arguments.results, arguments.video, arguments.model, said)
     print(json.dumps(figures, indent=1))
 

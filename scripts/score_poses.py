@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from talking import cli, pose_scoring, poses
+from talking import poses
+from talking.core import cli
+from talking.scoring import poses as scoring
 
 
 def main() -> None:
@@ -15,9 +17,7 @@ def main() -> None:
     cli.add_settings(parser, poses.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, poses.Settings)
-    figures = pose_scoring.score(
-        pose_scoring.read(arguments.pictures, arguments.annotations), settings, arguments.threads
-    )
+    figures = scoring.score(scoring.read(arguments.pictures, arguments.annotations), settings, arguments.threads)
     print(json.dumps({"model": settings.model, **figures}, indent=1))
 
 

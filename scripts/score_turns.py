@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-from talking import cli, diarization, media, scoring, turns
+from talking.core import cli
+from talking.scoring import labels
+from talking.speech import diarization, turns
+from talking.video import media
 
 
 def main() -> None:
@@ -21,7 +24,7 @@ def main() -> None:
     for sound in arguments.sounds:
         found = diarization.diarize(sound, arguments.people_seen, settings)
         frames = media.sound(sound).size // media.SAMPLES_PER_FRAME
-        figures[sound.stem] = scoring.diarization(turns.read(arguments.rttm, sound.stem), found, frames)
+        figures[sound.stem] = labels.diarization(turns.read(arguments.rttm, sound.stem), found, frames)
     print(json.dumps({"model": settings.model, "people_seen": arguments.people_seen, "sounds": figures}, indent=1))
 
 

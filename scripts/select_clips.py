@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, gates, tables, understanding
+from talking.clips import gates, understanding
+from talking.core import cli, tables
 
 
 def main() -> None:

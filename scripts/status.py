@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from talking import cli, costs, pace, sheet, status
+from talking.core import cli
+from talking.runs import costs, sheet, status, throughput
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     found = status.videos(arguments.results.absolute(), sheet.read_sheet(arguments.sheet)["video"])
     print(status.by_video(v for v in found if not arguments.state or v.state in arguments.state), end="\n\n")
     seconds = {video.video: video.seconds for video in found}
-    going = pace.of_run(arguments.results, seconds, costs.read_needs(arguments.jobs), time.time())
+    going = throughput.of_run(arguments.results, seconds, costs.read_needs(arguments.jobs), time.time())
     print(status.by_stage(found, going))
 
 

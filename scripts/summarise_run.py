@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from talking import cli, failures, giving_up, summary
-from talking.aside import written_aside
-from talking.errors import InputError
-from talking.sheet import read_sheet
+from talking.core import cli
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+from talking.runs import failures, giving_up, summary
+from talking.runs.sheet import read_sheet
 
 _MOST_TOLD = 20
 
@@ -45,7 +46,7 @@ def main() -> None:
 
 
 def _write_ok(path: Path) -> None:
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text("ok\n")
 
 

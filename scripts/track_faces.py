@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, identities, tables, tracks
+from talking.core import cli, tables
+from talking.faces import identities, tracks
 
 
 def main() -> None:

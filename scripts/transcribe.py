@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from talking import cli, tables, words
+from talking.core import cli, tables
+from talking.speech import words
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talking import keypoints, media
+from talking.core import keypoints
+from talking.video import media
 
 WIDTH, HEIGHT = 96, 64
 LAYERS, CHANNELS = 2, 6

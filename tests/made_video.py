@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking import annotate, media, tables
+from talking.core import tables
+from talking.dataset import annotate
+from talking.video import media
 
 FRAMES = 120
 SHEET = {"source": "s", "licence": "CC0", "url": "https://example.org/v"}

@@ -10,8 +10,8 @@ import av
 import numpy as np
 
 from media_tools import count_frames, ffmpeg_exe
-from talking import ingest, media
-from talking.probe import Probe
+from talking.video import ingest, media
+from talking.video.probe import Probe
 
 SETTINGS = ingest.Settings()
 SIZE = (96, 64)

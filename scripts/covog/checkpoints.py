@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 
 from covog import convert, origin
-from talking import tables
-from talking.errors import InputError
+from talking.core import tables
+from talking.core.errors import InputError
 
 _log = logging.getLogger(__name__)
 

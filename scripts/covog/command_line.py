@@ -13,8 +13,10 @@ from covog import evaluate as evaluation
 from covog import generate as making
 from covog.model import CovOG
 from covog.towers import Towers
-from talking import media, store, tables
-from talking.errors import InputError
+from talking.core import tables
+from talking.core.errors import InputError
+from talking.dataset import store
+from talking.video import media
 
 
 def device() -> torch.device:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talking import boxes
+from talking.core import boxes
 from talking.poses.render import draw_poses, face_box
 
 # Raw speaking scores (TalkNet's logits) are divided by this before they meet the model.

@@ -8,9 +8,9 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from talking.aside import written_aside
-from talking.cli import setting
-from talking.errors import InputError
+from talking.core.atomic import atomic_write
+from talking.core.cli import setting
+from talking.core.errors import InputError
 
 
 @dataclass
@@ -223,7 +223,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def save(config: Config, path: str | Path) -> None:
     """Write the whole config as YAML."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
 
 

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 
 from covog.config import Model, from_dict, to_dict
 from covog.model import CovOG
-from talking.aside import written_aside
-from talking.errors import InputError
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
 
 Tensors = dict[str, torch.Tensor]
 
@@ -84,7 +84,7 @@ def read_tensors(path: str | Path) -> Tensors:
 
 def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
     """Write tensors as safetensors, aside and renamed when whole."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
 
 

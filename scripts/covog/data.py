@@ -18,8 +18,8 @@ from torch.utils.data import Dataset
 from covog import conditions, latents
 from covog.conditions import People, Placement
 from covog.config import Data
-from talking import store
-from talking.errors import InputError
+from talking.core.errors import InputError
+from talking.dataset import store
 
 BROKEN = (InputError, OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, av.FFmpegError)
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler
 from diffusers.training_utils import compute_snr
 
 from covog.config import Noise
-from talking.errors import InputError
+from talking.core.errors import InputError
 
 
 def scheduler(settings: Noise) -> DDIMScheduler:

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from covog import config, data, generate, metrics
 from covog.conditions import Placement, pose_pictures
-from talking import media, store
-from talking.errors import InputError
+from talking.core.errors import InputError
+from talking.dataset import store
+from talking.video import media
 
 # What stands in for the test splits where the data set has none, and what the table says of it.
 NOTES = {

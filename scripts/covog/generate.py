@@ -16,8 +16,9 @@ from covog.config import Generation, Noise
 from covog.model import CovOG
 from covog.precision import DTYPES, as_dtype
 from covog.towers import Towers
-from talking import media, store
-from talking.errors import InputError
+from talking.core.errors import InputError
+from talking.dataset import store
+from talking.video import media
 
 # What a score is set to by hand: plainly speaking and plainly listening, in TalkNet's logits.
 SPEAKS, LISTENS = 4.0, -4.0

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from covog.checkpoints import Progress
-from talking.errors import InputError
+from talking.core.errors import InputError
 
 
 class Journal:

@@ -13,8 +13,8 @@ import torchmetrics
 from torch import nn
 
 from covog import convert
-from talking import media
-from talking.errors import InputError
+from talking.core.errors import InputError
+from talking.video import media
 
 ALEXNET, SYNCNET = "alexnet-owt-7be5be79.pth", "syncnet_v2.model"
 # Pictures that SyncNet sees at once, the side of its face crops in px, and by how many frames sound is shifted at most.

@@ -12,9 +12,10 @@ from covog import checkpoints, config, convert
 from covog.conditions import Placement
 from covog.config import to_dict
 from covog.towers import Towers
-from talking import media, store
-from talking.aside import written_aside
-from talking.errors import InputError
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+from talking.dataset import store
+from talking.video import media
 
 _FRAMES_AT_A_TIME = 16
 _MADE_BY = "towers.json"
@@ -71,7 +72,7 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
     if not _is_of(cache, settings):
         for file in cache.glob("*.safetensors"):
             file.unlink()
-        with written_aside(cache / _MADE_BY) as aside:
+        with atomic_write(cache / _MADE_BY) as aside:
             aside.write_text(json.dumps(to_dict(settings.towers)))
     towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):

@@ -18,7 +18,9 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from covog import judges
 from covog.conditions import People, Placement, face_boxes
-from talking import boxes, identities, keypoints, media, tables
+from talking.core import boxes, keypoints, tables
+from talking.faces import identities
+from talking.video import media
 
 LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
 IDENTITY = "identity_similarity (dlib, in place of ArcFace)"

@@ -11,8 +11,9 @@ import torch
 
 from covog import config
 from covog.config import Config, Training
-from talking import integrity, store
-from talking.aside import written_aside
+from talking.core import checksums
+from talking.core.atomic import atomic_write
+from talking.dataset import store
 
 # Settings that may change between two runs of one training: they have no part in its losses.
 FREE = {
@@ -28,7 +29,7 @@ def identity(settings: Config, training: Training, stage: int, dataset: Path, st
     """Return what must be the same for a run to go on from a checkpoint."""
     whole = config.to_dict(settings)
     kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
-    weights = [integrity.sha256(path) for path in start]
+    weights = [checksums.sha256(path) for path in start]
     return kept | {
         "stage": stage,
         "training": config.to_dict(training),
@@ -50,5 +51,5 @@ def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
         "git_revision": git.stdout.strip() or "unknown",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
     }
-    with written_aside(folder / "provenance.json") as aside:
+    with atomic_write(folder / "provenance.json") as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n")

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import yaml
 
 from covog import config
-from talking.aside import written_aside
-from talking.errors import InputError
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
 
 
 def configure(arguments: Namespace) -> None:
@@ -28,7 +28,7 @@ def configure(arguments: Namespace) -> None:
             "the optimizer adamw_8bit needs the package bitsandbytes, which is not installed: install it, or set "
             "covog: {settings: {stage2: {optimizer: adamw}}}."
         )
-    with written_aside(arguments.out) as aside:
+    with atomic_write(arguments.out) as aside:
         config.save(settings, aside)
 
 

@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from talking import tables
-from talking.aside import written_aside
+from talking.core import tables
+from talking.core.atomic import atomic_write
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -46,7 +46,7 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
             axes.plot(held["step"], held["loss"], "o-", color=_COLOURS[1], label="validation")
             axes.set_yscale("log")
             axes.legend(frameon=False)
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None})
         plt.close(figure)
 
@@ -80,7 +80,7 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     skipped = {f"{metric}: {note}" for metric, note in notes.itertuples(index=False) if note.startswith("skipped")}
     others = {note for note in notes["note"] if not note.startswith("skipped")}
     body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(
             f"<!doctype html><meta charset=utf-8><title>CovOG</title>{_STYLE}{''.join(body)}", encoding="utf-8"
         )

@@ -19,9 +19,10 @@ from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.stopping import Stop
 from covog.towers import Towers
-from talking import store, tables
-from talking.aside import written_aside
-from talking.errors import InputError
+from talking.core import tables
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+from talking.dataset import store
 
 _log = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ def _last_model(
 def _leave_empty(folder: Path, why: str) -> None:
     _log.warning("nothing is trained: %s", why)
     tables.write("covog_losses", checkpoints.losses_table([]), folder / "losses.parquet")
-    with written_aside(folder / "weights.safetensors") as aside:
+    with atomic_write(folder / "weights.safetensors") as aside:
         aside.write_bytes(b"")
 
 

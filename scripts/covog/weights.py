@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from talking import fetch, integrity
-from talking.aside import written_aside
-from talking.errors import InputError
+from talking.core import checksums
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+from talking.video import fetch
 
 LIST = "resources/weights.yaml"
 # Hubs ask for this to hand out gated files; it is read from the environment and written nowhere.
@@ -32,7 +33,7 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
         entry, held_to = entry | {"sha256": noted.read_text().strip()}, f"{noted}, noted at the first download"
     if folder is not None and (folder / name).is_file():
         found = _check(folder / name, entry, f"{folder / name} is not the file of {held_to}; delete it or correct that")
-        with written_aside(out) as aside:
+        with atomic_write(out) as aside:
             shutil.copyfile(folder / name, aside)
         return f"taken from {folder}{_note(noted, found, entry)}"
     check_gate(name, entry, folder)
@@ -74,7 +75,7 @@ def _note(noted: Path, found: str, entry: dict[str, Any]) -> str:
     """Note the checksum of a file that the list has none for; return what to say of it."""
     if entry["sha256"]:
         return ""
-    with written_aside(noted) as aside:
+    with atomic_write(noted) as aside:
         aside.write_text(f"{found}\n")
     return f"; nobody's checksum was at hand to check it, its SHA-256 {found} is noted in {noted}"
 
@@ -83,7 +84,7 @@ def _check(file: Path, entry: dict[str, Any], otherwise: str) -> str:
     """Return the file's SHA-256; raises InputError that begins with `otherwise` if it is not the entry's file."""
     if entry["bytes"] is not None and file.stat().st_size != entry["bytes"]:
         raise InputError(f"{otherwise}: it has {file.stat().st_size} bytes, not {entry['bytes']}.")
-    found = integrity.sha256(file)
+    found = checksums.sha256(file)
     if entry["sha256"] and found != entry["sha256"]:
         raise InputError(f"{otherwise}: its SHA-256 is {found}.")
     return found

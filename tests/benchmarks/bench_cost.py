@@ -19,7 +19,9 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
 
 from media_tools import ffmpeg_exe  # noqa: E402
-from talking import faces, media, tables  # noqa: E402
+from talking.core import tables  # noqa: E402
+from talking.faces import detect  # noqa: E402
+from talking.video import media  # noqa: E402
 
 VIDEO, SHEET = "v", "videos.tsv"
 # Rules that run a network are told from those that do not.
@@ -28,7 +30,7 @@ NETWORKS = {
     "track_faces",
     "embed_faces",
     "detect_voice",
-    "score_speaking",
+    "score_asd",
     "diarize",
     "transcribe",
     "estimate_poses",
@@ -112,21 +114,22 @@ def feed(name: str, results: Path) -> None:
     mp4 = results / "media" / "v.mp4"
     if name == "detect_faces":
         _, height, length = media.size_and_length(mp4)
-        looked_at = range(0, length, faces.Settings().look_every)
+        looked_at = range(0, length, detect.Settings().look_every)
         pictures = media.frames_at(mp4, looked_at, height=min(720, height), pixel_format="bgr24")
     elif name == "track_faces":
         pictures = media.frames_at(mp4, tables.read("tracks", results / "tracks" / "v.parquet")["frame"])
     elif name == "embed_faces":
         import numpy as np
 
-        from talking import identities
+        from talking.faces import identities
 
         tracks = tables.read("tracks", results / "tracks" / "v.parquet")
         with np.load(results / "landmarks" / "v.npz", allow_pickle=False) as landmarks:
             rows = identities.choose(tracks, landmarks, identities.EmbedSettings())
         pictures = media.frames_at(mp4, tracks["frame"].iloc[rows])
     else:
-        from talking import inspection, intervals
+        from talking.clips import inspection
+        from talking.core import intervals
 
         clips = tables.read("candidates", results / "candidates" / "v.parquet")
         clips = clips[clips["candidate"]]

@@ -24,7 +24,9 @@ import pandas as pd
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "scripts"))
 
-from talking import boxes, faces, media, tables, tracks  # noqa: E402
+from talking.core import boxes, tables  # noqa: E402
+from talking.faces import detect, tracks  # noqa: E402
+from talking.video import media  # noqa: E402
 
 _BOX = ["x1", "y1", "x2", "y2"]
 
@@ -66,12 +68,12 @@ def read_truth(path: Path) -> Truth:
     return Truth(content["video"], pd.DataFrame(content["boxes"]), content["checked_frames"], content.get("ignore", []))
 
 
-def measured(results: Path, truth: Truth, settings: faces.Settings) -> Sums:
+def measured(results: Path, truth: Truth, settings: detect.Settings) -> Sums:
     """Return the figures of one detector on one video."""
     video, shots = results / f"media/{truth.video}.mp4", tables.read("shots", results / f"shots/{truth.video}.parquet")
     length = media.size_and_length(video)[2]
     began = time.process_time()
-    found = faces.detect(video, settings, shots["start_frame"])
+    found = detect.detect(video, settings, shots["start_frame"])
     sums = Sums(cpu_s=time.process_time() - began, video_s=length / media.FPS)
     looks = tracks.Looks(lambda places: [None] * len(places), 1.0)
     joined = tracks.track(found, shots, looks, tracks.Settings())
@@ -104,7 +106,7 @@ def rows(results: Path, truths: list[Truth], models: list[str]) -> Iterator[str]
         name, _, weights = model.partition("=")
         total = Sums()
         for truth in truths:
-            sums = measured(results, truth, faces.Settings(model=name, weights=weights))
+            sums = measured(results, truth, detect.Settings(model=name, weights=weights))
             yield f"| `{name}` | {truth.video} | {sums.row()} |"
             total = Sums(*(a + b for a, b in zip(vars(total).values(), vars(sums).values(), strict=True)))
         yield f"| `{name}` | **all** | {total.row()} |"

@@ -33,8 +33,9 @@ import covog_clips  # noqa: E402
 from covog import command_line, config, generate, journal, latents, train  # noqa: E402
 from covog.model import CovOG  # noqa: E402
 from covog.towers import Towers  # noqa: E402
-from talking import store, tables  # noqa: E402
-from talking.errors import InputError  # noqa: E402
+from talking.core import tables  # noqa: E402
+from talking.core.errors import InputError  # noqa: E402
+from talking.dataset import store  # noqa: E402
 
 PEOPLE, CLIP_FRAMES, VIDEO = 3, 150, (1920, 1080)
 SOUND_LAYERS, SOUND_WIDTH = 12, 768

@@ -20,22 +20,13 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 
 import torch  # noqa: E402
 
-from talking import (  # noqa: E402
-    arrays,
-    diarization,
-    faces,
-    identities,
-    inspection,
-    landmarks,
-    media,
-    poses,
-    separation,
-    sound,
-    speaking,
-    tables,
-    voice,
-    words,
-)  # fmt: skip
+from talking import poses, speaking  # noqa: E402
+from talking.clips import inspection  # noqa: E402
+from talking.core import arrays, tables  # noqa: E402
+from talking.faces import detect, identities, landmarks  # noqa: E402
+from talking.sound import embeddings, separation, voice  # noqa: E402
+from talking.speech import diarization, words  # noqa: E402
+from talking.video import media  # noqa: E402
 
 # A network this large is timed on so many frames of the first clip.
 _FEW_FRAMES = 1
@@ -62,8 +53,8 @@ class Bench:
             ("scrfd", "insightface/det_10g.onnx"),
         ):
             if not file or self._has(file):
-                settings = faces.Settings(model=model, weights=str(self.weights / file))
-                yield "faces", model, lambda s=settings: faces.detect(self.media, s) is not None and self.frames
+                settings = detect.Settings(model=model, weights=str(self.weights / file))
+                yield "faces", model, lambda s=settings: detect.detect(self.media, s) is not None and self.frames
         yield "landmarks", "mediapipe", self._landmarks
         for model, file in (("dlib", ""), ("arcface", "insightface/w600k_r50.onnx")):
             if not file or self._has(file):
@@ -77,7 +68,7 @@ class Bench:
             yield "words", model, lambda model=model: self._transcribe(words.Settings(model=model))
         yield "poses", "mediapipe", lambda: self._poses(poses.Settings(), self.candidates)
         yield "poses", "sapiens2 (0.4B)", self._sapiens2
-        for model, make in (("whisper_tiny_en", sound.Settings), ("wav2vec2", self._wav2vec2)):
+        for model, make in (("whisper_tiny_en", embeddings.Settings), ("wav2vec2", self._wav2vec2)):
             yield "sound", model, lambda make=make: self._embed(make())
         yield "sound", "hdemucs before it", self._separate
         yield "inspections", "rapidocr and fingerprints", self._inspect
@@ -134,17 +125,17 @@ class Bench:
         few = first.assign(end_frame=first["start_frame"] + _FEW_FRAMES)
         return self._poses(poses.Settings(model="sapiens2", sapiens_weights=str(folder), sapiens_batch=4), few)
 
-    def _wav2vec2(self) -> sound.Settings:
+    def _wav2vec2(self) -> embeddings.Settings:
         folder = self.weights / "wav2vec2-base-960h"
         if not (folder / "model.safetensors").is_file():
             from transformers import Wav2Vec2Config, Wav2Vec2Model
 
             folder = self.scratch / "wav2vec2"
             Wav2Vec2Model(Wav2Vec2Config()).save_pretrained(folder)
-        return sound.Settings(model="wav2vec2", weights=str(folder))
+        return embeddings.Settings(model="wav2vec2", weights=str(folder))
 
-    def _embed(self, settings: sound.Settings) -> int:
-        return sum(len(rows) for _, rows in sound.embed(self.wav, self.candidates, settings))
+    def _embed(self, settings: embeddings.Settings) -> int:
+        return sum(len(rows) for _, rows in embeddings.embed(self.wav, self.candidates, settings))
 
     def _separate(self) -> int:
         file = self.weights / "hdemucs_high_trained.pt"

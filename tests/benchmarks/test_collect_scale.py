@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import records
-from talking import tables
+from talking.core import tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect_dataset.py"
 VIDEOS, CLIPS = 1_000, 1_000

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talking import cutting, ingest, media, shots
+from talking.video import cutting, ingest, media, shots
 
 FRAMES, CUT = 200, 120
 

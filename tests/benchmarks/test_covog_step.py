@@ -30,7 +30,7 @@ import covog_clips
 from covog import audio_driver, config, data, diffusion, latents, model, pose_encoder, reference, train
 from covog.towers import Towers
 from covog_toys import model as toy_model
-from talking import store
+from talking.dataset import store
 
 MOST = 0.6
 REPEATS = 5

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from talking import clips
+from talking.clips import find
 
 
 def seconds_of(tracks: int) -> float:
@@ -15,9 +15,9 @@ def seconds_of(tracks: int) -> float:
     end = np.minimum(start + rng.integers(1, 2_000, size=tracks), 20 * tracks)
     people = {i: [(int(a), int(b))] for i, (a, b) in enumerate(zip(start, end, strict=True))}
     whole = {"start_frame": [0], "clear_start_frame": [0], "clear_end_frame": [20 * tracks], "end_frame": [20 * tracks]}
-    [scene] = clips.scenes(pd.DataFrame({"shot": [0], "transition": ["start"], **whole}))
+    [scene] = find.scenes(pd.DataFrame({"shot": [0], "transition": ["start"], **whole}))
     began = time.process_time()
-    found = clips.segments(scene, people, absence=25)
+    found = find.segments(scene, people, absence=25)
     taken = time.process_time() - began
     assert sum(s.end - s.start for s in found) == 20 * tracks
     return taken

@@ -222,7 +222,8 @@ def _module(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return ""
-    return words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
+    module = words[words.index("-m") + 1 :] if "-m" in words else []
+    return (module[1] if module[0] == "talking" else module[0]) if module else Path(words[0]).name
 
 
 def given_up(folder: Path) -> set[str]:

@@ -59,8 +59,8 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_p
     harness.note(outcome, SEED)
     # Most of those hit the data side: now training alone.
     harness.take_away(tmp_path / "tormented", "covog")
-    training = harness.torment(tmp_path / "tormented", film, trained, TRAINING_KILLS, SEED, "train_covog")
-    assert training.killed["job: train_covog"] >= TRAINING_KILLS
+    training = harness.torment(tmp_path / "tormented", film, trained, TRAINING_KILLS, SEED, "train-covog")
+    assert training.killed["job: train-covog"] >= TRAINING_KILLS
     assert training.repeated == training.different == []
 
 
@@ -118,7 +118,7 @@ def test_damaged_clips_are_named_and_made_anew(wanted, tmp_path):
     assert differences(folder, wanted) == []
     made = rules_run(again)
     assert "annotate_clips" in made
-    assert not made & {"ingest_video", "detect_faces", "track_faces", "estimate_poses", "embed_sound", "select_clips"}
+    assert not made & {"ingest_media", "detect_faces", "track_faces", "estimate_poses", "embed_sound", "select_clips"}
 
 
 @pytest.mark.fault(
@@ -185,7 +185,7 @@ def test_a_readable_change_is_an_edit_which_is_kept(film, wanted, tmp_path):
     edited.to_parquet(file)
     again = run(folder, "--dry-run")
     assert again.returncode == 0 and "is damaged" not in again.stdout
-    assert {"measure_clips", "annotate_clips"} <= set(re.findall(r"^rule (\w+):", again.stdout, re.MULTILINE))
+    assert {"measure_qualities", "annotate_clips"} <= set(re.findall(r"^rule (\w+):", again.stdout, re.MULTILINE))
     assert "fuse_speaking" not in again.stdout
 
 
@@ -242,7 +242,7 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
     rows = f"talk\thttp://127.0.0.1:{server.server_port}/talk.mp4\ttest\tCC0\nother\t{film}\ttest\tCC0\n"
     (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + rows)
     try:
-        until = ("--until", "ingest_video")
+        until = ("--until", "ingest_media")
         dropped = run(tmp_path, *until)
         probes = {
             video: json.loads((tmp_path / f"results/media/{video}.json").read_text()) for video in ("talk", "other")
@@ -257,7 +257,7 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         # What becomes of the download later is no reason to make anew what was made of it.
         fetched = tmp_path / "results/downloads/talk.bin"
         fetched.write_bytes(data[: len(data) // 2])
-        os.utime(tmp_path / "results/benchmarks/fetch_video/talk.tsv", (1, 1))
+        os.utime(tmp_path / "results/benchmarks/downloads/talk.tsv", (1, 1))
         cut_off = run(tmp_path, *until)
         assert cut_off.returncode != 0 and "talk.bin is not the file any more" in cut_off.stdout
         fetched.unlink()

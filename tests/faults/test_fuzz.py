@@ -19,8 +19,10 @@ from conftest import REPO
 from faults import fuzz
 from media_tools import ffmpeg_exe
 from run.workflow import snakemake
-from talking import arrays, ingest, media, settings, sheet, tables
-from talking.errors import InputError
+from talking.core import arrays, tables
+from talking.core.errors import InputError
+from talking.runs import settings, sheet
+from talking.video import ingest, media
 
 pytestmark = pytest.mark.slow
 
@@ -193,7 +195,7 @@ def test_no_shell_sees_a_hostile_name_and_no_other_video_changes(films, tmp_path
             (tmp_path / name).write_bytes(films[0] if number % 2 else b"no video")
     (tmp_path / "videos.tsv").write_text(text.getvalue())
     before = {file.name for file in tmp_path.iterdir()}
-    done = snakemake(tmp_path, "--until", "ingest_video", config=("covog={train: never}",))
+    done = snakemake(tmp_path, "--until", "ingest_media", config=("covog={train: never}",))
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
     assert {file.name for file in tmp_path.iterdir()} == before | {"results", ".snakemake"}
     failed = 0

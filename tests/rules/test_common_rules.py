@@ -15,7 +15,7 @@ import pytest
 from snakemake.persistence import PersistenceBase
 
 from conftest import REPO
-from talking import costs, giving_up, marks, sheet
+from talking.runs import costs, giving_up, marks, sheet
 
 RULES = REPO / "workflow/rules"
 
@@ -90,7 +90,7 @@ def test_before_a_film_is_ingested_its_size_says_how_long_it_may_be(asked):
     # A film of three hours and two gigabytes that is encoded anew at half its speed.
     Path("new.mp4").write_bytes(b"")
     os.truncate("new.mp4", 2_000_000_000)
-    assert asked.minutes("ingest")(SimpleNamespace(video="new"), attempt=1) > 3 * 60
+    assert asked.minutes("media")(SimpleNamespace(video="new"), attempt=1) > 3 * 60
 
 
 @pytest.mark.parametrize("is_dry", [True, False])

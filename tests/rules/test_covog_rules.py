@@ -7,7 +7,7 @@ import pytest
 from covog import config, convert
 from covog_clips import make_dataset
 from run.workflow import planned, snakemake, write_sheet
-from talking import tables
+from talking.core import tables
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from run.workflow import snakemake, write_sheet
-from talking import arrays, media, tables
+from talking.core import arrays, tables
+from talking.video import media
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import yaml
 
 from conftest import REPO
 from run.workflow import planned, snakemake, write_sheet
-from talking import gates, settings
+from talking.clips import gates
+from talking.runs import settings
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +84,7 @@ def test_the_papers_preset_asks_for_gated_weights_first_and_then_plans_its_model
 def test_the_recommended_preset_fetches_one_small_file_and_asks_for_no_gpu(folder):
     jobs = planned(folder, "fetch_weights", *preset("recommended"))
     assert jobs["fetch_weight"] == 1
-    assert planned(folder, *preset("recommended"))["score_speaking"] == 1
+    assert planned(folder, *preset("recommended"))["score_asd"] == 1
     chosen = yaml.safe_load((REPO / "config/presets/recommended.yaml").read_text())
     listed = yaml.safe_load((REPO / "resources/weights.yaml").read_text())
     assert listed[Path(chosen["speaking"]["weights"]).name]["bytes"] < 10e6

@@ -13,7 +13,8 @@ import pytest
 
 from conftest import REPO
 from run.workflow import write_sheet
-from talking import arrays, giving_up, tables
+from talking.core import arrays, tables
+from talking.runs import giving_up
 
 FILM = "--seed 5 --people 2 --width 320 --height 180 --shots 1,2:6:close".split()
 # What happens to a job that meets its video: by turns.
@@ -45,8 +46,8 @@ def per_video_rules():
         for text in re.split(r"^(?=rule )", file.read_text(), flags=re.MULTILINE)[1:]:
             outputs = re.search(r"output:\n(.*?)\n    log:", text, re.DOTALL)
             if outputs and "{video}" in outputs[1] and "results/covog" not in outputs[1]:
-                modules = re.findall(r"(?:-m |--then )(?:run_in_turn )?(\w+)", text.split("shell:")[1])
-                found[re.match(r"rule (\w+)", text)[1]] = re.findall(r'"(results/[^"]+)"', outputs[1]), modules, text
+                commands = re.findall(r"(?:talking|--then) ([a-z-]+) ", text.split("shell:")[1])
+                found[re.match(r"rule (\w+)", text)[1]] = re.findall(r'"(results/[^"]+)"', outputs[1]), commands, text
     return found
 
 
@@ -115,7 +116,7 @@ def test_a_job_without_a_word_on_a_full_disk_is_no_fault_of_its_video(tmp_path, 
 
 def test_the_first_failure_counts_and_previews_leave_nothing_out(tmp_path):
     (tmp_path / "log").write_text("x\n")
-    for video, rule in (("a", "preview_clips"), ("b", "track_faces"), ("b", "find_clips")):
+    for video, rule in (("a", "preview_clips"), ("b", "track_faces"), ("b", "find_candidates")):
         giving_up.give_up(tmp_path, video, rule, 1, tmp_path / "log", [tmp_path / f"{rule}/{video}.rttm"])
     found = giving_up.of_videos(tmp_path, ["a", "b", "c"])
     assert {video: failure.rule for video, failure in found.items()} == {"a": "preview_clips", "b": "track_faces"}
@@ -129,8 +130,8 @@ def project(tmp_path_factory):
     for name in ("scripts", "workflow", "config", "resources"):
         shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "scripts/breaking.py").write_text(BREAKING)
-    for rule, (_, modules, _) in per_video_rules().items():
-        file = copy / f"scripts/{modules[0]}.py"
+    for rule, (_, commands, _) in per_video_rules().items():
+        file = copy / f"scripts/{commands[0].replace('-', '_')}.py"
         file.write_text(file.read_text().replace("\n\n", f"\n\nimport breaking\nbreaking.perhaps({rule!r})\n", 1))
     return copy
 
@@ -159,11 +160,11 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     assert code != 0 and "Error in rule check_failures" in printed, printed[-3000:]
     results = tmp_path / "results"
     broken = {f.rule for f in giving_up.all_of(results) if f.video == "every_stage"}
-    assert broken == set(per_video_rules()) - {"fetch_video", "preview_clips"}
+    assert broken == set(per_video_rules()) - {"download_video", "preview_clips"}
     assert 'Traceback (most recent call last):\n  File "<frozen' not in printed
     told = tables.read("videos", results / "videos.parquet").set_index("video")
     assert told["status"].to_dict() == {"good": "ok", "every_stage": "failed", "only_transcribe": "failed"}
-    assert told.at["every_stage", "reason"].startswith("ingest_video: ")
+    assert told.at["every_stage", "reason"].startswith("ingest_media: ")
     assert told.at["only_transcribe", "reason"].startswith("transcribe: ")
     assert told.at["good", "num_clips"] == 1 and told.drop("good")["num_clips"].sum() == 0
     clips = tables.read("dataset", results / "dataset/clips.parquet")
@@ -171,7 +172,7 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     folders = [f.name for f in (results / "dataset").glob("*to*")]
     assert folders == clips["clip"].tolist()
     assert "every_stage" in (results / "report/inputs.html").read_text() and (results / "report.html").exists()
-    assert "Video every_stage: failed: ingest_video: " in printed
+    assert "Video every_stage: failed: ingest_media: " in printed
     assert "2 of 3 videos failed and are left out" in printed and "The next run tries them again" in printed
     kept = {file: file.read_bytes() for file in results.glob("*/good.*") if file.is_file()}
 

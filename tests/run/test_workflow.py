@@ -19,7 +19,9 @@ import pytest
 from conftest import REPO
 from media_tools import ffmpeg_exe
 from run.workflow import COSTLY, copy_run, planned, snakemake, started, write_sheet
-from talking import media, store, tables
+from talking.core import tables
+from talking.dataset import store
+from talking.video import media
 
 pytestmark = pytest.mark.slow
 
@@ -127,7 +129,7 @@ def test_a_second_run_plans_nothing(run):
 def test_an_edited_script_plans_nothing(run, tmp_path):
     for folder in ("workflow", "scripts", "config", "resources"):
         shutil.copytree(REPO / folder, tmp_path / folder)
-    with (tmp_path / "scripts/talking/tracks.py").open("a") as script:
+    with (tmp_path / "scripts/talking/faces/tracks.py").open("a") as script:
         script.write("raise RuntimeError('in the middle of an edit')\n")
     assert planned(run[0], "--snakefile", str(tmp_path / "workflow/Snakefile")) == {}
 
@@ -137,7 +139,7 @@ def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_
         shutil.copytree(REPO / folder, tmp_path / "project" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     words = ("results/tracks/talk.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
     write_sheet(tmp_path, {"talk": films / "talk.mp4"})
-    script = tmp_path / "project/scripts/talking/tracks.py"
+    script = tmp_path / "project/scripts/talking/faces/tracks.py"
     whole = script.read_text()
     with started(tmp_path, *words) as first:
         # Faces take much longer than it takes to notice that the video is ingested.
@@ -248,10 +250,10 @@ def test_a_changed_gate_plans_no_costly_job(run, gate):
 
 def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
     jobs = planned(run[0], config=("qualities={min_talker_s: 2}",))
-    assert jobs.get("measure_clips") == 4 and not COSTLY & set(jobs)
+    assert jobs.get("measure_qualities") == 4 and not COSTLY & set(jobs)
     jobs = planned(run[0], config=("fusion={use_turns: false}",))
     assert COSTLY & set(jobs) == {"fuse_speaking"}
-    assert not {"find_people", "find_clips", "estimate_poses", "embed_sound"} & set(jobs)
+    assert not {"find_people", "find_candidates", "estimate_poses", "embed_sound"} & set(jobs)
 
 
 def test_a_changed_model_plans_its_stage_and_what_follows(run):
@@ -259,8 +261,8 @@ def test_a_changed_model_plans_its_stage_and_what_follows(run):
     assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
     assert COSTLY & set(jobs) == {"embed_sound"}
     jobs = planned(run[0], config=("speaking={model: light_asd}",))
-    assert {"score_speaking", "diarize", "fuse_speaking", "find_clips", "estimate_poses"} <= set(jobs)
-    before = {"ingest_video", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
+    assert {"score_asd", "diarize", "fuse_speaking", "find_candidates", "estimate_poses"} <= set(jobs)
+    before = {"ingest_media", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
 
 
@@ -454,7 +456,7 @@ def test_names_of_files_may_be_anything(films, tmp_path):
     names = ["x" * 300, "two\nlines", "{missing}", "~", "-dash", 'it\'s "$(odd)"']
     shutil.copy(films / "talk.mp4", tmp_path / "two\nlines")
     write_sheet(tmp_path, {f"v{n}": '"' + name.replace('"', '""') + '"' for n, name in enumerate(names)})
-    done = snakemake(tmp_path, "--until", "ingest_video")
+    done = snakemake(tmp_path, "--until", "ingest_media")
     assert done.returncode == 0 and "Traceback" not in done.stdout + done.stderr
     probes = [json.loads((tmp_path / f"results/media/v{n}.json").read_text()) for n in range(len(names))]
     assert [probe["status"] for probe in probes] == ["failed", "ok", *["failed"] * 4]

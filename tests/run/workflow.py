@@ -9,19 +9,19 @@ from pathlib import Path
 from conftest import REPO
 
 COSTLY = {
-    "ingest_video",
+    "ingest_media",
     "detect_shots",
     "detect_faces",
     "track_faces",
     "embed_faces",
     "detect_voice",
-    "score_speaking",
+    "score_asd",
     "find_people",
     "inspect_clips",
     "diarize",
     "fuse_speaking",
     "transcribe",
-    "find_clips",
+    "find_candidates",
     "estimate_poses",
     "embed_sound",
 }

@@ -8,7 +8,7 @@ import pytest
 
 import records
 from scale import metering
-from talking.stages import STAGES
+from talking.runs.stages import STAGES
 
 # Of the same number of jobs of an empty workflow, whose every job Snakemake puts into words that are not shown.
 MOST_OVER_BARE = 1

@@ -13,8 +13,8 @@ from conftest import REPO
 from media_tools import ffmpeg_exe
 from run.workflow import write_sheet
 from scale import metering
-from talking import tables
-from talking.stages import STAGES
+from talking.core import tables
+from talking.runs.stages import STAGES
 
 pytestmark = pytest.mark.slow
 

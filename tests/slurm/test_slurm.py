@@ -22,7 +22,7 @@ from rules.test_covog_rules import make as make_covog_dataset
 from run.workflow import write_sheet
 from slurm import cluster as slurm
 from slurm.running import Watch, pause, start
-from talking import tables
+from talking.core import tables
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +34,7 @@ GPU_STAGE = "embed_sound"
 STEPS = 40
 # How long the controller is away: longer than the executor's own patience.
 AWAY_S = 90
-TWO_CORES = {"ingest_video", "estimate_poses"}
+TWO_CORES = {"ingest_media", "estimate_poses"}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp
         lambda: [j for j in mine(cluster, tmp_path) if j["JobState"] == "RUNNING" and "detect_faces" in j["Comment"]]
     )
     # However slow the machine, the job is not done when the next run begins.
-    assert wait_for(lambda: pause(tmp_path, "detect_faces"))
+    assert wait_for(lambda: pause(tmp_path, "detect-faces"))
     run.kill()
     run.wait()
     unlock = [sys.executable, "-m", "snakemake", "--unlock", "--directory", str(tmp_path), "--config"]
@@ -175,7 +175,7 @@ def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp
     later = [
         job["Comment"] for job in jobs.values() if int(job["JobId"]) > max(map(int, (job["JobId"] for job in left)))
     ]
-    assert not any("ingest_video" in comment for comment in later) and any(
+    assert not any("ingest_media" in comment for comment in later) and any(
         "detect_faces" in comment for comment in later
     )
     assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
@@ -217,7 +217,7 @@ def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluste
 def test_a_job_out_of_memory_is_tried_again_with_more(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(
-        tmp_path, "results/media/talk.json", "--set-resources", "ingest_video:mem_mb=80 if attempt == 1 else 1500"
+        tmp_path, "results/media/talk.json", "--set-resources", "ingest_media:mem_mb=80 if attempt == 1 else 1500"
     )
     assert run.wait(600) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
     killed, ended = mine(cluster, tmp_path)
@@ -232,7 +232,7 @@ def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "results/shots/talk.parquet", "--sdm", "conda")
     assert run.wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
-    assert re.findall(r"-m (\w+)", (tmp_path / "conda/jobs").read_text()) == ["ingest_video", "detect_shots"]
+    assert re.findall(r"-m talking (\S+)", (tmp_path / "conda/jobs").read_text()) == ["ingest-media", "detect-shots"]
     assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
 
 

@@ -55,7 +55,9 @@ def rules():
         for text in re.split(r"^(?=rule )", file.read_text(), flags=re.MULTILINE):
             env = re.search(r'conda:\s+"([^"]+)"', text)
             if env:
-                scripts = COMMAND_LINES & set(re.findall(r"\w+", text.split("shell:")[1]))
+                scripts = COMMAND_LINES & {
+                    word.replace("-", "_") for word in re.findall(r"[\w-]+", text.split("shell:")[1])
+                }
                 yield re.match(r"rule (\w+)", text)[1], (file.parent / env[1]).resolve(), sorted(scripts)
 
 
@@ -197,7 +199,7 @@ def test_env_holds_what_its_rules_import(env):
 def test_imports_are_followed_through_modules_into_the_functions_that_are_used():
     assert {"dlib", "face_recognition_models"} <= Imports("embed_faces").third_party()
     assert {"whisperx", "pyannote", "torch"} <= Imports("diarize").third_party()
-    assert "torch" not in Imports("find_clips").third_party()
+    assert "torch" not in Imports("find_candidates").third_party()
 
 
 def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
@@ -210,5 +212,5 @@ def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
         env=os.environ | {"PATH": f"{conda}:{os.environ['PATH']}"},
         check=True,
     )
-    assert "-m ingest_video" in (tmp_path / "conda/jobs").read_text()
+    assert "-m talking ingest-media" in (tmp_path / "conda/jobs").read_text()
     assert "gone.mp4" in (tmp_path / "results/media/gone.json").read_text()

@@ -1,4 +1,4 @@
-rule find_clips:
+rule find_candidates:
     """Finding the segments of {wildcards.video} in which the same people take part."""
     input:
         shots="results/shots/{video}.parquet",
@@ -23,13 +23,13 @@ rule find_clips:
         source=from_sheet("source"),
         settings=flags("clips"),
     shell:
-        "python -P -m find_clips --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
+        "talking find-candidates --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
         " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
-        " || give_up find_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up find_candidates {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
-rule measure_clips:
+rule measure_qualities:
     """Measuring faces, talk and exchange in the candidate clips of {wildcards.video}."""
     input:
         media="results/media/{video}.mp4",
@@ -56,10 +56,10 @@ rule measure_clips:
     params:
         settings=flags("qualities"),
     shell:
-        "python -P -m measure_clips --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
+        "talking measure-qualities --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
         " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
-        " || give_up measure_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up measure_qualities {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule inspect_clips:
@@ -85,7 +85,7 @@ rule inspect_clips:
         runtime=minutes("inspections"),
         tries=this_attempt,
     shell:
-        "OMP_NUM_THREADS={threads} python -P -m inspect_clips --media {input.media:q} --sound {input.sound:q}"
+        "OMP_NUM_THREADS={threads} talking inspect-clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
         " --inspections {output.inspections:q} > {log:q} 2>&1"
         " || give_up inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
@@ -116,7 +116,7 @@ rule select_clips:
     params:
         settings=flags("gates"),
     shell:
-        "python -P -m select_clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
+        "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
         " || give_up select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

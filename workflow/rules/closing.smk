@@ -1,4 +1,4 @@
-rule strict_check:
+rule check_strict:
     """Checking that every video could be read (strict)."""
     input:
         probes=of_videos("results/media/{video}.json"),
@@ -15,7 +15,7 @@ rule strict_check:
         mem_mb=each_attempt(500),
         runtime=each_attempt(10),
     shell:
-        'python -P -m summarise_run --results results --sheet "$SHEET" --strict {output.ok} > {log:q} 2>&1'
+        'talking summarise-run --results results --sheet "$SHEET" --strict {output.ok} > {log:q} 2>&1'
 
 
 rule check_failures:
@@ -36,4 +36,4 @@ rule check_failures:
         mem_mb=each_attempt(500),
         runtime=each_attempt(10),
     shell:
-        'python -P -m summarise_run --results results --sheet "$SHEET" --no-failures {output.ok} > {log:q} 2>&1'
+        'talking summarise-run --results results --sheet "$SHEET" --no-failures {output.ok} > {log:q} 2>&1'

@@ -14,10 +14,13 @@ from snakemake.settings.types import DeploymentMethod
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from talking import aside, damage, devices, fetch, giving_up, marks, sheet, summary
-from talking.errors import InputError
-from talking.settings import checked_config
-from talking.store import SPLITS
+from talking.core import atomic
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+from talking.dataset.store import SPLITS
+from talking.runs import damage, devices, giving_up, marks, sheet, summary
+from talking.runs.settings import checked_config
+from talking.video import fetch
 
 
 def flags(section):
@@ -106,17 +109,17 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-# What a job's shell finds: the command lines as modules, the sheet, and, where conda makes no envs, the environment that
+# What a job's shell finds: the command lines as `talking COMMAND`, the sheet, and, where conda makes no envs, the environment that
 # Snakemake itself runs in, activated or not. (Not params: a moved folder must not rerun anything.)
 # Snakemake takes PYTHONPATH away from jobs in conda's envs, so the jobs themselves set it.
 # A job that requests no GPU sees none, and need not start Python to be told so. A video's job whose last attempt fails gives up:
 # its outputs are empty and the other videos go on.
 shell.prefix(
-    "set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; on_gpus() {{ local count=$1; shift; if [ $count = 0 ];"
-    ' then CUDA_VISIBLE_DEVICES= "$@"; else python -PS -m run_on_gpus $count "$@"; fi; }}; '
+    'set -euo pipefail; export PYTHONPATH={SCRIPTS:q}; talking() {{ python -P -m talking "$@"; }}; on_gpus() {{ local count=$1; shift;'
+    ' if [ $count = 0 ]; then CUDA_VISIBLE_DEVICES= "$@"; else talking run-on-gpus $count python -P -m "$@"; fi; }}; '
     "give_up() {{ local status=$? rule=$1 video=$2 attempt=$3 log=$4; shift 4;"
     " [ $attempt -gt ${{TALKING_RETRIES:-0}} ] || return $status;"
-    ' python -P -m give_up --rule $rule --video $video --status $status --log "$log" --results results "$@" 2>> "$log"; }}; '
+    ' talking give-up --rule $rule --video $video --status $status --log "$log" --results results "$@" 2>> "$log"; }}; '
 )
 os.environ.update(SHEET=str(SHEET_OF_RUN), TALKING_SHEET_OF_RUN=str(planned_by))
 if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:

@@ -22,7 +22,7 @@ rule configure_covog:
         settings=json.dumps(COVOG["settings"]),
         baseline=lambda wildcards: "--baseline" if wildcards.covog_model == "baseline" else "",
     shell:
-        "python -P -m configure_covog --preset {input.preset:q} --settings {params.settings:q}"
+        "talking configure-covog --preset {input.preset:q} --settings {params.settings:q}"
         " --out {output.config:q} {params.baseline} > {log:q} 2>&1"
 
 
@@ -44,7 +44,7 @@ rule convert_checkpoints:
         mem_mb=each_attempt(24000),
         runtime=each_attempt(30),
     shell:
-        "python -P -m convert_checkpoint --config {input.config:q} --read {input.files:q}"
+        "talking convert-checkpoint --config {input.config:q} --read {input.files:q}"
         " --write {output.weights:q} > {log:q} 2>&1"
 
 
@@ -71,7 +71,7 @@ rule cache_latents:
         dataset=subpath(input.clips, parent=True),
         latents=subpath(output.done, strip_suffix=".done"),
     shell:
-        "on_gpus {resources.gpu} python -P -m cache_latents --config {input.config:q} --dataset {params.dataset:q}"
+        "on_gpus {resources.gpu} talking cache-latents --config {input.config:q} --dataset {params.dataset:q}"
         " --latents {params.latents:q} > {log:q} 2>&1"
 
 
@@ -104,7 +104,7 @@ rule train_stage1:
         folder=subpath(output.weights, parent=True),
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
-        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train_covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - talking train-covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty >> {log:q} 2>&1"
 
 
@@ -138,5 +138,5 @@ rule train_stage2:
         folder=subpath(output.weights, parent=True),
         latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
     shell:
-        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train_covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - talking train-covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty >> {log:q} 2>&1"

@@ -2,7 +2,7 @@ import json
 import shutil
 
 from covog import weights
-from talking import tables
+from talking.core import tables
 
 COVOG = config["covog"]
 COVOG_MODELS = ["covog", "baseline"] if COVOG["baseline"] else ["covog"]
@@ -98,10 +98,10 @@ def covog_launcher():
     if COVOG["nodes"] > 1:
         return (
             f"srun --ntasks={COVOG['nodes']} --ntasks-per-node=1 --whole --kill-on-bad-exit=1"
-            f" python -P -m launch_on_node --processes {gpus}"
+            f" python -P -m talking launch-on-node --processes {gpus}"
         )
     several = f"accelerate launch --multi_gpu --num_processes {gpus} --main_process_port 0 --module"
-    return f"python -PS -m run_on_gpus {gpus} {several if gpus > 1 else 'python -P -m'}"
+    return f"python -P -m talking run-on-gpus {gpus} {several if gpus > 1 else 'python -P -m'}"
 
 
 def damaged_covog():
@@ -122,7 +122,7 @@ def damaged_covog():
 def is_data_set_of_training():
     """Return True if the data set is the one that the models were trained on, and this run has no video to add or to take away."""
     # Here, as it wants to read films, which planning does not.
-    from talking import store
+    from talking.dataset import store
 
     provenance = [Path(f"results/covog/{model}/stage2/provenance.json") for model in COVOG_MODELS]
     try:

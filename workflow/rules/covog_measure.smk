@@ -36,7 +36,7 @@ rule evaluate_covog:
         dataset=subpath(input.clips, parent=True),
         folder=f"--weights-dir {shlex.quote(METRICS_FOLDER)}" if METRICS_FOLDER else "",
     shell:
-        "on_gpus {resources.gpu} python -P -m evaluate_covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
+        "on_gpus {resources.gpu} talking evaluate-covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
         " --videos {output.videos:q} --metrics {output.metrics:q} {params.folder} > {log:q} 2>&1"
 
 
@@ -59,7 +59,7 @@ rule draw_covog_report:
         mem_mb=each_attempt(2000),
         runtime=each_attempt(10),
     shell:
-        "python -P -m draw_covog_report --losses {input.losses:q} --metrics {input.metrics:q} --curves {output.curves:q}"
+        "talking draw-covog-report --losses {input.losses:q} --metrics {input.metrics:q} --curves {output.curves:q}"
         " --table {output.metrics:q} > {log:q} 2>&1"
 
 

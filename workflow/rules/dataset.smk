@@ -32,9 +32,9 @@ rule annotate_clips:
         attribution=flags("attribution"),
         settings=flags("annotate"),
     shell:
-        "python -P -m run_in_turn attribute_words --transcript {input.transcript:q} --turns {input.turns:q}"
+        "talking attribute-words --transcript {input.transcript:q} --turns {input.turns:q}"
         " --speaking {input.speaking:q} --words {output.words:q} {params.attribution}"
-        " --then annotate_clips --video={wildcards.video:q} --source={params.source:q}"
+        " --then annotate-clips --video={wildcards.video:q} --source={params.source:q}"
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
@@ -64,7 +64,7 @@ rule find_duplicates:
         settings=flags("duplicates"),
         rows=sheet_rows(),
     shell:
-        'python -P -m find_duplicates --sheet "$SHEET" --results results'
+        'talking find-duplicates --sheet "$SHEET" --results results'
         " --clips results/clips --inspections results/inspections"
         " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
 
@@ -102,6 +102,6 @@ rule collect_dataset:
         rows=sheet_rows(),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
-        'python -P -m collect_dataset --sheet "$SHEET" --results results --clips results/clips'
+        'talking collect-dataset --sheet "$SHEET" --results results --clips results/clips'
         " --annotations results/annotations --media results/media --identities {input.identities:q}"
         " --duplicates {input.duplicates:q} --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

@@ -28,4 +28,4 @@ rule film_conversation:
     params:
         settings=film_flags,
     shell:
-        "python -P -m film_conversation --out {output.film:q} {params.settings} > {log:q} 2>&1"
+        "talking film-conversation --out {output.film:q} {params.settings} > {log:q} 2>&1"

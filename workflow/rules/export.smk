@@ -18,7 +18,7 @@ rule export_mit:
     params:
         settings=flags("export_mit"),
     shell:
-        "python -P -m export_mit --dataset results/dataset --out results/export/mit --threads {threads}"
+        "talking export-mit --dataset results/dataset --out results/export/mit --threads {threads}"
         " {params.settings} > {log:q} 2>&1"
 
 
@@ -41,5 +41,5 @@ rule export_webdataset:
     params:
         settings=flags("export_webdataset"),
     shell:
-        "python -P -m export_webdataset --dataset results/dataset --out {output.shards:q} {params.settings}"
+        "talking export-webdataset --dataset results/dataset --out {output.shards:q} {params.settings}"
         " > {log:q} 2>&1"

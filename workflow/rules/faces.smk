@@ -21,7 +21,7 @@ rule detect_faces:
     params:
         settings=flags("faces"),
     shell:
-        "python -P -m detect_faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
+        "talking detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
         " {params.settings} > {log:q} 2>&1"
         " || give_up detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -53,9 +53,9 @@ rule track_faces:
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
     shell:
-        "python -P -m run_in_turn track_faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
+        "talking track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
-        " --then mark_landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
+        " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks} > {log:q} 2>&1"
         " || give_up track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -84,6 +84,6 @@ rule embed_faces:
     params:
         settings=flags("embeddings"),
     shell:
-        "python -P -m embed_faces --media {input.media:q} --tracks {input.tracks:q}"
+        "talking embed-faces --media {input.media:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"
         " || give_up embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -19,5 +19,5 @@ rule cluster_identities:
         settings=flags("identities"),
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
-        'python -P -m cluster_identities --sheet "$SHEET" --results results --embeddings results/embeddings'
+        'talking cluster-identities --sheet "$SHEET" --results results --embeddings results/embeddings'
         " --tracks results/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"

@@ -1,12 +1,12 @@
-rule fetch_video:
+rule download_video:
     """Downloading {wildcards.video}."""
     output:
         file=intermediate("results/downloads/{video}.bin"),
         state="results/downloads/{video}.json",
     log:
-        "results/logs/fetch_video/{video}.log",
+        "results/logs/downloads/{video}.log",
     benchmark:
-        "results/benchmarks/fetch_video/{video}.tsv"
+        "results/benchmarks/downloads/{video}.tsv"
     conda:
         "../envs/media.yaml"
     threads: 1
@@ -18,12 +18,12 @@ rule fetch_video:
         row=source_row,
         tries=tries_in_vain,
     shell:
-        'python -P -m fetch_video --sheet "$SHEET" --video {wildcards.video} '
+        'talking download-video --sheet "$SHEET" --video {wildcards.video} '
         "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
-        " || give_up fetch_video {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up download_video {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
-rule ingest_video:
+rule ingest_media:
     """Turning {wildcards.video} into 25 frames a second and 16 kHz sound."""
     input:
         source=source_file,
@@ -32,21 +32,21 @@ rule ingest_video:
         wav="results/media/{video}.wav",
         probe="results/media/{video}.json",
     log:
-        "results/logs/ingest/{video}.log",
+        "results/logs/media/{video}.log",
     benchmark:
-        "results/benchmarks/ingest/{video}.tsv"
+        "results/benchmarks/media/{video}.tsv"
     conda:
         "../envs/media.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("ingest"),
-        disk_mb=disk_mb("ingest"),
-        runtime=minutes("ingest"),
+        mem_mb=memory_mb("media"),
+        disk_mb=disk_mb("media"),
+        runtime=minutes("media"),
         tries=this_attempt,
     params:
         row=source_row,
         settings=flags("ingest"),
     shell:
-        'python -P -m ingest_video --sheet "$SHEET" --video {wildcards.video} --media {output.media:q} '
+        'talking ingest-media --sheet "$SHEET" --video {wildcards.video} --media {output.media:q} '
         "--wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
-        " || give_up ingest_video {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up ingest_media {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -26,7 +26,7 @@ rule find_people:
         settings=flags("people"),
         detector=config["faces"]["model"],
     shell:
-        "python -P -m find_people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
+        "talking find-people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {input.embeddings:q} --asd {input.asd:q} --voice {input.voice:q}"
         " --detector {params.detector} --people {output.people:q} {params.settings} > {log:q} 2>&1"
         " || give_up find_people {wildcards.video} {resources.tries} {log:q} {output:q}"

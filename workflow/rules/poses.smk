@@ -24,7 +24,7 @@ rule estimate_poses:
     params:
         settings=flags("poses"),
     shell:
-        "on_gpus {resources.gpu} python -P -m estimate_poses --media {input.media:q} --candidates {input.candidates:q}"
+        "on_gpus {resources.gpu} talking estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
         " --threads {threads} {params.settings} > {log:q} 2>&1"
         " || give_up estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -18,7 +18,7 @@ rule preview_clips:
     params:
         settings=flags("preview"),
     shell:
-        "python -P -m preview_clips --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
+        "talking preview-clips --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
         " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
         " || give_up preview_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 

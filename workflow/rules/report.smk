@@ -23,4 +23,4 @@ rule draw_report:
         folder=subpath(output.funnel, parent=True),
         settings=flags("report"),
     shell:
-        "python -P -m draw_report --results results --report {params.folder:q} {params.settings} > {log:q} 2>&1"
+        "talking draw-report --results results --report {params.folder:q} {params.settings} > {log:q} 2>&1"

@@ -2,7 +2,7 @@
 
 import math
 
-from talking import costs
+from talking.runs import costs
 
 PROJECT = Path(workflow.basedir).parent
 NEEDS = costs.read_needs(PROJECT / "resources/jobs.tsv")

@@ -24,7 +24,7 @@ def make_report():
     made = [product for product in products() if os.path.exists(product)]
     if "results/report/clips.html" not in made:
         return
-    with aside.written_aside("results/config.yaml") as new:
+    with atomic_write("results/config.yaml") as new:
         new.write_text(yaml.safe_dump(config, sort_keys=False))
     options = "--quiet all --report results/report.html --workflow-profile none --configfile results/config.yaml"
     snakemake = [sys.executable, "-m", "snakemake", *made, "--snakefile", workflow.main_snakefile, *options.split()]
@@ -58,7 +58,7 @@ def begin_run():
 
 def end_run():
     """Clear up, make the report and say what there is; raise WorkflowError if a stage of a video has failed."""
-    aside.clear(Path("results"))
+    atomic.clear(Path("results"))
     clear_sheets()
     make_report()
     close_run()

@@ -80,7 +80,7 @@ def sheet_of_run():
     content = text.getvalue().encode()
     copy = Path(".snakemake/sheets", f"{hashlib.sha256(content).hexdigest()[:16]}.tsv").absolute()
     if not copy.exists():
-        with aside.written_aside(copy) as new:
+        with atomic_write(copy) as new:
             new.write_bytes(content)
             # An address may hold a token: read by those who may read the sheet.
             mode = os.stat(SHEET).st_mode & 0o777

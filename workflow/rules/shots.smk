@@ -19,5 +19,5 @@ rule detect_shots:
     params:
         settings=flags("shots"),
     shell:
-        "python -P -m detect_shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
+        "talking detect-shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
         " || give_up detect_shots {wildcards.video} {resources.tries} {log:q} {output:q}"

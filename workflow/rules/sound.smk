@@ -26,7 +26,7 @@ rule embed_sound:
     params:
         settings=flags("sound"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m embed_sound --sound {input.sound:q}"
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking embed-sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
         " {params.settings} > {log:q} 2>&1"
         " || give_up embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -1,4 +1,4 @@
-rule score_speaking:
+rule score_asd:
     """Watching the lips of {wildcards.video} for who speaks, with the model {params.model}."""
     input:
         media="results/media/{video}.mp4",
@@ -26,9 +26,9 @@ rule score_speaking:
         model=config["speaking"]["model"],
         settings=flags("speaking"),
     shell:
-        "on_gpus {resources.gpu} python -P -m score_speaking --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
+        "on_gpus {resources.gpu} talking score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
-        " || give_up score_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || give_up score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule fuse_speaking:
@@ -58,7 +58,7 @@ rule fuse_speaking:
         model=config["speaking"]["model"],
         same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
-        "python -P -m fuse_speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
+        "talking fuse-speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
         " || give_up fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -19,7 +19,7 @@ rule detect_voice:
     params:
         settings=flags("voice"),
     shell:
-        "python -P -m detect_voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
+        "talking detect-voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
         " || give_up detect_voice {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -50,7 +50,7 @@ rule diarize:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
         " || give_up diarize {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -80,6 +80,6 @@ rule transcribe:
     params:
         settings=flags("words"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} python -P -m transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
+        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
         " || give_up transcribe {wildcards.video} {resources.tries} {log:q} {output:q}"

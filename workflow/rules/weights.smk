@@ -9,7 +9,7 @@ rule fetch_weight:
     log:
         "results/logs/weights/{weight}.log",
     benchmark:
-        "results/benchmarks/fetch_weight/{weight}.tsv"
+        "results/benchmarks/weights/{weight}.tsv"
     conda:
         "../envs/media.yaml"
     threads: 1
@@ -21,7 +21,7 @@ rule fetch_weight:
         entry=lambda wildcards: json.dumps(WEIGHTS[wildcards.weight]),
         folder=f"--weights-dir {shlex.quote(COVOG['weights_dir'])}" if COVOG["weights_dir"] else "",
     shell:
-        "python -P -m fetch_weight --entry {params.entry:q} --name {wildcards.weight:q} --out {output.weight:q} {params.folder}"
+        "talking fetch-weight --entry {params.entry:q} --name {wildcards.weight:q} --out {output.weight:q} {params.folder}"
         " > {log:q} 2>&1"
 
 

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from talking import devices, media
-from talking.cli import setting
-from talking.errors import InputError
+from talking.core import processors
+from talking.core.cli import setting
+from talking.core.errors import InputError
 from talking.film import puppet, scene, script, truth, voices
+from talking.video import media
 
 _USUAL_CAST = ["P001", "P005", "P008", "P003", "P009", "P002", "P007", "P010", "P004", "P006"]
 _USUAL_VOICES = ["heart", "deep", "alto", "bright", "kumo"]
@@ -103,7 +104,7 @@ def rate(fps: str) -> Fraction:
 def _drawn(made: scene.Film, frames: int) -> Iterator[np.ndarray]:
     """Yield all pictures in order; drawn in threads, as OpenCV works outside Python's lock."""
     cv2.setNumThreads(1)
-    workers = devices.threads_given() or os.cpu_count() or 1
+    workers = processors.threads_given() or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         for batch in media.batches(range(frames), 8 * workers):
             yield from pool.map(made.draw, batch)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talking import boxes
+from talking.core import boxes
 from talking.film import puppet
 
 # MediaPipe's pose points of the left arm.

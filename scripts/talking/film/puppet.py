@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talking.errors import InputError
+from talking.core.errors import InputError
 
 PEOPLE = [f"P{number:03d}" for number in range(1, 11)]
 OPENINGS, ROUNDINGS, BLINKS = 16, (-0.5, 0.0, 0.35, 0.7), 4

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from talking import boxes
+from talking.core import boxes
 from talking.film import directing, props, puppet
 from talking.film.script import FRAMINGS, HARDER, Shot, Utterance, frames_between
 from talking.film.voices import at_times

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from talking.errors import InputError
+from talking.core.errors import InputError
 from talking.film import voices
 
 FRAMINGS = {"wide": 0.155, "medium": 0.235, "close": 0.36, "tight": 0.56, "small": 0.065}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talking.aside import written_aside
+from talking.core.atomic import atomic_write
 from talking.film.script import Utterance
-from talking.media import shown_frames
+from talking.video.media import shown_frames
 
 SUFFIXES = (".rttm", ".frames.csv", ".boxes.csv", ".shots.csv", ".people.csv", ".hands.csv", ".words.json", ".json")
 
@@ -34,7 +34,7 @@ def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames:
     """Write all of `SUFFIXES` beside the film `out`; all but `.frames.csv`, which has the film's own, count frames at 25 fps."""
     seconds = float(frames / fps)
     spoken = turns(said, seconds)
-    with written_aside(out.with_suffix(".rttm")) as aside:
+    with atomic_write(out.with_suffix(".rttm")) as aside:
         lines = [f"SPEAKER {out.stem} 1 {a:.3f} {b - a:.3f} <NA> <NA> {who} <NA> <NA>\n" for who, a, b in spoken]
         aside.write_text("".join(lines), encoding="utf-8")
     rows = _frames(film, spoken, fps, frames)
@@ -122,12 +122,12 @@ def _px(box: np.ndarray) -> list[str]:
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[list]) -> None:
-    with written_aside(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
 
 def _write_json(path: Path, content: dict) -> None:
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

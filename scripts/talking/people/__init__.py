@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from talking import tables
-from talking.cli import setting
-from talking.media import FPS
+from talking.core import tables
+from talking.core.cli import setting
 from talking.people import calibration, evidence, joining, repeats
+from talking.video.media import FPS
 
 # The arrays of landmarks/{video}.npz that `find` looks at.
 MARKS = ("points", "score", "yaw", "blur", "thumbnail", "thumbnail_row")

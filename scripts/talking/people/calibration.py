@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking.errors import InputError
-from talking.media import FPS
+from talking.core.errors import InputError
+from talking.video.media import FPS
 
 PACKAGED = Path(__file__).with_name("calibration.json")
 # A face seen for so long has shown what it is and whether it matters.

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking import boxes, landmarks
-from talking.media import FPS
-from talking.speaking import lip_sync
+from talking.core import boxes
+from talking.faces import landmarks, measures
+from talking.video.media import FPS
 
 COLUMNS = [
     *("start", "end", "frames", "confidence", "confidence_high", "detected_share", "presence", "landmark_share"),
@@ -119,7 +119,7 @@ def expression(points: np.ndarray, side: float) -> float:
     """
     if side < _SMALLEST_PX or len(points) < _FEWEST:
         return float("nan")
-    eyes, lips = (scipy.ndimage.median_filter(v, 3) for v in (_eye_opening(points), lip_sync.lip_gap(points)))
+    eyes, lips = (scipy.ndimage.median_filter(v, 3) for v in (_eye_opening(points), measures.lip_gap(points)))
     closes = np.median(eyes) - np.percentile(eyes, 1)
     return float(max(closes, np.percentile(lips, 95) - np.percentile(lips, 5)))
 

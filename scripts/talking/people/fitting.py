@@ -11,10 +11,13 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from talking import boxes, landmarks, media, people, tables
-from talking.arrays import opened
-from talking.errors import InputError
+from talking import people
+from talking.core import boxes, tables
+from talking.core.arrays import opened
+from talking.core.errors import InputError
+from talking.faces import landmarks
 from talking.people import calibration, evidence
+from talking.video import media
 
 # What was found to separate on real video; a fit starts from it and leaves it where examples say so.
 FACE_PRIOR = {"confidence": 1.5, "presence": 3.5, "still": -7.0, "brief": -0.7}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from talking import boxes, identities
-from talking.media import FPS
+from talking.core import boxes
+from talking.faces import identities
+from talking.video.media import FPS
 
 _BOX = ["x1", "y1", "x2", "y2"]
 # How far a face may have moved while it was away, in face sizes: at once, more for each second, and at most; and how much its

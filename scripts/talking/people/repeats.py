@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from talking.media import FPS
 from talking.people import evidence
+from talking.video.media import FPS
 
 # Two persons are compared if they are seen together for so long, by up to so many pictures of the same frames.
 _TOGETHER_S, _PICTURES = 1.0, 12

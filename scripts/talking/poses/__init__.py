@@ -17,9 +17,10 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking import boxes, cli, intervals, keypoints, media
-from talking.errors import InputError
+from talking.core import boxes, cli, intervals, keypoints
+from talking.core.errors import InputError
 from talking.poses import hands, windows
+from talking.video import media
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
 _FACE_GROWN = 1.6

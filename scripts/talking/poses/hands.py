@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy import ndimage, optimize
 
-from talking import boxes, keypoints
+from talking.core import boxes, keypoints
 
 _HANDS = (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
 _SHOULDERS, _ELBOWS, _WRISTS = (

@@ -18,7 +18,7 @@ from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
-from talking import boxes, keypoints
+from talking.core import boxes, keypoints
 from talking.poses import Faces
 
 # Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,

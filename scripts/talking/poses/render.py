@@ -5,7 +5,7 @@ import colorsys
 import cv2
 import numpy as np
 
-from talking import boxes, keypoints
+from talking.core import boxes, keypoints
 
 # Body limbs by name, from the neck (the middle of the shoulders, which is no keypoint) outwards; hues go round in this order.
 _LIMBS = [

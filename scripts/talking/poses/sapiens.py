@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talking import keypoints, pictures
-from talking.errors import InputError
+from talking.core import keypoints, pictures
+from talking.core.errors import InputError
 from talking.poses import Faces
 
 # The network's input and its normalisation, in RGB.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from talking import keypoints
-from talking.errors import InputError
+from talking.core import keypoints
+from talking.core.errors import InputError
 from talking.poses import sapiens
 
 COUNT = 308

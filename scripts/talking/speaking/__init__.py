@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking import cli, tables
-from talking.arrays import opened
-from talking.errors import InputError
+from talking.core import cli, tables
+from talking.core.arrays import opened
+from talking.core.errors import InputError
 from talking.speaking import calibration, lip_sync
 
 

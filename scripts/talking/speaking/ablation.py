@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from talking import identities, tables, turns
-from talking.arrays import opened
+from talking.core import tables
+from talking.core.arrays import opened
+from talking.faces import identities
 from talking.speaking import fusion
+from talking.speech import turns
 
 # Each switch of the fusion, and what it switches off.
 INGREDIENTS = {

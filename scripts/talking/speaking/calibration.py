@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talking.errors import InputError
+from talking.core.errors import InputError
 
 PACKAGED = Path(__file__).with_name("calibration.json")
 

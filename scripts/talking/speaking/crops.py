@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking import media
+from talking.video import media
 
 SIZE = 112
 MFCC_RATE = 4

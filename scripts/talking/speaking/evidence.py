@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking import media
+from talking.core.signals import moving_mean
+from talking.video import media
 
 # The most, in log odds, that voice activity or one score says.
 LIMIT = 4.0
@@ -22,11 +23,6 @@ def band_pass(values: np.ndarray, weight: np.ndarray, low_hz: float, high_hz: fl
     """Return the difference of two Gaussian low-passes with half power at the two frequencies, values of no weight left out."""
     narrow, wide = (np.sqrt(np.log(2)) / (2 * np.pi * hz) for hz in (high_hz, low_hz))
     return (local_mean(values, weight, narrow) - local_mean(values, weight, wide)) * (weight > 0)
-
-
-def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Return the mean over `width` frames about each, fewer at the ends."""
-    return pd.Series(values).rolling(max(1, width), center=True, min_periods=1).mean().to_numpy()
 
 
 def best_other(frame: np.ndarray, values: np.ndarray, none: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,10 +17,13 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 from tqdm import tqdm
 
-from talking import boxes, identities, media, tables, turns
-from talking.arrays import opened
-from talking.errors import InputError
+from talking.core import boxes, tables
+from talking.core.arrays import opened
+from talking.core.errors import InputError
+from talking.faces import identities, measures
 from talking.speaking import calibration, evidence, fusion, lip_sync
+from talking.speech import turns
+from talking.video import media
 
 # What is believed before seeing labels, from labelled real clips of two and three people: the level of lip motion and
 # its share among the faces tell most, correlation with loudness little; unseen lips speak less often than not.
@@ -147,8 +150,8 @@ def roughened(tracks: pd.DataFrame, points: np.ndarray, rng: np.random.Generator
     out = np.array(points, dtype=float)
     for rows in tracks.groupby("track").indices.values():
         length = len(rows)
-        axis = out[rows, lip_sync.CHIN] - out[rows, lip_sync.BRIDGE]
-        gap = pd.Series(lip_sync.lip_gap(out[rows])).interpolate(limit_direction="both").fillna(0).to_numpy()
+        axis = out[rows, measures.CHIN] - out[rows, measures.BRIDGE]
+        gap = pd.Series(measures.lip_gap(out[rows])).interpolate(limit_direction="both").fillna(0).to_numpy()
         late = np.clip(evidence.local_mean(rng.normal(0, 25, length), np.ones(length), 0.4), -8, 8)
         moved = np.interp(np.arange(length) + late, np.arange(length), gap) * rng.uniform(0.35, 1.0)
         own = evidence.band_pass(rng.normal(size=length), np.ones(length), 1.0, 6.0)

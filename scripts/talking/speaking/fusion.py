@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from talking import cli, intervals, turns
+from talking.core import cli, intervals
+from talking.core.signals import moving_mean
 from talking.speaking import calibration
-from talking.speaking.evidence import LIMIT, best_other, moving_mean, voice_logit
+from talking.speaking.evidence import LIMIT, best_other, voice_logit
+from talking.speech import turns
 
 # Scores of neighbouring frames say the same thing: this many count as one observation.
 _CORRELATED_FRAMES = 12

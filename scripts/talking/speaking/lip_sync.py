@@ -12,15 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking import media
+from talking.faces.measures import BRIDGE, NOSE_BASE, down, frontal, lip_gap, mouth_width
 from talking.speaking import calibration
 from talking.speaking.evidence import band_pass, best_other, local_mean, voice_logit
-
-# Points of the iBUG-68 order.
-BRIDGE, NOSE_TIP, NOSE_BASE, CHIN = 27, 30, 33, 8
-RIGHT_EYE, LEFT_EYE, MOUTH_RIGHT, MOUTH_LEFT = 36, 45, 48, 54
-EYES = (slice(36, 42), slice(42, 48))
-INNER_LIPS = ((61, 67), (62, 66), (63, 65))
+from talking.video import media
 
 _SYLLABLES_HZ = (1.5, 8.0)
 _BANDS_HZ = {"slow": (0.6, 2.0), "middle": (2.0, 5.0), "fast": (5.0, 9.0)}
@@ -37,8 +32,6 @@ _UNDECIDED = 0.012
 # The same of the nose, which is rigid, and how far lips must have moved to be counted as opening or closing.
 _HEAD_NOISE, _HEAD_UNDECIDED = 0.002, 0.006
 _COUNTED = 0.003
-# Sideways shift of the nose tip, in distances between the eyes, between which a face turns into a profile.
-_PROFILE = (0.6, 0.95)
 # A face must be seen for this share of the last second to be a rival.
 _SEEN = 0.3
 
@@ -90,14 +83,6 @@ def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, soun
     return columns
 
 
-def lip_gap(points: np.ndarray) -> np.ndarray:
-    """Return the inner-lip gap over the face's height (n,) of landmarks (n, 68, 2); NaN where the landmarks are lost.
-
-    Both are measured along the face's vertical, so that turning the head to the side changes neither.
-    """
-    return np.mean([_down(points, upper, lower) for upper, lower in INNER_LIPS], axis=0)
-
-
 def speech_envelope(sound: str | Path, n_frames: int) -> np.ndarray:
     """Return log energies (bands, n_frames) of speech bands at the frames' own times, band-passed to syllables."""
     blocks = range(0, n_frames, _BLOCK)
@@ -124,8 +109,8 @@ def _band_power(sound: str | Path, start: int, end: int) -> np.ndarray:
 def _motion(points: np.ndarray, envelope: np.ndarray) -> dict[str, np.ndarray]:
     """Return the features (t,) of one track's landmarks (t, 68, 2) beside the envelope (bands, t), but those against others."""
     gap, seen = _filled(lip_gap(points))
-    width, nose = _filled(_mouth_width(points))[0], _filled(_down(points, BRIDGE, NOSE_BASE))[0]
-    weight = seen * _filled(_frontal(points))[0]
+    width, nose = _filled(mouth_width(points))[0], _filled(down(points, BRIDGE, NOSE_BASE))[0]
+    weight = seen * _filled(frontal(points))[0]
     always = np.ones(len(seen))
     moving = band_pass(gap, seen, *_SYLLABLES_HZ)
 
@@ -179,39 +164,6 @@ def _match(
         ]
         best = np.maximum(best, np.mean(parts, axis=0))
     return best
-
-
-def _mouth_width(points: np.ndarray) -> np.ndarray:
-    """Return how far apart (n,) the corners of the mouth are along the line of the eyes, in distances between the eyes."""
-    points = np.asarray(points, dtype=float)
-    axis = points[:, LEFT_EYE] - points[:, RIGHT_EYE]
-    between = np.linalg.norm(axis, axis=1)
-    between[between == 0] = np.nan
-    return np.sum((points[:, MOUTH_LEFT] - points[:, MOUTH_RIGHT]) * axis, axis=1) / between / _steady(between)
-
-
-def _down(points: np.ndarray, upper: int, lower: int) -> np.ndarray:
-    """Return how far (n,) one point lies below another along the face's vertical, over the face's height."""
-    points = np.asarray(points, dtype=float)
-    axis = points[:, CHIN] - points[:, BRIDGE]
-    height = np.linalg.norm(axis, axis=1)
-    height[height == 0] = np.nan
-    # The chin moves with the jaw: the height is the median over a second and a half.
-    return np.sum((points[:, lower] - points[:, upper]) * axis, axis=1) / height / _steady(height)
-
-
-def _steady(values: np.ndarray) -> np.ndarray:
-    return pd.Series(values).rolling(37, center=True, min_periods=1).median().to_numpy()
-
-
-def _frontal(points: np.ndarray) -> np.ndarray:
-    """Return 1 for a face that shows its mouth, falling to 0 (n,) as it turns into a profile, where the mesh is guessed."""
-    right, left = (np.asarray(points, dtype=float)[:, eye].mean(axis=1) for eye in EYES)
-    between = left - right
-    shift = np.sum((points[:, NOSE_TIP] - (left + right) / 2) * between, axis=1)
-    square = np.sum(between**2, axis=1)
-    turned = np.abs(np.divide(shift, square, out=np.full(len(shift), np.nan), where=square > 0))
-    return np.clip((_PROFILE[1] - turned) / (_PROFILE[1] - _PROFILE[0]), 0, 1)
 
 
 def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

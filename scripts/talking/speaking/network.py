@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from talking import media
-from talking.errors import InputError
+from talking.core.errors import InputError
 from talking.speaking import crops
+from talking.video import media
 
 WINDOWS_S = (1, 2, 3, 4, 5, 6)
 _PIECE = media.FPS

@@ -1,0 +1,40 @@
+"""Files are written aside and renamed when whole, so that what is there is never half of something."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What mkstemp makes of `atomic_write`'s prefix and suffix.
+_LEFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
+
+
+def clear(results: Path) -> None:
+    """Remove what killed processes have left in the folders of `results`; for a time when none is at work there."""
+    for pattern in ("*", "*/*", "covog/*/*", "covog/*/*/*", "dataset/splits/*", "export/*/*", "weights/**/*"):
+        for file in results.glob(pattern):
+            if _LEFT.fullmatch(file.name) and file.is_file():
+                file.unlink()
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path` (made if needed), renamed to it if the block succeeds, else removed.
+
+    The temporary name keeps the suffix, as encoders choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        umask = os.umask(0)
+        os.umask(umask)
+        aside.chmod(0o666 & ~umask)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,9 @@
+"""Sequences of values, one a frame."""
+
+import numpy as np
+import pandas as pd
+
+
+def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Return the mean over `width` frames about each, fewer at the ends."""
+    return pd.Series(values).rolling(max(1, width), center=True, min_periods=1).mean().to_numpy()

@@ -1,0 +1,286 @@
+"""Find the faces of every frame: boxes, confidences and five landmarks, in one pass over the video."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from talking.core import boxes, tables
+from talking.core.cli import setting
+from talking.core.errors import InputError
+from talking.faces import centerface, insightface
+from talking.video import media
+
+POINTS = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+
+# One detection: box, confidence, five points.
+_COLUMNS = ["x1", "y1", "x2", "y2", "confidence"] + [f"{p}_{a}" for p in POINTS for a in "xy"]
+
+# What has to be moved, in box widths and heights, so that a YuNet box spans a face as the truth does: the face's
+# outline without ears, from the hairline to the chin. YuNet's boxes reach further up.
+_YUNET_MARGINS = np.array([0.015, 0.09, 0.0, -0.02])
+
+# A face is looked at in a square of so many times its size, brought to so many pixels.
+_LOOK_REACH = 2.0
+_LOOK_SIDE = 128
+# Nothing is gained from pictures with more lines than this.
+_MOST_LINES = 720
+# A face is the same as one before if their boxes' IoU is greater.
+_SAME_PLACE = 0.3
+# Two boxes show one face twice if they share more than this of the smaller one.
+_DOUBLE = 0.6
+# When a face of this confidence is lost, the whole picture is searched at once.
+_SURE = 0.5
+
+Detector = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How faces are found."""
+
+    model: str = setting("centerface", "face detector", choices=("centerface", "yunet", "scrfd"))
+    weights: str = setting("", "ONNX file of the models yunet and scrfd; centerface has its own")
+    search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
+    search_every: int = setting(12, "frames from one search of the whole picture to the next", minimum=1)
+    look_every: int = setting(
+        4, "frames from one look at the known faces to the next; in between, boxes are interpolated", minimum=1
+    )
+    smallest: float = setting(0.02, "faces whose longer side is less are not written, in shorter sides of the picture")
+    min_confidence: float = setting(0.3, "detections below are not written (0-1)")
+
+
+def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) -> pd.DataFrame:
+    """Return the `faces` table of a `media/` video; boxes and points are in the pixels of the video.
+
+    `starts` are the first frames of its shots. The whole picture is searched every few frames and where a shot begins; in between,
+    each face is looked at again near where it was, always at the same size, so that boxes are steady. Only the pictures of these
+    frames are decoded, and those that they need. A face that is found in two successive ones has a row for each frame between them,
+    with everything interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
+    whole picture shows that a piece of a hand is not a face.
+    Raises InputError if the model's weights are missing.
+    """
+    width, height, count = media.size_and_length(video)
+    detector = MODELS[settings.model](settings)
+    if not width:
+        return tables.empty("faces")
+    lines = round(height * min(1.0, _MOST_LINES / min(width, height)))
+    finder = _Finder(detector, settings)
+    edges = np.unique(np.clip([0, *starts, count], 0, count))
+    firsts = set(edges[:-1].tolist())
+    stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
+    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24")
+    for frame, picture in tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5):
+        finder.see(frame, picture, frame in firsts)
+    back = np.array([width, height]) / (finder.size if finder.size else (width, height))
+    rows = [_interpolated(chain) for chain in finder.chains()]
+    found = np.concatenate(rows) if rows else np.zeros((0, 16))
+    found = np.column_stack([found[:, 0], _resized(found[:, 1:], back)])
+    found = found[np.lexsort((-found[:, 5], found[:, 0]))]
+    return pd.DataFrame(found, columns=["frame", *_COLUMNS]).astype({"frame": int})
+
+
+@dataclass
+class _Chain:
+    """A face that was found again and again: frames, detections (15,), and the confidence of the last search that found it."""
+
+    frames: list[int]
+    faces: list[np.ndarray]
+    searched: float
+
+    def add(self, frame: int, face: np.ndarray) -> None:
+        """Add a detection, no more confident than the last search."""
+        face = face.copy()
+        face[4] = min(face[4], self.searched)
+        self.frames.append(frame)
+        self.faces.append(face)
+
+
+class _Finder:
+    """Finds the faces of successive BGR pictures of one size and joins them into chains while they are found again."""
+
+    def __init__(self, detector: Detector, settings: Settings) -> None:
+        self._detector, self._settings = detector, settings
+        self._known: list[_Chain] = []
+        self._ended: list[_Chain] = []
+        # The pictures since the last search, in which a face that appears is looked for backwards.
+        self._since: list[tuple[int, np.ndarray]] = []
+        self._searched = 0
+        self.size: tuple[int, int] | None = None
+
+    def see(self, frame: int, picture: np.ndarray, is_first: bool) -> None:
+        """Find the faces of a picture; `is_first` if a shot begins with it."""
+        self.size = picture.shape[1::-1]
+        if is_first:
+            self._ended, self._known, self._since = self._ended + self._known, [], []
+        seen = [self._look(picture, chain.faces[-1]) for chain in self._known]
+        is_lost = any(
+            face is None and chain.faces[-1][4] >= _SURE for chain, face in zip(self._known, seen, strict=True)
+        )
+        found, new = np.zeros((0, 15)), []
+        is_search = is_first or is_lost or frame - self._searched >= self._settings.search_every
+        if is_search:
+            found = self._search(picture)
+            pairs = self._pairs(found)
+            for i, chain in enumerate(self._known):
+                # What the whole picture does not show goes on as a weak detection.
+                chain.searched = found[pairs[i], 4] if i in pairs else self._settings.min_confidence
+            seen = [found[pairs[i]] if face is None and i in pairs else face for i, face in enumerate(seen)]
+            new = [found[j] for j in sorted(set(range(len(found))) - set(pairs.values()))]
+        self._follow(frame, seen)
+        for face in new:
+            # Where a known face is there is no other one; at the picture's edge its box may leap.
+            if not _covers(np.array([c.faces[-1] for c in self._known]).reshape(-1, 15), face).any():
+                self._begin(frame, picture, face)
+        if is_search:
+            self._since, self._searched = [], frame
+        self._since.append((frame, picture))
+
+    def _follow(self, frame: int, seen: list[np.ndarray | None]) -> None:
+        """Add to each known face where it is seen; those that are not, or as another one, end."""
+        places = [i for i, face in enumerate(seen) if face is not None]
+        kept = {places[k] for k in kept_of(np.array([seen[i] for i in places]).reshape(-1, 15))}
+        for i in kept:
+            self._known[i].add(frame, seen[i])
+        self._ended += [c for i, c in enumerate(self._known) if i not in kept]
+        self._known = [c for i, c in enumerate(self._known) if i in kept]
+
+    def chains(self) -> list[_Chain]:
+        """Return all chains there were."""
+        return self._ended + self._known
+
+    def _begin(self, frame: int, picture: np.ndarray, face: np.ndarray) -> None:
+        """Begin a chain, as far back as the face is seen in the pictures since the last search.
+
+        What a look does not show, too, only seems to be a face from one distance.
+        """
+        if self._look(picture, face) is None:
+            return
+        before = [(frame, face)]
+        for earlier, shown in reversed(self._since):
+            seen = self._look(shown, before[-1][1])
+            if seen is None:
+                break
+            before.append((earlier, seen))
+        chain = _Chain([], [], face[4])
+        for at, found in reversed(before):
+            chain.add(at, found)
+        self._known.append(chain)
+
+    def _pairs(self, found: np.ndarray) -> dict[int, int]:
+        """Return known face → row of `found` of the pairs that overlap most, one to one."""
+        overlap = boxes.iou_matrix(np.array([c.faces[-1][:4] for c in self._known]), found[:, :4])
+        pairs = {}
+        while overlap.size and overlap.max() > _SAME_PLACE:
+            i, j = np.unravel_index(overlap.argmax(), overlap.shape)
+            pairs[int(i)] = int(j)
+            overlap[i], overlap[:, j] = 0, 0
+        return pairs
+
+    def _search(self, picture: np.ndarray) -> np.ndarray:
+        factor = min(1.0, self._settings.search_lines / min(picture.shape[:2]))
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        found = _resized(self._detector(small), np.array(picture.shape[1::-1]) / small.shape[1::-1])
+        sizes = (found[:, 2:4] - found[:, :2]).max(axis=1)
+        large = sizes >= self._settings.smallest * min(picture.shape[:2])
+        return without_doubles(found[large & (found[:, 4] >= self._settings.min_confidence)])
+
+    def _look(self, picture: np.ndarray, face: np.ndarray) -> np.ndarray | None:
+        """Return the face (15,) that is found near where one was, None if there is none."""
+        centre, size = (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max()
+        part, corner = cut_square(picture, centre, size * _LOOK_REACH)
+        factor = len(part) / _LOOK_SIDE
+        small = cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA)
+        found = _resized(self._detector(small), (factor, factor), corner)
+        found = found[found[:, 4] >= self._settings.min_confidence]
+        overlap = boxes.iou(found[:, :4], face[:4])
+        return found[overlap.argmax()] if len(found) and overlap.max() > _SAME_PLACE else None
+
+
+def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the square part of a picture about `centre` (x, y), and its corner (x, y) in whole pixels.
+
+    What lies outside of the picture repeats its edge.
+    """
+    height, width = picture.shape[:2]
+    length = max(2, int(np.ceil(side)))
+    corner = np.round(np.asarray(centre) - length / 2).astype(int)
+    missing = np.maximum(0, [-corner[1], corner[1] + length - height, -corner[0], corner[0] + length - width])
+    x, y = np.maximum(corner, 0)
+    part = picture[y : corner[1] + length, x : corner[0] + length]
+    if missing.any():
+        part = cv2.copyMakeBorder(part, *missing.tolist(), cv2.BORDER_REPLICATE)
+    return part, corner
+
+
+def without_doubles(found: np.ndarray) -> np.ndarray:
+    """Return the detections (n, 15), most confident first, less those that a more confident one mostly covers."""
+    return found[kept_of(found)]
+
+
+def kept_of(found: np.ndarray) -> list[int]:
+    """Return the rows of detections (n, 15), most confident first, that no more confident one mostly covers."""
+    kept: list[int] = []
+    for i in np.argsort(-found[:, 4], kind="stable").tolist():
+        if not _covers(found[kept], found[i]).any():
+            kept.append(i)
+    return kept
+
+
+def _covers(found: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Return for each of some detections (n, 15) whether it and a face share most of the smaller one's box."""
+    shared = boxes.area(boxes.intersection(found[:, :4], face[:4]))
+    return shared > _DOUBLE * np.minimum(boxes.area(found[:, :4]), boxes.area(face[:4]))
+
+
+def _interpolated(chain: _Chain) -> np.ndarray:
+    """Return a row (frame, and a detection's 15 columns) for every frame of a chain, as (n, 16)."""
+    frames = np.arange(chain.frames[0], chain.frames[-1] + 1)
+    faces = np.array(chain.faces)
+    return np.column_stack([frames, *(np.interp(frames, chain.frames, column) for column in faces.T)])
+
+
+def _yunet(settings: Settings) -> Detector:
+    """YuNet (Wu et al., Machine Intelligence Research 2023) from an ONNX file, run by OpenCV."""
+    if not Path(settings.weights).is_file():
+        raise InputError(
+            f"faces: the model yunet needs its weights: {settings.weights or 'no file'} is not there; "
+            "set faces: weights: to the path of an ONNX file of YuNet or use the model centerface."
+        )
+    net = cv2.FaceDetectorYN.create(settings.weights, "", (320, 320), 0.3, 0.3, 1000)
+
+    def detector(picture: np.ndarray) -> np.ndarray:
+        net.setInputSize((picture.shape[1], picture.shape[0]))
+        found = net.detect(picture)[1]
+        found = np.zeros((0, 15)) if found is None else found.astype(float)
+        return _face_spans(found[:, [0, 1, 2, 3, 14, *range(4, 14)]])
+
+    return detector
+
+
+MODELS: dict[str, Callable[[Settings], Detector]] = {
+    "centerface": lambda _: centerface.centerface(),
+    "yunet": _yunet,
+    "scrfd": lambda settings: insightface.scrfd(settings.weights),
+}
+
+
+def _face_spans(found: np.ndarray) -> np.ndarray:
+    """Return detections (n, 15) whose boxes, given as x, y, width, height, span the faces as corners."""
+    size = np.tile(found[:, 2:4], 2)
+    corners = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1)
+    return np.concatenate([corners + size * _YUNET_MARGINS, found[:, 4:]], axis=1)
+
+
+def _resized(found: np.ndarray, factor: Sequence[float], shift: Sequence[float] = (0.0, 0.0)) -> np.ndarray:
+    """Return detections (n, 15) with x and y multiplied by `factor` (2,), then moved by `shift` (2,)."""
+    out = found.copy()
+    for axis in (0, 1):
+        places = [axis, 2 + axis, *range(5 + axis, 15, 2)]
+        out[:, places] = found[:, places] * factor[axis] + shift[axis]
+    return out

@@ -1,0 +1,294 @@
+"""Tell who is who: an embedding for every face track, and tracks grouped into persons across shots and videos."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy
+from tqdm import tqdm
+
+from talking.core import boxes, tables
+from talking.core.cli import setting
+from talking.video import media
+
+# Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
+DIMENSIONS = {"dlib": 128, "arcface": 512}
+SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
+# The distance of two groups that were seen at the same time: no average with it comes below any threshold.
+_NEVER = 1e9
+# Two boxes of one frame show the same face if they share this much of the smaller one.
+_DOUBLE = 0.6
+# Groups that hang together are clustered by all their distances at once; more than this would not fit in memory.
+_MOST_AT_ONCE = 5000
+
+Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """How faces are embedded."""
+
+    model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
+    weights: str = setting("", "ONNX file of the model arcface; dlib has its own")
+    faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
+    smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
+    least_sharp: float = setting(4.0, "faces less sharp than this are not compared: all blurred faces look alike")
+    most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Who is one person."""
+
+    same_person: float = setting(
+        0.0,
+        "greatest average cosine distance of the tracks of one person; 0: what suits the embedding, 0.07 for dlib and 0.6 for arcface",
+        minimum=0,
+    )
+
+
+def embed(
+    video: str | Path, tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: EmbedSettings
+) -> dict[str, np.ndarray]:
+    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
+
+    Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number and
+    `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
+    """
+    chosen = choose(tracks, landmarks, settings)
+    sums: dict[int, np.ndarray] = {}
+    counts: dict[int, int] = {}
+    if len(chosen):
+        embedder = MODELS[settings.model](settings.weights)
+        rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
+        pictures = media.frames_at(video, rows_of)
+        for frame, picture in tqdm(pictures, total=len(rows_of), desc="embeddings", unit="frame", mininterval=5):
+            for row in chosen[rows_of[frame]]:
+                number = int(tracks["track"].iloc[row])
+                sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
+                counts[number] = counts.get(number, 0) + 1
+    known = sorted(sums)
+    mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS[settings.model])
+    return {
+        "track": np.array(known, dtype=np.int32),
+        "embedding": (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32),
+        "faces": np.array([counts[t] for t in known], dtype=np.int32),
+        "same_person": np.array([SAME_PERSON[settings.model]]),
+    }
+
+
+def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: EmbedSettings) -> np.ndarray:
+    """Return the rows of `tracks` worth embedding: from each of equal spans of a track its best face."""
+    boxes = tracks[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    turned = np.hypot(landmarks["yaw"], landmarks["pitch"])
+    marked = np.isfinite(landmarks["points"]).all(axis=(1, 2))
+    usable = marked & tracks["detected"].to_numpy(bool) & (size >= settings.smallest_px)
+    usable &= (landmarks["blur"] >= settings.least_sharp) & (np.abs(landmarks["yaw"]) <= settings.most_yaw)
+    # A face twice as sharp or large is worth as much as one turned 15 degrees less.
+    worth = np.log2(np.maximum(landmarks["blur"], 1)) / 2 + np.log2(np.maximum(size, 1)) - np.nan_to_num(turned) / 15
+    best = []
+    for rows in tracks.groupby("track").indices.values():
+        rows = rows[usable[rows]]
+        spans = np.array_split(rows, min(settings.faces_per_track, len(rows))) if len(rows) else []
+        best += [span[np.argmax(worth[span])] for span in spans]
+    return np.sort(np.array(best, dtype=int))
+
+
+@functools.cache
+def dlib_embedder(_weights: str = "") -> Embedder:
+    """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
+    import dlib
+
+    folder = Path(next(iter(find_spec("face_recognition_models").submodule_search_locations))) / "models"
+    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the embedding (128,) of unit length of the face with points (68, 2) in an RGB picture."""
+        low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int)
+        parts = dlib.points([dlib.point(int(x), int(y)) for x, y in np.round(points)])
+        face = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
+        found = np.array(network.compute_face_descriptor(np.ascontiguousarray(picture), face))
+        return found / np.linalg.norm(found)
+
+    return embedder
+
+
+def arcface_embedder(weights: str) -> Embedder:
+    """Return the function that gives ArcFace's embeddings, by InsightFace's weights."""
+    from talking.faces import insightface
+
+    return insightface.arcface(weights)
+
+
+MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": arcface_embedder}
+
+
+def cluster(
+    videos: Iterable[str],
+    read: Callable[[str], tuple[Mapping[str, np.ndarray], pd.DataFrame]],
+    settings: Settings,
+) -> pd.DataFrame:
+    """Return the `identities` table of videos; `read` gives a video's embeddings and its `tracks` table.
+
+    Every video is clustered by itself; then the persons of all videos, by the average of their embeddings. So what
+    is compared at once is a video's tracks, and the persons of all videos only with those that are near. Persons
+    are numbered in the order of the videos and tracks: videos added at the end do not change earlier numbers,
+    unless they show that two persons are one.
+    """
+    rows: list[tuple[str, int, int]] = []
+    means: list[np.ndarray] = []
+    apart: set[tuple[int, int]] = set()
+    total, same_person = 0, settings.same_person
+    for video in videos:
+        embeddings, tracks = read(video)
+        same_person = same_person or embeddings["same_person"].item()
+        persons = cluster_tracks(embeddings, tracks, same_person)
+        rows += [(video, track, total + person) for track, person in persons.items()]
+        count = max(persons.values(), default=-1) + 1
+        mean = np.zeros((count, embeddings["embedding"].shape[1]))
+        weights = np.minimum(embeddings["faces"], 8)[:, None]
+        members = [persons.get(int(t), -1) for t in embeddings["track"]]
+        for person, vector in zip(members, weights * embeddings["embedding"], strict=True):
+            if person >= 0:
+                mean[person] += vector
+        means.append(mean)
+        apart |= {(total + persons[a], total + persons[b]) for a, b in seen_together(tracks)[0]}
+        total += count
+    table = pd.DataFrame(rows, columns=["video", "track", "person"])
+    if table.empty:
+        return tables.empty("identities")
+    vectors = np.concatenate(means)
+    length = np.linalg.norm(vectors, axis=1)
+    known = np.flatnonzero(length > 0)
+    place = {int(person): i for i, person in enumerate(known)}
+    among = {(place[a], place[b]) for a, b in apart if a in place and b in place}
+    label = np.arange(total) + len(known)
+    label[known] = group(vectors[known] / length[known, None], among, same_person)
+    labels = label[table["person"]]
+    numbers = {value: i for i, value in enumerate(dict.fromkeys(labels.tolist()), start=1)}
+    return table.assign(person=[f"p{numbers[value]:06d}" for value in labels.tolist()])
+
+
+def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, same_person: float) -> dict[int, int]:
+    """Return track → person of one video; persons are numbered from 0 in the order of their first tracks.
+
+    `same_person` 0 stands for what the embeddings say suits them. Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
+    """
+    every = [int(t) for t in np.unique(tracks["track"])]
+    row = {int(t): i for i, t in enumerate(embeddings["track"])}
+    known = {t: i for i, t in enumerate(t for t in every if t in row)}
+    vectors = np.asarray(embeddings["embedding"], dtype=float)[np.array([row[t] for t in known], dtype=int)]
+    apart = {(known[a], known[b]) for a, b in seen_together(tracks)[0] if a in known and b in known}
+    labels = dict(
+        zip(known, group(vectors, apart, same_person or embeddings["same_person"].item()).tolist(), strict=True)
+    )
+    keys = [(True, labels[t]) if t in labels else (False, t) for t in every]
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return {t: numbers[key] for t, key in zip(every, keys, strict=True)}
+
+
+def cluster_persons(people: pd.DataFrame, embeddings: Mapping[str, np.ndarray], same_person: float) -> dict[int, int]:
+    """Return track → person of one video, the same person in all its shots; tracks of what is no face are left out.
+
+    `people` is the video's `persons` table, whose persons hold within a scene. `same_person` 0 stands for what the embeddings say suits
+    them. Persons on screen at the same time are never one; one without an embedding is a person of its own.
+    """
+    living = people[people["role"] != "not_a_face"]
+    tracks_of: dict[int, list[int]] = {}
+    for person, tracks in zip(living["person"], living["tracks"], strict=True):
+        tracks_of.setdefault(int(person), []).extend(int(t) for t in tracks)
+    row = {int(t): i for i, t in enumerate(embeddings["track"])}
+    weight = np.minimum(embeddings["faces"], 8) if "faces" in embeddings else np.ones(len(row))
+    rows_of = {p: [row[t] for t in tracks if t in row] for p, tracks in tracks_of.items()}
+    known = {p: i for i, p in enumerate(p for p, rows in rows_of.items() if rows)}
+    means = [weight[rows_of[p]] @ np.asarray(embeddings["embedding"], dtype=float)[rows_of[p]] for p in known]
+    vectors = np.array([mean / np.linalg.norm(mean) for mean in means])
+    apart = {
+        (known[a.person], known[b.person])
+        for _, shown in living.groupby("shot")
+        for a, b in itertools.combinations(shown.itertuples(), 2)
+        if a.person in known and b.person in known and a.start_frame < b.end_frame and b.start_frame < a.end_frame
+    }
+    labels = group(vectors, apart, same_person or embeddings["same_person"].item()) if known else []
+    keys = {p: (True, int(labels[known[p]])) if p in known else (False, p) for p in tracks_of}
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
+    return {t: numbers[keys[p]] for p, tracks in tracks_of.items() for t in tracks}
+
+
+def strangers(person_of: Mapping[int, int], embeddings: Mapping[str, np.ndarray]) -> set[int]:
+    """Return the persons of a map track → person whose looks are unknown: none of their tracks has an embedding."""
+    known = {int(t) for t in embeddings["track"]}
+    return set(person_of.values()) - {person for track, person in person_of.items() if track in known}
+
+
+def seen_together(tracks: pd.DataFrame) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """Return the pairs (a, b), a < b, of tracks that show two faces in one frame, and the pairs that show one face twice.
+
+    The latter are double detections: in half of the frames of both, 0.6 of the smaller box lies in the other one. Found in one
+    sweep over the tracks' first and last frames; a track has a row for every frame between them.
+    """
+    table = tracks.sort_values(["track", "frame"], kind="stable")
+    box = table[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+    number, begin = np.unique(table["track"].to_numpy(), return_index=True)
+    place = dict(zip(number.tolist(), begin.tolist(), strict=True))
+    frame = table["frame"].to_numpy()
+    spans = table.groupby("track")["frame"].agg(["min", "max"]).sort_values("min", kind="stable")
+    pairs: tuple[set[tuple[int, int]], set[tuple[int, int]]] = set(), set()
+    open_tracks: list[tuple[int, int]] = []
+    for track, first, last in spans.itertuples():
+        open_tracks = [(end, other) for end, other in open_tracks if end >= first]
+        for end, other in open_tracks:
+            shared = min(end, last) - first + 1
+            mine, theirs = (box[place[t] + first - frame[place[t]] :][:shared] for t in (track, other))
+            smaller = np.maximum(np.minimum(boxes.area(mine), boxes.area(theirs)), 1e-6)
+            is_double = np.median(boxes.area(boxes.intersection(mine, theirs)) / smaller) >= _DOUBLE
+            pairs[int(is_double)].add((min(other, track), max(other, track)))
+        open_tracks.append((last, track))
+    return pairs
+
+
+def group(vectors: np.ndarray, apart: Iterable[tuple[int, int]], same_person: float) -> np.ndarray:
+    """Return a group number (n,) for each unit vector (n, d), from 0 in the order of first members.
+
+    Average linkage of cosine distances up to `same_person`; the pairs of indices in `apart` never share a group.
+    Vectors with no chain of pairs within `same_person` between them cannot share a group and are clustered
+    separately, so memory grows with the longest chain, not with n²; one of more than 5,000 is cut at its widest gaps.
+    """
+    labels = np.arange(len(vectors))
+    forbidden: dict[int, set[int]] = {}
+    for a, b in apart:
+        forbidden.setdefault(a, set()).add(b)
+        forbidden.setdefault(b, set()).add(a)
+    for members in _chains(vectors, np.arange(len(vectors)), same_person):
+        if len(members) == 1:
+            continue
+        distances = scipy.spatial.distance.pdist(vectors[members], "cosine")
+        place = {int(m): i for i, m in enumerate(members)}
+        for m, i in place.items():
+            others = np.array([place[o] for o in forbidden.get(m, ()) if o in place and place[o] > i], dtype=int)
+            distances[len(members) * i - i * (i + 1) // 2 + others - i - 1] = _NEVER
+        found = scipy.cluster.hierarchy.fcluster(
+            scipy.cluster.hierarchy.linkage(distances, "average"), same_person, "distance"
+        )
+        for value in np.unique(found):
+            labels[members[found == value]] = members[found == value].min()
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _chains(vectors: np.ndarray, members: np.ndarray, radius: float) -> list[np.ndarray]:
+    """Return members (n,) in parts that are linked at once: many are split where none are within a cosine distance of `radius`."""
+    if len(members) <= _MOST_AT_ONCE:
+        return [members] if len(members) else []
+    from sklearn.neighbors import NearestNeighbors  # a second of start-up
+
+    # Of unit vectors, |a - b|² is twice the cosine distance.
+    near = NearestNeighbors(radius=np.sqrt(2 * radius)).fit(vectors[members]).radius_neighbors_graph()
+    count, chain = scipy.sparse.csgraph.connected_components(near, directed=False)
+    parts = [members[chain == c] for c in range(count)]
+    return [part for whole in parts for part in _chains(vectors, whole, radius * 0.8)]

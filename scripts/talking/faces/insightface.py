@@ -1,0 +1,106 @@
+"""InsightFace's published networks as ONNX files: SCRFD finds faces, ArcFace tells whose they are.
+
+SCRFD (Guo et al., ICLR 2022) is the successor of RetinaFace (Deng et al., CVPR 2020) with the same output; ArcFace is Deng et
+al., CVPR 2019. Their weights are for research that earns nothing.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from talking.core import pictures
+from talking.core.errors import InputError
+
+# What the networks were trained on: SCRFD pictures padded to whole cells of its coarsest map, and two anchors a cell.
+_STRIDES = (8, 16, 32)
+_ANCHORS = 2
+_LEAST_SCORE, _SAME_FACE = 0.3, 0.4
+# Where ArcFace expects the eyes, the nose and the corners of the mouth, left in the picture first, in its 112 pixels.
+_FACE_PX = 112
+_EXPECTED = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+
+
+def scrfd(weights: str | Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Return SCRFD as a function from a BGR picture to detections (n, 15): x1, y1, x2, y2, score and five points.
+
+    Raises InputError if `weights` is no ONNX file of SCRFD with points.
+    """
+    session = _opened(weights, "faces: weights", "SCRFD, such as det_10g.onnx")
+    name, kinds = session.get_inputs()[0].name, [4, 1, 10]
+    if len(session.get_outputs()) != len(_STRIDES) * len(kinds):
+        raise InputError(f"{weights} does not compute what SCRFD with points does; name det_10g.onnx or a sibling.")
+
+    def detector(picture: np.ndarray) -> np.ndarray:
+        height, width = picture.shape[:2]
+        padded = np.zeros((*(-(-side // _STRIDES[-1]) * _STRIDES[-1] for side in (height, width)), 3), np.float32)
+        padded[:height, :width] = (picture[..., ::-1].astype(np.float32) - 127.5) / 128
+        found = session.run(None, {name: np.ascontiguousarray(padded.transpose(2, 0, 1)[None])})
+        found = [part.reshape(-1, part.shape[-1]) for part in found]
+        # Of each kind the finest map first: it has the most rows.
+        maps = [sorted((p for p in found if p.shape[1] == kind), key=len, reverse=True) for kind in kinds]
+        rows = [
+            _decoded(box, score, points, stride, padded.shape[1] // stride)
+            for stride, box, score, points in zip(_STRIDES, *maps, strict=True)
+        ]
+        rows = np.concatenate(rows)
+        size = rows[:, 2:4] - rows[:, :2]
+        kept = cv2.dnn.NMSBoxes(np.concatenate([rows[:, :2], size], axis=1).tolist(), rows[:, 4].tolist(), _LEAST_SCORE, _SAME_FACE)  # fmt: skip
+        return rows[np.asarray(kept, dtype=int)]
+
+    return detector
+
+
+def arcface(weights: str | Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return ArcFace as a function from an RGB picture and a face's points (68, 2) to an embedding (512,) of unit length.
+
+    Raises InputError if `weights` is no ONNX file.
+    """
+    session = _opened(weights, "embeddings: weights", "ArcFace, such as w600k_r50.onnx")
+    name = session.get_inputs()[0].name
+
+    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        face = (aligned(picture, points).astype(np.float32) - 127.5) / 127.5
+        found = session.run(None, {name: np.ascontiguousarray(face.transpose(2, 0, 1)[None])})[0][0]
+        return found / np.linalg.norm(found)
+
+    return embedder
+
+
+def aligned(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the face with points (68, 2) turned, scaled and shifted so that eyes, nose and mouth lie where ArcFace expects them.
+
+    The similarity is the one of least squares (Umeyama, 1991, here in complex numbers, where it is one division).
+    """
+    five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+    seen, wanted = five @ [1, 1j], _EXPECTED @ [1, 1j]
+    spread = seen - seen.mean()
+    turn = np.vdot(spread, wanted - wanted.mean()) / np.vdot(spread, spread).real
+    shift = wanted.mean() - turn * seen.mean()
+    to_face = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    return pictures.warped(picture, to_face, (_FACE_PX, _FACE_PX))
+
+
+def _decoded(box: np.ndarray, score: np.ndarray, points: np.ndarray, stride: int, columns: int) -> np.ndarray:
+    """Return the rows (n, 15) of one map, whose distances are in strides from the corner of each anchor's cell."""
+    cell = np.arange(len(score)) // _ANCHORS
+    corner = np.stack([cell % columns, cell // columns], axis=1) * float(stride)
+    first, last = corner - box[:, :2] * stride, corner + box[:, 2:] * stride
+    five = np.tile(corner, 5) + points * stride
+    return np.concatenate([first, last, score, five], axis=1)[score[:, 0] >= _LEAST_SCORE]
+
+
+def _opened(weights: str | Path, key: str, what: str):
+    import onnxruntime
+
+    if not weights or not Path(weights).is_file():
+        raise InputError(f"{weights or 'no file'} is not there; set {key} to the path of an ONNX file of {what}.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(str(weights), options, providers=onnxruntime.get_available_providers())
+    except Exception as error:  # its classes are made at run time and share no other base
+        raise InputError(f"{weights} is no ONNX file that can be run ({error}); set {key} to one of {what}.") from error

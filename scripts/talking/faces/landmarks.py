@@ -1,0 +1,228 @@
+"""Mark 68 points on every tracked face, how the head is turned and how sharp the face is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import scipy
+from tqdm import tqdm
+
+from talking.core.cli import setting
+from talking.faces.detect import cut_square
+from talking.video import media
+
+POINTS = 68
+# The mesh point (MediaPipe's numbering) that lies where each of the 68 points of iBUG 300-W lies.
+MESH_TO_IBUG = np.array(
+    [
+        *(127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356),  # outline
+        *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),  # brows
+        *(168, 197, 5, 4, 98, 97, 2, 326, 327),  # nose
+        *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+        *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+        *(78, 81, 13, 311, 308, 402, 14, 178),  # inner lips
+    ]
+)
+# Pairs of mesh points that lie level, and that lie one below the other, whatever the mouth does.
+_LEVEL = np.array([[33, 263], [133, 362], [234, 454], [98, 327]])
+_UPRIGHT = np.array([[10, 2]])
+# How far, in degrees, the line of _UPRIGHT leans back in a face that looks straight ahead.
+_UPRIGHT_PITCH = 2.5
+
+_BOX = ["x1", "y1", "x2", "y2"]
+_BLUR_SIDE = 112
+# Every so many frames a small grey picture of each face is kept: its side in pixels, and its square in longer sides of the box.
+THUMBNAIL_STEP, THUMBNAIL_SIDE, THUMBNAIL_REGION = 5, 32, 1.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How faces are marked."""
+
+    model: str = setting("mediapipe", "face mesh", choices=("mediapipe",))
+    region: float = setting(1.4, "side of the square given to the mesh, in longer sides of the face box")
+    min_score: float = setting(0.5, "a face whose presence score is lower is lost: its points are NaN")
+
+
+class FaceMesh:
+    """MediaPipe's face mesh with attention (Grishchenko et al., 2020), told where the face is.
+
+    Only the landmark network runs: no detector and no memory of earlier frames, so a face's points depend on
+    its picture and square alone.
+    """
+
+    _GRAPH = """
+        input_stream: "image"  input_stream: "region"  output_stream: "landmarks"  input_side_packet: "attention"
+        node {
+          calculator: "FaceLandmarkCpu"
+          input_stream: "IMAGE:image"  input_stream: "ROI:region"  input_side_packet: "WITH_ATTENTION:attention"
+          output_stream: "LANDMARKS:landmarks"
+        }
+    """
+    # The graph cuts faces with a score under a half; the score itself is a stream inside it.
+    _SCORE = "facelandmarkcpu__face_presence_score"
+
+    def __init__(self) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        import mediapipe
+        from mediapipe.framework.formats.rect_pb2 import NormalizedRect
+        from mediapipe.python import packet_creator, packet_getter
+        from mediapipe.python._framework_bindings import resource_util
+
+        resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
+        self._create, self._get, self._rect = packet_creator, packet_getter, NormalizedRect
+        self._srgb = mediapipe.ImageFormat.SRGB
+        self._graph = mediapipe.CalculatorGraph(graph_config=self._GRAPH)
+        self._results: dict[str, list] = {"landmarks": [], self._SCORE: []}
+        for name, packets in self._results.items():
+            self._graph.observe_output_stream(name, lambda _, packet, to=packets: to.append(packet))
+        self._graph.start_run({"attention": packet_creator.create_bool(True)})
+        self._time = 0
+
+    def __call__(self, picture: np.ndarray, centre: np.ndarray, side: float, roll: float) -> tuple[np.ndarray, float]:
+        """Return the mesh (478, 3) in pixels (z towards the picture, NaN if lost) and its presence score 0-1.
+
+        `picture` is RGB (height, width, 3); the square of `side` pixels about `centre` is turned by `roll` radians.
+        """
+        cut, corner, factor = _cut(picture, centre, side)
+        height, width = cut.shape[:2]
+        x, y = (centre - corner) * factor / (width, height)
+        region = self._rect(
+            x_center=x, y_center=y, width=side * factor / width, height=side * factor / height, rotation=roll
+        )
+        self._time += 1
+        for packets in self._results.values():
+            packets.clear()
+        image = self._create.create_image_frame(image_format=self._srgb, data=cut)
+        self._graph.add_packet_to_input_stream("image", image.at(self._time))
+        self._graph.add_packet_to_input_stream("region", self._create.create_proto(region).at(self._time))
+        self._graph.wait_until_idle()
+        score = self._get.get_float(self._results[self._SCORE][0])
+        if not self._results["landmarks"]:
+            return np.full((478, 3), np.nan), score
+        points = self._get.get_proto(self._results["landmarks"][0]).landmark
+        mesh = np.array([(p.x, p.y, p.z) for p in points]) * (width, height, width) / factor
+        mesh[:, :2] += corner
+        return mesh, score
+
+    def close(self) -> None:
+        """End the graph."""
+        for stream in ("image", "region"):
+            self._graph.close_input_stream(stream)
+        self._graph.wait_until_done()
+
+
+def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
+    """Return the arrays of `landmarks/{video}.npz` for a `tracks` table of a `media/` video, decoding where faces are.
+
+    One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
+    and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
+    Besides, `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their
+    rows: what tells a living face from a still is measured on them, without another decode.
+    """
+    count = len(tracks)
+    small = np.flatnonzero(tracks.frame.to_numpy() % THUMBNAIL_STEP == 0)
+    out = {
+        "track": tracks.track.to_numpy(dtype=np.int32),
+        "frame": tracks.frame.to_numpy(dtype=np.int32),
+        "points": np.full((count, POINTS, 2), np.nan, dtype=np.float32),
+        "score": np.zeros(count, dtype=np.float32),
+        **{name: np.full(count, np.nan, dtype=np.float32) for name in ("yaw", "pitch", "roll")},
+        "blur": np.zeros(count, dtype=np.float32),
+        "thumbnail": np.zeros((len(small), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8),
+        "thumbnail_row": small.astype(np.int32),
+    }
+    if not count:
+        return out
+    boxes = tracks[_BOX].to_numpy(dtype=float)
+    steady = _steadied(boxes, out["track"])
+    rows_of = {int(frame): rows for frame, rows in tracks.groupby("frame").indices.items()}
+    rolls: dict[int, tuple[int, float]] = {}
+    mesh = FaceMesh()
+    pictures = media.frames_at(video, rows_of)
+    for frame, picture in tqdm(pictures, total=len(rows_of), desc="landmarks", unit="frame", mininterval=5):
+        for row in rows_of[frame]:
+            number = int(out["track"][row])
+            before, roll = rolls.get(number, (-1, 0.0))
+            x1, y1, x2, y2 = steady[row]
+            centre, side = np.array([x1 + x2, y1 + y2]) / 2, max(x2 - x1, y2 - y1) * settings.region
+            points, out["score"][row] = mesh(picture, centre, side, roll if before == frame - 1 else 0.0)
+            out["blur"][row] = sharpness(picture, boxes[row])
+            if frame % THUMBNAIL_STEP == 0:
+                out["thumbnail"][np.searchsorted(small, row)] = thumbnail(picture, steady[row])
+            if out["score"][row] < settings.min_score or np.isnan(points).any():
+                continue
+            out["points"][row] = points[MESH_TO_IBUG, :2]
+            out["yaw"][row], out["pitch"][row], out["roll"][row] = head_angles(points)
+            rolls[number] = frame, np.deg2rad(float(out["roll"][row]))
+    mesh.close()
+    return out
+
+
+def head_angles(mesh: np.ndarray) -> tuple[float, float, float]:
+    """Return yaw, pitch and roll in degrees of a mesh (478, 3).
+
+    Yaw is positive when the face turns to the right of the picture, pitch when it looks up, roll when the head
+    leans clockwise in the picture. A face that looks straight into the camera has (0, 0, 0).
+    """
+    level = _direction(mesh, _LEVEL)
+    down = _direction(mesh, _UPRIGHT)
+    ahead = np.cross(down, level)
+    ahead /= np.linalg.norm(ahead)
+    # Mesh axes: x right, y down, z away from the camera; the face looks along `ahead`.
+    yaw = np.arctan2(ahead[0], -ahead[2])
+    pitch = np.arcsin(np.clip(-ahead[1], -1, 1))
+    roll = np.arctan2(level[1], level[0])
+    return float(np.rad2deg(yaw)), float(np.rad2deg(pitch)) - _UPRIGHT_PITCH, float(np.rad2deg(roll))
+
+
+def sharpness(picture: np.ndarray, box: np.ndarray) -> float:
+    """Return how sharp the face in a box (4,) of an RGB picture is: the variance of the Laplacian at 112 pixels."""
+    x1, y1 = np.maximum(np.floor(box[:2]), 0).astype(int)
+    x2, y2 = np.ceil(box[2:]).astype(int)
+    face = picture[y1:y2, x1:x2]
+    if face.size == 0:
+        return 0.0
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+    shrinks = min(grey.shape) > _BLUR_SIDE
+    grey = cv2.resize(grey, (_BLUR_SIDE, _BLUR_SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def thumbnail(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return a grey picture (32, 32) uint8 of the square around the face in a box (4,) of an RGB picture; its edge is repeated beyond it."""
+    side = max((box[2:] - box[:2]).max() * THUMBNAIL_REGION, 2.0)
+    part, _ = cut_square(picture, (box[:2] + box[2:]) / 2, side)
+    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+
+
+def _cut(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return a square part of a picture around a smaller square, its corner (x, y) and its scale.
+
+    The graph turns points correctly only in square pictures. The network samples single pixels, so large faces
+    are shrunk here by area first; small ones are left to it.
+    """
+    part, corner = cut_square(picture, centre, side * 1.5)
+    target = round(len(part) * min(1.0, 256 / side))
+    factor = target / len(part)
+    if factor < 1:
+        part = cv2.resize(part, (target, target), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(part), corner, factor
+
+
+def _steadied(boxes: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+    """Return boxes (n, 4) smoothed within each track: the detector's jitter of a pixel would shake the points."""
+    out = boxes.copy()
+    for number in np.unique(tracks):
+        rows = tracks == number
+        out[rows] = scipy.ndimage.gaussian_filter1d(boxes[rows], 2.0, axis=0, mode="nearest")
+    return out
+
+
+def _direction(mesh: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    vector = (mesh[pairs[:, 1]] - mesh[pairs[:, 0]]).mean(axis=0)
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,137 @@
+"""The config's schema and the manual's tables, made from the settings dataclasses and table schemas so that a fact stands once."""
+
+import dataclasses
+import importlib
+import re
+from typing import Any, get_args, get_origin
+
+from talking.core import tables
+
+# Config section -> the settings dataclass it fills, in the order of the workflow.
+SECTIONS = {
+    "ingest": "talking.video.ingest",
+    "shots": "talking.video.shots",
+    "faces": "talking.faces.detect",
+    "tracks": "talking.faces.tracks",
+    "landmarks": "talking.faces.landmarks",
+    "embeddings": "talking.faces.identities:EmbedSettings",
+    "identities": "talking.faces.identities",
+    "voice": "talking.sound.embeddings.voice",
+    "speaking": "talking.speaking",
+    "people": "talking.people",
+    "fusion": "talking.speaking.fusion",
+    "diarization": "talking.speech.diarization",
+    "words": "talking.speech.words",
+    "attribution": "talking.speech.attribution",
+    "clips": "talking.clips.find",
+    "qualities": "talking.clips.qualities",
+    "gates": "talking.clips.gates",
+    "duplicates": "talking.clips.duplicates",
+    "poses": "talking.poses",
+    "sound": "talking.sound.embeddings",
+    "annotate": "talking.dataset.annotate",
+    "splits": "talking.dataset.splits",
+    "card": "talking.dataset.card",
+    "report": "talking.dataset.report",
+    "preview": "talking.dataset.preview",
+    "export_mit": "talking.dataset.export:MitSettings",
+    "export_webdataset": "talking.dataset.export:ShardSettings",
+    "covog": "covog.config:WorkflowSettings",
+}
+FILM = "talking.film"
+_JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
+
+_TOP = {
+    "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sample sheet of videos; relative to the working directory, else to where the command is typed, else to the project"},
+    "strict": {"type": "boolean", "default": False, "description": "have a run with a video that cannot be read end as failed, after all the others are done"},
+    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once all that reads them is made; a stage that reads them and is rerun has them rebuilt too"},
+    "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests whose model can use them; the embedded models use none"},
+}  # fmt: skip
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON schema of the config with every key, type, default and description."""
+    film = settings_schema(settings_of(FILM))
+    sections = {name: settings_schema(settings_of(module)) for name, module in SECTIONS.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": {
+            **_TOP,
+            "films": {
+                "type": "object",
+                "description": "films of conversations whose truth is known, by name; a row of the sample sheet with the path film:NAME uses one",
+                "default": {},
+                "additionalProperties": {**film, "default": {}},
+            },
+            **{name: {**of, "default": {}} for name, of in sections.items()},
+        },
+        "additionalProperties": False,
+    }
+
+
+def settings_schema(settings: type) -> dict[str, Any]:
+    """Return the JSON schema of one settings dataclass."""
+    properties = {}
+    for field in dataclasses.fields(settings):
+        made = field.default is dataclasses.MISSING
+        entry = {**_type(field.type), "default": field.default_factory() if made else field.default}
+        entry |= {k: v for k, v in field.metadata.items() if k in ("minimum", "maximum")}
+        one = entry.get("items", entry)
+        if "choices" in field.metadata:
+            one["enum"] = list(field.metadata["choices"])
+        if "pattern" in field.metadata:
+            one["pattern"] = field.metadata["pattern"]
+        properties[field.name] = {**entry, "description": field.metadata["help"]}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def manual(text: str, schema: dict[str, Any]) -> str:
+    """Return the manual with the parts between its `<!-- keys -->` and `<!-- tables -->` marks rewritten."""
+    for mark, body in {"keys": _keys(schema), "tables": _tables()}.items():
+        pattern = re.compile(f"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+        text = pattern.sub(lambda m, body=body: f"{m[1]}{body}{m[2]}", text)
+    return text
+
+
+def _keys(schema: dict[str, Any]) -> str:
+    top = {k: v for k, v in schema["properties"].items() if v["type"] != "object"}
+    film = schema["properties"]["films"]["additionalProperties"]
+    parts = ["### The whole run\n\n" + _key_table(top)]
+    for name in SECTIONS:
+        parts.append(f"### `{name}`\n\n" + _key_table(schema["properties"][name]["properties"]))
+    parts.append("### `films.NAME`\n\n" + _key_table(film["properties"]))
+    return "\n".join(parts)
+
+
+def _key_table(properties: dict[str, Any]) -> str:
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for key, of in properties.items():
+        choices = f" (one of {', '.join(f'`{c}`' for c in of['enum'])})" if "enum" in of else ""
+        rows.append(f"| `{key}` | `{of['default']!r}` | {of['description']}{choices} |")
+    return "\n".join(rows) + "\n"
+
+
+def _tables() -> str:
+    parts = []
+    for name, columns in tables.SCHEMAS.items():
+        rows = [f"### `{name}`", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        rows += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def settings_of(where: str) -> type:
+    """Return the settings dataclass at "module" (its `Settings`) or "module:Class"."""
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name or "Settings")
+
+
+def _type(of: Any) -> dict[str, Any]:
+    if get_origin(of) is list:
+        return {"type": "array", "items": {"type": _JSON_TYPES[get_args(of)[0]]}}
+    if get_origin(of) is dict:
+        return {"type": "object"}
+    if type(None) in get_args(of):
+        return {"type": [_JSON_TYPES[a] for a in get_args(of) if a is not type(None)] + ["null"]}
+    return {"type": _JSON_TYPES[of]}

@@ -1,0 +1,3 @@
+"""From labels and a truth to figures: how true are the labels?
+
+Open `labels` first, then `truth`."""

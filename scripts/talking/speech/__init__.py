@@ -1,0 +1,3 @@
+"""From sound to turns and words, and to who says each word.
+
+Open `diarization` and `words` first."""

@@ -1,0 +1,409 @@
+"""The files of `results/media/`: their frames in one decode, their sound, and writing such files.
+
+Films as people bring them are opened in `ingest`; everything behind it reads through this module. PyAV is imported where pictures
+are opened: it is a tenth of the start of a program that only needs the sound, or the rates.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from talking.core import processors
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+
+if TYPE_CHECKING:
+    import av
+
+FPS = 25
+SOUND_HZ = 16_000
+SAMPLES_PER_FRAME = SOUND_HZ // FPS
+
+_SOUND_BITS_PER_S = 64_000
+_TV_RANGE = 1
+_TICKS_PER_S = 12_800
+# With its macroblock tree x264 makes other bytes of the same pictures now and then, of small ones one time in two.
+SAME_BYTES = "mbtree=0"
+MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
+
+
+def opened(path: str | Path) -> av.container.InputContainer:
+    """Open a `media/` video; raises InputError that names it if it is damaged or cut off."""
+    import av
+
+    _check_length(path, _boxes)
+    try:
+        return av.open(str(path))
+    except av.error.FFmpegError as error:
+        raise InputError(f"{path} cannot be read as a video ({error}); delete it and run again.") from error
+
+
+def _check_length(path: str | Path, declared: Callable[[IO[bytes]], int]) -> None:
+    """Raise InputError if a file is shorter than what it declares, which its readers would pass over."""
+    with open(path, "rb") as file:
+        if declared(file) > file.seek(0, os.SEEK_END):
+            raise InputError(f"{path} cannot be read: its end is missing; delete it and run again.")
+
+
+def _boxes(file: IO[bytes]) -> int:
+    """Return where the last box of an mp4 ends (ISO/IEC 14496-12); 0 if the file is none."""
+    end = 0
+    while len(head := file.read(16)) >= 8:
+        if end == 0 and head[4:8] != b"ftyp":
+            return 0
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size == 0:
+            return end
+        end += max(size, 8)
+        file.seek(end)
+    return end
+
+
+def _riff(file: IO[bytes]) -> int:
+    """Return where a wav says that it ends; 0 if it is none."""
+    head = file.read(8)
+    return int.from_bytes(head[4:], "little") + 8 if head[:4] == b"RIFF" else 0
+
+
+def frames(
+    path: str | Path,
+    start: int = 0,
+    end: int | None = None,
+    height: int | None = None,
+    pixel_format: str = "rgb24",
+    fast: bool = False,
+) -> Iterator[np.ndarray]:
+    """Yield the pictures of frames [start, end) of a constant-rate `media/` video, in one decode.
+
+    Pictures are (height, width, 3) uint8 ("rgb24", "bgr24") or (height, width) ("gray"), scaled to `height` if given.
+    Exactly as many as the file declares come out: one that cannot be decoded is its predecessor repeated. `fast` leaves
+    out the deblocking of H.264, for measurements on small pictures. A file of no bytes, which stands for a video that
+    could not be read, has no frames.
+    """
+    changed = _changer(pixel_format, **_resizing(path, height))
+    shown: tuple[av.VideoFrame, np.ndarray] | None = None
+    for frame in decoded(path, start, end, fast):
+        if shown is None or shown[0] is not frame:
+            shown = frame, changed(frame)
+        yield shown[1]
+
+
+def frames_at(
+    path: str | Path,
+    numbers: Iterable[int],
+    height: int | None = None,
+    pixel_format: str = "rgb24",
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, picture) of some frames of a `media/` video, in their order, each once; pictures are those of `frames`.
+
+    For few frames of many: it jumps to the key frame before the next one, leaves out pictures that no other needs, and
+    changes only the wanted ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
+    are left out.
+    """
+    length = size_and_length(path)[2]
+    wanted = sorted({int(number) for number in numbers if 0 <= number < length})
+    if not wanted:
+        return
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        zero, entries = stream.start_time or 0, stream.index_entries
+        stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
+    changed = _changer(pixel_format, **_resizing(path, height))
+    # Frames between the same two key frames, and between the next two, come from one run of the decoder.
+    stretch = np.searchsorted(stored, np.array(wanted) - MOST_DELAY, side="right")
+    for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
+        asked = frozenset(run.tolist())
+        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
+            if number in asked:
+                yield number, changed(frame)
+
+
+def shown_frames(fps: Fraction, frames: int) -> list[int]:
+    """Return which of the `frames` of a video of steady rate `fps` is seen in each frame at 25 fps."""
+    return [min(round(index * fps / FPS), frames - 1) for index in range(int(frames * FPS / fps))]
+
+
+def batches(items: Iterable, size: int) -> Iterator[list]:
+    """Yield lists of up to `size` successive items."""
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def size_and_length(path: str | Path) -> tuple[int, int, int]:
+    """Return width, height and number of frames of a `media/` video, as its container declares them (0, 0, 0 if empty)."""
+    if Path(path).stat().st_size == 0:
+        return 0, 0, 0
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        return stream.width, stream.height, stream.frames
+
+
+def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarray:
+    """Return samples of frames [start, end) of a `media/` wav as float32 in -1..1 (16 kHz mono, 640 a frame).
+
+    A file of no bytes has no samples.
+    """
+    import soundfile
+
+    if Path(path).stat().st_size == 0:
+        return np.zeros(0, dtype=np.float32)
+    _check_length(path, _riff)
+    try:
+        samples, rate = soundfile.read(
+            path,
+            start=start * SAMPLES_PER_FRAME,
+            stop=None if end is None else end * SAMPLES_PER_FRAME,
+            dtype="float32",
+        )
+    except (soundfile.SoundFileError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as sound ({error}); delete it and run again.") from error
+    if rate != SOUND_HZ or samples.ndim != 1:
+        raise InputError(f"{path} is not {SOUND_HZ} Hz mono; delete it and run again.")
+    return samples
+
+
+def write_sound(path: str | Path, samples: np.ndarray, rate: int = SOUND_HZ) -> None:
+    """Write float samples (n,) or (n, channels) in -1..1 as 16-bit wav."""
+    import soundfile
+
+    with atomic_write(path) as aside:
+        soundfile.write(aside, samples, rate, subtype="PCM_16")
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What colours pictures have, by the numbers of ITU-T H.273: matrix, primaries and transfer; always in TV range."""
+
+    colorspace: int
+    color_primaries: int
+    color_trc: int
+
+    @classmethod
+    def of(cls, stream: av.VideoStream) -> Colours:
+        """Return what a stream says of its colours."""
+        own = stream.codec_context
+        return cls(own.colorspace, own.color_primaries, own.color_trc)
+
+
+class Mp4:
+    """An mp4 being written: H.264 pictures with a key frame at least every 2 s, and AAC sound, or packets of another file.
+
+    Use it as a context manager, declare the streams, then give pictures and sound by turns. `frames` counts the pictures.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import av
+
+        self.frames = 0
+        self._samples = 0
+        self._video: av.VideoStream | None = None
+        self._audio: av.AudioStream | None = None
+        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+
+    def __enter__(self) -> Mp4:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for stream in (self._video, self._audio):
+                if stream is not None:
+                    self._container.mux(stream.encode())
+        self._container.close()
+
+    def add_pictures(
+        self,
+        width: int,
+        height: int,
+        fps: int | Fraction = FPS,
+        crf: int = 20,
+        preset: str = "veryfast",
+        parameters: str = "",
+        colours: Colours | None = None,
+        threads: int = 0,
+    ) -> None:
+        """Declare the pictures: their even size, x264's settings, and what colours they have, if known.
+
+        `parameters` changes the preset in x264's own words (name=value:name=value).
+        """
+        options = {"crf": str(crf), "preset": preset, "g": str(round(2 * fps)), "threads": str(threads)}
+        options["x264-params"] = ":".join(filter(None, [SAME_BYTES, parameters]))
+        self._video = self._container.add_stream("libx264", rate=fps, options=options)
+        self._video.width, self._video.height, self._video.pix_fmt = width, height, "yuv420p"
+        self._time_base = 1 / Fraction(fps)
+        if colours is not None:
+            ours = self._video.codec_context
+            ours.colorspace, ours.color_primaries = colours.colorspace, colours.color_primaries
+            ours.color_trc, ours.color_range = colours.color_trc, _TV_RANGE
+
+    def add_sound(self, rate: int = SOUND_HZ, channels: int = 1) -> None:
+        """Declare sound given as samples, of one or two channels."""
+        self._audio = self._container.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
+        self._audio.bit_rate = _SOUND_BITS_PER_S * channels
+
+    def add_copy(self, stream: av.stream.Stream) -> av.stream.Stream:
+        """Declare a stream that comes as packets of another file's; return the stream to put on them."""
+        return self._container.add_stream_from_template(stream)
+
+    def add_pieces(self, like: av.VideoStream, head: bytes) -> None:
+        """Declare pictures that come encoded, with the size and time base of another stream and this H.264 head."""
+        self._copied = self._container.add_stream_from_template(like)
+        self._copied.codec_context.extradata = head
+
+    def piece(self, data: bytes, number: int, place: int, is_key: bool) -> None:
+        """Write an encoded picture: its frame number, its place in decoding order, and whether it is a key frame."""
+        import av
+
+        packet = av.Packet(data)
+        ticks = _TICKS_PER_S // FPS
+        packet.time_base, packet.duration = Fraction(1, _TICKS_PER_S), ticks
+        packet.pts, packet.dts, packet.is_keyframe = number * ticks, place * ticks, is_key
+        packet.stream = self._copied
+        self._container.mux(packet)
+        self.frames += 1
+
+    def packet(self, packet: av.Packet) -> None:
+        """Write a packet of a stream of `add_copy`."""
+        self._container.mux(packet)
+
+    def picture(self, frame: av.VideoFrame | np.ndarray) -> None:
+        """Write one picture: a yuv420p frame, or an RGB array (height, width, 3)."""
+        import av
+
+        if isinstance(frame, np.ndarray):
+            frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        frame.pts, frame.time_base, frame.pict_type = self.frames, self._time_base, 0
+        self._container.mux(self._video.encode(frame))
+        self.frames += 1
+
+    def sound(self, samples: np.ndarray) -> None:
+        """Write the next samples: (n,) or (channels, n), -1..1."""
+        samples = np.ascontiguousarray(np.atleast_2d(samples), dtype=np.float32)
+        if not samples.size:
+            return
+        import av
+
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono" if len(samples) == 1 else "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = self._audio.rate, self._samples, Fraction(1, self._audio.rate)
+        self._container.mux(self._audio.encode(frame))
+        self._samples += samples.shape[1]
+
+
+def encode(
+    path: str | Path,
+    pictures: Iterable[np.ndarray],
+    sound_samples: np.ndarray | None = None,
+    fps: int | Fraction = FPS,
+    crf: int = 18,
+    sound_rate: int = SOUND_HZ,
+) -> int:
+    """Write RGB pictures (height, width, 3; even sizes) and sound (n,) in -1..1 as H.264/AAC mp4; return the number of frames.
+
+    Without pictures it writes a file of no bytes.
+    """
+    pictures = iter(pictures)
+    first = next(pictures, None)
+    with atomic_write(path) as aside:
+        if first is None:
+            return 0
+        rate = sound_rate if sound_samples is not None else 0
+        with Mp4(aside) as out:
+            out.add_pictures(first.shape[1], first.shape[0], fps, crf)
+            if rate:
+                out.add_sound(rate)
+            for picture in itertools.chain([first], pictures):
+                out.picture(picture)
+                if sound_samples is not None:
+                    done, now = (int(n * rate / fps) for n in (out.frames - 1, out.frames))
+                    out.sound(sound_samples[done:now])
+            if sound_samples is not None:
+                out.sound(sound_samples[int(out.frames * rate / fps) :])
+            return out.frames
+
+
+def decoded(
+    path: str | Path, start: int, end: int | None, fast: bool = False, only: frozenset[int] | None = None
+) -> Iterator[av.VideoFrame]:
+    """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
+    if Path(path).stat().st_size == 0:
+        return
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        end = stream.frames if end is None else min(end, stream.frames)
+        if end <= start:
+            return
+        stream.thread_count, stream.thread_type = processors.threads_given(), "AUTO"
+        if fast:
+            stream.codec_context.options = {"skip_loop_filter": "all"}
+        zero = stream.start_time or 0
+        if start > MOST_DELAY:
+            container.seek(zero + int(Fraction(start - MOST_DELAY, FPS) / stream.time_base), stream=stream)
+        number, shown = start, None
+        for frame in _undamaged(container, stream, zero, only):
+            index = round((frame.pts - zero) * stream.time_base * FPS)
+            while shown is not None and number < min(index, end):
+                yield shown
+                number += 1
+            if index >= end:
+                break
+            shown = frame
+        while shown is not None and number < end:
+            yield shown
+            number += 1
+
+
+def _undamaged(
+    container: av.container.InputContainer, stream: av.VideoStream, zero: int, only: frozenset[int] | None
+) -> Iterator[av.VideoFrame]:
+    import av
+
+    for packet in container.demux(stream):
+        if only is not None and packet.pts is not None:
+            is_wanted = round((packet.pts - zero) * stream.time_base * FPS) in only
+            stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue
+
+
+def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.ndarray]:
+    """Return a function that gives a decoded picture as an array of another format and size."""
+    from av.video.reformatter import VideoReformatter
+
+    # A scaler for all pictures: a new one each, with its threads, costs as much as the scaling.
+    scaler = VideoReformatter()
+
+    def changed(frame: av.VideoFrame) -> np.ndarray:
+        picture = scaler.reformat(frame, format=pixel_format, threads=1, **size)
+        # Widths that are no multiple of 32 come as a view with gaps between the lines, which C libraries refuse.
+        return np.ascontiguousarray(picture.to_ndarray())
+
+    return changed
+
+
+def _resizing(path: str | Path, height: int | None) -> dict[str, object]:
+    """Return the options of `_changer` that bring a video's pictures to `height` lines."""
+    if height is None:
+        return {}
+    width, full_height, _ = size_and_length(path)
+    return {"height": height, "width": _even(width * height / max(1, full_height)), "interpolation": "AREA"}
+
+
+def _even(value: float) -> int:
+    return max(2, round(value / 2) * 2)

@@ -1,0 +1,92 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import REPO
+from talking.core import atomic, tables
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+
+
+def one_shot(**changes):
+    frames = dict(start_frame=0, end_frame=25, clear_start_frame=0, clear_end_frame=25)
+    motion = dict(camera_motion=0.5, camera_motion_peak=0.6, picture_motion=0.1)
+    return pd.DataFrame([dict(shot=0, transition="start") | frames | motion | changes])
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path):
+    tables.write("shots", one_shot(), tmp_path / "a/shots.parquet")
+    back = tables.read("shots", tmp_path / "a/shots.parquet")
+    assert back.loc[0, "end_frame"] == 25 and back["camera_motion"].dtype == np.float32
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["shots.parquet"]
+
+
+@pytest.mark.parametrize("name", tables.SCHEMAS)
+def test_an_empty_table_has_its_columns(name, tmp_path):
+    tables.write(name, tables.empty(name), tmp_path / "t.parquet")
+    assert list(tables.read(name, tmp_path / "t.parquet").columns) == [c.name for c in tables.SCHEMAS[name]]
+
+
+def test_the_same_table_is_the_same_bytes(tmp_path):
+    for name in "ab":
+        tables.write("shots", one_shot(), tmp_path / f"{name}.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (one_shot().drop(columns="shot"), "lacks shot"),
+        (one_shot(extra=1), "undeclared columns extra"),
+        (one_shot(start_frame="soon"), "does not fit"),
+    ],
+)
+def test_a_table_that_differs_from_its_schema_is_refused(frame, said, tmp_path):
+    with pytest.raises(InputError, match=said):
+        tables.write("shots", frame, tmp_path / "t.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_truncated_table_is_named(tmp_path):
+    path = tmp_path / "shots.parquet"
+    tables.write("shots", one_shot(), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"shots\.parquet cannot be read"):
+        tables.read("shots", path)
+
+
+def test_another_table_is_not_taken_for_this_one(tmp_path):
+    tables.write("faces", tables.empty("faces"), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="not a shots table"):
+        tables.read("shots", tmp_path / "t.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as new:
+        new.write_text("new")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_written_tables_carry_no_pandas_metadata(tmp_path):
+    tables.write("shots", one_shot(), tmp_path / "t.parquet")
+    assert not pq.read_schema(tmp_path / "t.parquet").metadata
+
+
+def test_what_a_killed_process_leaves_aside_is_cleared_and_nothing_else(tmp_path):
+    killed = "import os, sys; from talking.aside import atomic_write\nwith atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
+    file = tmp_path / "poses/talk.npz"
+    subprocess.run([sys.executable, "-c", killed, file], env=os.environ | {"PYTHONPATH": str(REPO / "scripts")})
+    [left] = file.parent.iterdir()
+    kept = [file, file.parent / ".keep", file.parent / ".a.hidden.file"]
+    for other in kept:
+        other.write_text("whole")
+    atomic.clear(tmp_path)
+    assert not left.exists() and set(file.parent.iterdir()) == set(kept)

@@ -1,0 +1,99 @@
+"""Settings: presets, what a misspelt key or a wrong type says, and the merged file of a run."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from covog import config, presets
+from talking.core.errors import InputError
+
+PRESETS = sorted((Path(__file__).resolve().parents[3] / "config/presets").glob("covog_*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.stem)
+def test_presets_are_whole_and_come_back(preset, tmp_path):
+    settings = config.load(preset)
+    config.save(settings, tmp_path / "again.yaml")
+    assert config.load(tmp_path / "again.yaml") == settings
+
+
+def test_the_papers_settings():
+    settings = config.load(next(p for p in PRESETS if p.stem == "covog_paper"))
+    assert (settings.data.width, settings.data.height, settings.data.frames, settings.seed) == (640, 384, 15, 12580)
+    assert (settings.stage2.learning_rate, settings.stage2.steps, settings.stage2.optimizer) == (
+        1e-5,
+        30_000,
+        "adamw_8bit",
+    )
+    assert (settings.noise.offset, settings.noise.snr_gamma, settings.noise.prediction) == (0.05, 5, "v_prediction")
+    assert settings.model == config.Model()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("stage1: {learning_rat: 1}", "stage1: unknown key 'learning_rat', did you mean 'learning_rate'"),
+        ("stages: {}", "unknown key 'stages', did you mean"),
+        ("data: {width: wide}", "data: width must be of type int, not 'wide'"),
+        ("data: {width: true}", "data: width must be of type int, not True"),
+        ("data: 3", "data must be a section"),
+        ("model: {block_out_channels: [32, x]}", "block_out_channels must be a list of int"),
+        ("model: {audio_residual: lost}", "must be one of keep, released"),
+        ("a: [", "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path, text, said):
+    (tmp_path / "some.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"some\.yaml.*{said}"):
+        config.load(tmp_path / "some.yaml")
+
+
+def test_numbers_without_a_point_are_numbers(tmp_path):
+    (tmp_path / "some.yaml").write_text("stage1: {learning_rate: 1e-5, weight_decay: 1}")
+    assert config.load(tmp_path / "some.yaml").stage1.learning_rate == 1e-5
+
+
+def test_texts_of_the_command_lines_config_mean_what_they_say():
+    written = {
+        "data": {"width": "64"},
+        "model": {"audio": "false", "block_out_channels": ["32", "64"]},
+        "stage1": {"ema": "0.5"},
+    }
+    settings = config.from_dict(config.Config, written, "here")
+    assert (settings.data.width, settings.model.audio, settings.stage1.ema) == (64, False, 0.5)
+    assert settings.model.block_out_channels == [32, 64]
+
+
+def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what_the_ablation_removes(tmp_path):
+    arguments = Namespace(
+        preset=next(p for p in PRESETS if p.stem == "covog_tiny"),
+        settings=json.dumps({"stage1": {"steps": 7}}),
+        baseline=True,
+        out=tmp_path / "config.yaml",
+    )
+    presets.configure(arguments)
+    settings = config.load(arguments.out)
+    assert (settings.stage1.steps, settings.stage1.batch_size) == (7, config.load(arguments.preset).stage1.batch_size)
+    assert not settings.model.audio
+    assert not settings.model.person_masks
+    arguments.settings = json.dumps({"stage1": {"step": 7}})
+    with pytest.raises(InputError, match="unknown key 'step'"):
+        presets.configure(arguments)
+
+
+def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(presets, "find_spec", lambda name: None)
+    paper = next(p for p in PRESETS if p.stem == "covog_paper")
+    arguments = Namespace(preset=paper, settings="{}", baseline=False, out=tmp_path / "config.yaml")
+    with pytest.raises(InputError, match="adamw_8bit needs the package bitsandbytes"):
+        presets.configure(arguments)
+    arguments.settings = json.dumps({"stage2": {"optimizer": "adamw"}})
+    presets.configure(arguments)
+    assert config.load(arguments.out).stage2.optimizer == "adamw"
+
+
+def test_every_preset_that_the_workflow_offers_is_there():
+    offered = config.WorkflowSettings.__dataclass_fields__["preset"].metadata["choices"]
+    assert sorted(f"covog_{name}" for name in offered) == [p.stem for p in PRESETS]

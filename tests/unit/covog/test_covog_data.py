@@ -1,0 +1,205 @@
+"""Samples: one time for everything, drawn by number, padded, cached, and what happens to broken ones."""
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from covog import config, data, generate, latents
+from covog.conditions import SCORE_UNIT
+from covog_clips import CHANNELS, LAYERS, brightness_at, left_shoulder_at, make_dataset, score_at
+from talking.core.errors import InputError
+from talking.dataset import store
+
+SETTINGS = config.Data(width=96, height=64, frames=5, max_stride=2, reference_distance=30)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("covog") / "dataset")
+
+
+@pytest.fixture(scope="module")
+def both(dataset):
+    return [data.Stretch(clip, 0, 32) for clip in store.split(dataset, "train")]
+
+
+def test_picture_pose_mask_score_and_sound_of_a_sample_are_of_the_same_frame(both):
+    # The clips do not start at frame 0 of their videos.
+    samples = data.Samples(both, 5, SETTINGS, seed=3)
+    for number in range(6):
+        window, sample = samples.window(number), samples[number]
+        people = len(sample["scores"])
+        for i, frame in enumerate(window.frames):
+            assert abs(sample["pictures"][i].astype(int)[:, 0].mean() - brightness_at(frame)) < 3
+            assert sample["sound"][i, 0, 0] == frame
+            for person in range(people):
+                assert sample["scores"][person, i] * SCORE_UNIT == pytest.approx(score_at(frame, person), rel=1e-6)
+                x = left_shoulder_at(frame, person)
+                if x + 1 < 96:
+                    assert sample["pose"][i, 40, round(x)].any()
+                    # Face boxes reach from 16.4 px left of the shoulder to 1.6 px, give or take the shoulders' cut.
+                    mask = sample["face_masks"][0][person, i]
+                    middle = (mask.sum(0) * (np.arange(mask.shape[1]) + 0.5)).sum() / mask.sum() * 8
+                    assert middle == pytest.approx(x - 10, abs=1.5)
+        reference = sample["reference_picture"].astype(int)[:, 0].mean()
+        assert abs(reference - brightness_at(window.reference)) < 3
+
+
+def test_numbers_alone_decide_what_a_sample_is(both):
+    one, other = (data.Samples(both, 5, SETTINGS, seed=3) for _ in range(2))
+    backwards = [other.window(n) for n in reversed(range(20))][::-1]
+    assert [one.window(n) for n in range(20)] == backwards
+    assert backwards != [data.Samples(both, 5, SETTINGS, seed=4).window(n) for n in range(20)]
+    for start in range(0, 20, 2):
+        assert len({w.clip for w in backwards[start : start + 2]}) == 2
+
+
+def test_clips_with_faces_too_small_for_the_model_are_left_out(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2, 2, 2))
+    small, *_ = store.split(root, "train")
+    meta = json.loads((small / "meta.json").read_text())
+    (small / "meta.json").write_text(json.dumps(meta | {"face_px": 12.0}))
+    used = {s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=13)) for s in side}
+    assert len(used) == 2 and small not in used
+    used = {
+        s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=6, width=48, height=32)) for s in side
+    }
+    assert small in used
+
+
+def test_without_test_clips_validation_has_whole_clips_that_training_never_sees(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2,) * 6, frames=8)
+    train, validation = data.stretches(root, SETTINGS)
+    assert [len(train), len(validation)] == [5, 1]
+    assert {s.clip for s in train}.isdisjoint(s.clip for s in validation)
+    assert all((s.start, s.end) == (0, 8) for s in [*train, *validation])
+    half = data.stretches(root, replace(SETTINGS, held_out=0.5))
+    assert [len(part) for part in half] == [3, 3]
+    assert data.stretches(root, replace(SETTINGS, held_out=1.0))[0] != []
+    assert data.stretches(root, SETTINGS) == (train, validation)
+
+
+def test_of_a_single_clip_validation_has_the_end_that_training_never_sees(tmp_path):
+    train, validation = data.stretches(make_dataset(tmp_path / "d", people=(2,)), SETTINGS)
+    assert [(s.start, s.end) for s in train] == [(0, 32)]
+    assert [(s.start, s.end) for s in validation] == [(32, 40)]
+    samples = data.Samples(train, 5, SETTINGS, seed=3)
+    assert max(max(*samples.window(n).frames, samples.window(n).reference) for n in range(200)) == 31
+    fixed = data.FixedSamples(validation, 5, 6, SETTINGS)
+    assert min(min(w.frames) for w in fixed.windows) >= 32
+    assert fixed.windows == data.FixedSamples(validation, 5, 6, SETTINGS).windows
+
+
+def test_test_clips_are_the_validation_where_there_are_any(tmp_path):
+    train, validation = data.stretches(make_dataset(tmp_path / "d", people=(2, 2, 2), frames=8, test=1), SETTINGS)
+    assert [len(train), len(validation)] == [2, 1]
+    assert (train[0].end, validation[0].end) == (8, 8)
+
+
+def test_a_stills_reference_is_far_away_where_the_clip_allows():
+    random = np.random.default_rng(0)
+    long, short = data.Stretch("clip", 0, 200), data.Stretch("clip", 5, 16)
+    for _ in range(100):
+        still = data.draw(long, 1, SETTINGS, random)
+        assert abs(still.frames[0] - still.reference) >= 30
+        still = data.draw(short, 1, SETTINGS, random)
+        assert still.reference in (5, 15)
+        window = data.draw(short, 5, SETTINGS, random)
+        assert 5 <= window.frames[0] < window.frames[-1] < 16
+        assert set(np.diff(window.frames)) <= {1, 2}
+
+
+def test_batches_pad_persons(both):
+    samples = data.Samples(both, 5, SETTINGS, seed=3)
+    batch = data.collate([samples[0], samples[1]])
+    assert batch["present"].sum(1).sort().values.tolist() == [2, 3]
+    assert batch["scores"].shape == (2, 3, 5)
+    assert batch["pose"].shape == batch["pictures"].shape == (2, 3, 5, 64, 96)
+    assert batch["reference_pose"].shape == (2, 3, 64, 96)
+    assert batch["sound"].shape == (2, 5, LAYERS, CHANNELS)
+    assert [m.shape for m in batch["face_masks"]] == [(2, 3, 5, h, w) for h, w in ((8, 12), (4, 6), (2, 3), (1, 2))]
+    missing = ~batch["present"]
+    assert batch["scores"][missing].abs().sum() == 0
+    assert batch["person_masks"][missing].sum() == 0
+
+
+def test_each_persons_own_sound_is_padded_and_generated_from(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2, 3), frames=20)
+    for path in store.split(root, "train"):
+        clip = store.Clip(path)
+        own = np.repeat(clip.sound[:, None], clip.people, axis=1) * np.arange(1, clip.people + 1)[:, None, None]
+        np.savez(path / "sound.npz", sound=own.astype(np.float16))
+    samples = data.Samples([data.Stretch(path, 0, 20) for path in store.split(root, "train")], 5, SETTINGS, seed=3)
+    batch = data.collate([samples[0], samples[1]])
+    assert batch["sound"].shape == (2, 3, 5, LAYERS, CHANNELS)
+    assert batch["sound"][~batch["present"]].abs().sum() == 0
+    for heard, scores in zip(batch["sound"], batch["present"], strict=True):
+        torch.testing.assert_close(heard[1], 2 * heard[0])
+        assert heard[2].abs().sum() > 0 or not scores[2]
+    short, long = (store.Clip(path) for path in sorted(store.split(root, "train"), key=lambda p: store.Clip(p).people))
+    with pytest.raises(InputError, match="has the speech of 3 people"):
+        generate.script_of(short, long)
+
+
+def test_clips_shorter_than_the_window_are_left_out_by_name(both, caplog):
+    with pytest.raises(InputError, match="no clip has the 50 frames of a window"):
+        data.Samples(both, 50, SETTINGS, seed=0)
+    short = data.Stretch(both[0].clip, 0, 4)
+    assert data.long_enough([short, both[1]], 5) == [both[1]]
+    assert short.clip.name in caplog.text
+
+
+def test_broken_samples_are_replaced_a_bounded_number_of_times_and_an_error_in_validation(tmp_path, caplog):
+    root = make_dataset(tmp_path / "d", people=(2, 2), frames=12)
+    train = [data.Stretch(clip, 0, 10) for clip in store.split(root, "train")]
+    broken = train[0].clip / "poses.npz"
+    broken.write_bytes(broken.read_bytes()[:200])
+    settings = config.Data(width=96, height=64, frames=2, max_broken=3)
+    samples = data.Samples(train, 2, settings, seed=0)
+    with caplog.at_level(logging.WARNING):
+        loaded = [samples[n] for n in range(4)]
+    assert all(isinstance(s, dict) for s in loaded)
+    assert train[0].clip.name in caplog.text
+    results = [samples[n] for n in range(4, 40)]
+    errors = [r for r in results if isinstance(r, InputError)]
+    assert errors
+    assert "max_broken" in str(errors[0])
+    assert data.collate([loaded[0], errors[0]]) is errors[0]
+    fixed = data.FixedSamples(train, 2, 2, settings)
+    assert any(isinstance(fixed[n], InputError) and train[0].clip.name in str(fixed[n]) for n in range(2))
+
+
+def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
+    settings = config.Config(
+        data=SETTINGS,
+        towers=config.Towers(vae="patches", image_encoder="random"),
+        model=config.Model(cross_attention_dim=16),
+    )
+    cache = tmp_path / "latents"
+    clips = store.split(dataset, "train")
+    latents.cache_all(clips, cache, settings, torch.device("cpu"))
+    plain = data.Samples(both, 5, SETTINGS, seed=3)[0]
+    cached = data.Samples(both, 5, SETTINGS, seed=3, cache=cache)[0]
+    assert "pictures" not in cached
+    towers = latents.Towers(settings.towers, 16)
+    mean, _ = towers.encode(torch.from_numpy(plain["pictures"]).permute(0, 3, 1, 2))
+    np.testing.assert_allclose(cached["mean"], mean, atol=2e-3, rtol=1e-3)
+    token = towers.tokens(torch.from_numpy(plain["reference_picture"]).permute(2, 0, 1)[None])
+    np.testing.assert_allclose(cached["token"], token[0], atol=2e-3)
+
+
+def test_corrupt_and_foreign_caches_are_named(dataset, both, tmp_path):
+    window = data.Samples(both, 5, SETTINGS, seed=3).window(0)
+    file = latents.path_of(tmp_path, window.clip)
+    with pytest.raises(InputError, match=f"{file.name} is missing or damaged"):
+        data.load(window, SETTINGS, tmp_path)
+    file.write_bytes(b"rubbish")
+    with pytest.raises(InputError, match=f"{file.name} is missing or damaged"):
+        data.load(window, SETTINGS, tmp_path)
+    latents.convert.write_tensors(file, {"mean": torch.zeros(1)}, {"of": "another clip"})
+    with pytest.raises(InputError, match="made of another clip or size"):
+        data.load(window, SETTINGS, tmp_path)

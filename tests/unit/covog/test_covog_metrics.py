@@ -1,0 +1,180 @@
+"""Metrics against known answers, and the whole evaluation of a toy model."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+from covog import command_line, config, convert, evaluate, metrics
+from covog.conditions import Placement
+from covog_clips import CHANNELS, LAYERS, make_dataset, pose
+from covog_toys import TOY, model
+from talking.core import tables
+from talking.core.errors import InputError
+from talking.video import media
+
+
+def measured(truth, made, boxes=None, speaking=None, loudness=None):
+    frames = len(truth)
+    boxes = np.full((frames, 1, 4), np.nan) if boxes is None else boxes
+    speaking = np.zeros(boxes.shape[:2], dtype=bool) if speaking is None else speaking
+    faces = metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan), np.full(boxes.shape, np.nan))
+    level = np.full(frames, -60.0) if loudness is None else loudness
+    measures = metrics.Measures(faces, np.repeat(10 ** (level / 20), media.SAMPLES_PER_FRAME), metrics.Networks())
+    for pair in zip(truth, made, strict=True):
+        measures.add(*pair)
+    return measures.finish()
+
+
+def noise(frames=5, seed=0):
+    return np.random.default_rng(seed).integers(0, 200, (frames, 32, 48, 3)).astype(np.uint8)
+
+
+def test_psnr_and_ssim_of_known_errors():
+    truth = noise()
+    found = measured(truth, truth + 10)
+    assert found["psnr_db", "everything"] == pytest.approx(10 * np.log10(255**2 / 100), rel=1e-5)
+    assert found["ssim", "everything"] < 1
+    assert measured(truth, truth)["ssim", "everything"] == pytest.approx(1)
+
+
+def test_mouths_are_measured_inside_their_boxes_by_who_speaks():
+    truth, boxes = noise(4), np.tile(np.array([[[4, 4, 12, 10], [30, 4, 40, 12]]], dtype=float), (4, 1, 1))
+    made = truth.copy()
+    made[:, 4:10, 4:12] += 20
+    made[:, 20:] = 0
+    speaking = np.tile([[True, False]], (4, 1))
+    found = measured(truth, made, boxes, speaking)
+    assert found["psnr_mouth_db", "speaking"] == pytest.approx(10 * np.log10(255**2 / 400), rel=1e-5)
+    assert found["psnr_mouth_db", "listening"] > 100
+
+
+def test_lip_sync_is_the_correlation_of_the_mouths_motion_with_loudness():
+    loudness = np.array([-60, -20, -60, -20, -20, -60, -20, -60, -60, -20], dtype=float)
+    made = np.zeros((10, 32, 48, 3), dtype=np.uint8)
+    for frame in range(1, 10):
+        made[frame] = made[frame - 1]
+        if loudness[frame] > -40:
+            made[frame, 4:10, 4:12] = 100 - made[frame - 1, 4:10, 4:12]
+    boxes = np.tile(np.array([[[4.0, 4, 12, 10], [30, 4, 40, 12]]]), (10, 1, 1))
+    found = measured(made, made, boxes, np.tile([[True, False]], (10, 1)), loudness)
+    assert found[metrics.LIP_SYNC, "speaking"] == pytest.approx(1)
+    assert (metrics.LIP_SYNC, "listening") not in found
+    shuffled = measured(made, made, boxes, np.tile([[True, False]], (10, 1)), loudness[::-1])
+    assert shuffled[metrics.LIP_SYNC, "speaking"] < 0.9
+
+
+def test_jitter_is_nothing_for_even_motion():
+    even = np.stack([np.full((32, 48, 3), 10 * f, dtype=np.uint8) for f in range(6)])
+    assert measured(even, even)["jitter", "everything"] == 0
+    shaking = even.copy()
+    shaking[::2] += 5
+    assert measured(even, shaking)["jitter", "everything"] == pytest.approx(10)
+
+
+def test_mouth_boxes_lie_around_the_lips_in_the_placed_picture():
+    from covog.conditions import People
+
+    points = pose(4, 2)
+    people = People(
+        points,
+        np.ones(points.shape[:3]),
+        np.zeros((4, 2, 4)),
+        np.ones((4, 2), dtype=bool),
+        np.zeros((4, 2, 4)),
+        np.zeros((4, 2)),
+    )
+    people.confidence[2, 1] = 0
+    people.faces[2, 1] = (50, 10, 60, 30)
+    faces = metrics.Faces.of(people, np.zeros((4, 2), dtype=bool), Placement.fit((96, 64), (192, 128)))
+    lips = points[0, 0, 71:83] * 2
+    x1, y1, x2, y2 = faces.mouths[0, 0]
+    assert x1 < lips[:, 0].min() < lips[:, 0].max() < x2
+    assert y1 < lips[:, 1].min() < lips[:, 1].max() < y2
+    np.testing.assert_allclose(faces.mouths[2, 1], [100, 40, 120, 60])
+
+
+def test_loudness_is_of_each_frame():
+    samples = np.zeros(3 * media.SAMPLES_PER_FRAME, dtype=np.float32)
+    samples[media.SAMPLES_PER_FRAME : 2 * media.SAMPLES_PER_FRAME] = 0.1
+    np.testing.assert_allclose(metrics.loudness_db(samples, 4), [-60, -20, -60, -60], atol=1e-3)
+
+
+def test_frechet_distance_of_known_gaussians():
+    random = np.random.default_rng(0)
+    one = random.normal(size=(20_000, 3))
+    assert metrics.frechet_distance(one, one) == pytest.approx(0, abs=1e-6)
+    assert metrics.frechet_distance(one, 2 * one + [3, 0, 0]) == pytest.approx(9 + 3, rel=0.05)
+
+
+def test_table_means_parts_and_names_what_was_skipped():
+    networks = metrics.Networks(missing={"fvd": "no weights"})
+    clips = [("test_easy", {("ssim", "everything"): 0.5}), ("test_hard", {("ssim", "everything"): 0.7})]
+    rows = metrics.table("covog", clips, {}, networks).set_index(["part", "metric"])
+    assert rows.loc[("all", "ssim"), "value"] == pytest.approx(0.6)
+    assert rows.loc[("test_hard", "ssim"), "value"] == pytest.approx(0.7)
+    assert rows.loc[("all", "fvd"), "note"] == "skipped: no weights"
+    assert metrics.paper_rows().set_index("metric")["value"].to_dict() == {
+        "ssim": 0.64,
+        "psnr_db": 19.69,
+        "fvd": 307.35,
+    }
+
+
+@pytest.mark.slow
+def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
+    dataset = make_dataset(tmp_path / "dataset", people=(2, 2), frames=14, test=1)
+    settings = config.Config(
+        model=config.Model(**{**TOY, "audio_layers": LAYERS, "audio_channels": CHANNELS}),
+        towers=config.Towers(vae="patches", image_encoder="random"),
+        data=config.Data(width=96, height=64, frames=5),
+        generation=config.Generation(steps=1, window=5, overlap=1),
+        evaluation=config.Evaluation(frames=7),
+    )
+    config.save(settings, tmp_path / "config.yaml")
+    convert.write_model(model(audio_layers=LAYERS, audio_channels=CHANNELS).float(), tmp_path / "weights.safetensors")
+    arguments = Namespace(
+        config=tmp_path / "config.yaml", dataset=dataset, model=[f"covog={tmp_path / 'weights.safetensors'}", "untrained=random"],
+        videos=tmp_path / "videos", metrics=tmp_path / "metrics.parquet", weights_dir=None,
+    )  # fmt: skip
+    command_line.evaluate(arguments)
+    table = tables.read("covog_metrics", arguments.metrics)
+    assert set(table["model"]) == {"covog", "untrained", "paper"}
+    ours = table[(table["model"] == "covog") & (table["part"] == "test_easy")].set_index(["metric", "of"])["value"]
+    for key in [
+        ("ssim", "everything"),
+        ("psnr_mouth_db", "speaking"),
+        ("psnr_mouth_db", "listening"),
+        ("jitter", "everything"),
+    ]:
+        assert np.isfinite(ours[key])
+    clip = next(dataset.glob("toy_v1*")).name
+    assert media.size_and_length(tmp_path / f"videos/covog/{clip}.mp4") == (96, 64, 7)
+    assert media.size_and_length(tmp_path / f"videos/untrained/compared/{clip}.mp4") == (288, 64, 7)
+    (dataset / "splits/test_easy.json").write_text("[]")
+    train = json.loads((dataset / "splits/train.json").read_text())
+    assert list(evaluate.parts(dataset, settings)) == ["held_out_ends"]
+    (dataset / "splits/train.json").write_text(json.dumps([*train, {"clip": clip}]))
+    assert [s.clip.name for s in evaluate.parts(dataset, settings)["held_out_clips"]] == [clip]
+    (dataset / "splits/train.json").write_text("[]")
+    with pytest.raises(InputError, match="has no clips to evaluate"):
+        command_line.evaluate(arguments)
+
+
+def test_identity_is_that_of_the_same_points_in_both_pictures():
+    points = np.full((6, 2, 68, 2), 5.0)
+    points[:, 1] = np.nan
+    seen = []
+
+    def embedder(picture, at):
+        seen.append(at)
+        return np.array([1.0, 0]) if picture[0, 0, 0] < 100 else np.array([0.6, 0.8])
+
+    unknown = np.full((6, 2, 4), np.nan)
+    faces = metrics.Faces(unknown, np.zeros((6, 2), dtype=bool), points, unknown)
+    measures = metrics.Measures(faces, np.zeros(6 * 640), metrics.Networks(face_embedder=embedder))
+    for _ in range(6):
+        measures.add(np.zeros((32, 48, 3), dtype=np.uint8), np.full((32, 48, 3), 200, dtype=np.uint8))
+    assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(0.6)
+    assert len(seen) == 4

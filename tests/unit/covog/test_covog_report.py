@@ -1,0 +1,36 @@
+"""CovOG's part of the report."""
+
+import re
+
+import pandas as pd
+
+from covog import checkpoints, metrics, report
+from talking.core import tables
+
+
+def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(tmp_path):
+    clips = [("held_out_clips", {("ssim", "everything"): 0.5, ("psnr_mouth_db", "speaking"): 21.25})]
+    rows = metrics.table("covog", clips, {}, metrics.Networks(missing={"fvd": "no weights"}))
+    rows.loc[rows["note"] == "", "note"] = "no <test> split"
+    report.write_metrics(pd.concat([rows, metrics.paper_rows()]), tmp_path / "metrics.html")
+    page = (tmp_path / "metrics.html").read_text()
+    whole = page[page.index("<h2>all</h2>") : page.index("<h2>held_out_clips</h2>")]
+    cells = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", whole)]
+    assert cells == [["covog", "0.5", "21.25", "–", "–"], ["paper", "0.64", "–", "307.35", "19.69"]]
+    assert "<li>fvd: skipped: no weights</li>" in page
+    assert "no &lt;test&gt; split" in page
+
+
+def test_curves_show_every_training(tmp_path):
+    losses = [{"step": s, "kind": "train", "loss": 1 / s} for s in range(1, 9)]
+    losses.append({"step": 8, "kind": "validation", "loss": 0.5})
+    files = []
+    for stage in ("stage1", "stage2"):
+        files.append(tmp_path / "covog" / stage / "losses.parquet")
+        files[-1].parent.mkdir(parents=True)
+        tables.write("covog_losses", checkpoints.losses_table(losses), files[-1])
+    report.draw_curves(files, tmp_path / "curves.svg")
+    drawn = (tmp_path / "curves.svg").read_bytes()
+    assert b"covog, stage1" in drawn and b"covog, stage2" in drawn
+    report.draw_curves(files, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_bytes() == drawn

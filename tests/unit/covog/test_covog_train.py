@@ -1,0 +1,283 @@
+"""Training: six steps of both stages with resume, its checkpoints, and its sentences."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from covog import checkpoints, config, convert, latents, train
+from covog_clips import CHANNELS, LAYERS, make_dataset
+from covog_toys import training_settings
+from talking.core import tables
+from talking.core.errors import InputError
+from talking.dataset import store
+
+
+@pytest.fixture(autouse=True, scope="module")
+def on_processors():
+    # Trainings are compared to the last bit, which GPUs need not repeat.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ACCELERATE_USE_CPU", "1")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator():
+    # accelerate keeps one arithmetic for a whole process; every training here is a process of its own otherwise.
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("training") / "dataset", frames=20)
+
+
+def losses(folder: Path) -> list[tuple]:
+    table = tables.read("covog_losses", folder / "losses.parquet")
+    return list(table[["step", "kind", "loss"]].itertuples(index=False, name=None))
+
+
+def interrupted(monkeypatch, at: int) -> None:
+    """Let training die without saving when it is about to take step `at`."""
+    whole = train.diffusion.loss
+    taken = []
+
+    def dying(prediction, *others):
+        taken.append(prediction.requires_grad)
+        if sum(taken) > 2 * at:
+            raise KeyboardInterrupt
+        return whole(prediction, *others)
+
+    monkeypatch.setattr(train.diffusion, "loss", dying)
+
+
+@pytest.fixture(scope="module")
+def whole_run(dataset, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    train.train(training_settings(), 1, dataset, folder / "stage1")
+    train.train(training_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(stage, dataset, whole_run, tmp_path, monkeypatch):
+    start = [whole_run / "stage1/weights.safetensors"] if stage == 2 else []
+    with monkeypatch.context() as patched:
+        interrupted(patched, at=5)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(training_settings(), stage, dataset, tmp_path, start=start)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-0000002", "step-0000004"]
+    assert not (tmp_path / "weights.safetensors").exists()
+    train.train(training_settings(), stage, dataset, tmp_path, start=start)
+    assert losses(tmp_path) == losses(whole_run / f"stage{stage}")
+    one, other = (convert.read_tensors(f / "weights.safetensors") for f in (tmp_path, whole_run / f"stage{stage}"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_what_a_run_leaves_behind(whole_run):
+    for stage in (1, 2):
+        folder = whole_run / f"stage{stage}"
+        assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-0000004", "step-0000006"]
+        assert config.load(folder / "config.yaml").model.motion == (stage == 2)
+        assert any((folder / "tensorboard").iterdir())
+        assert {"git_revision", "data_set", "data_set_sha256", "versions"} <= set(
+            (folder / "provenance.json").read_text().split('"')
+        )
+        kinds = [(step, kind) for step, kind, _ in losses(folder)]
+        assert [s for s, kind in kinds if kind == "validation"] == [0, 3, 6]
+        assert [s for s, kind in kinds if kind == "train"] == [1, 2, 3, 4, 5, 6]
+    model = convert.read_model(whole_run / "stage2/weights.safetensors")
+    assert (model.config.audio_layers, model.config.audio_channels) == (LAYERS, CHANNELS)
+
+
+def test_each_stage_trains_its_parts_and_no_others(whole_run):
+    first = convert.read_tensors(whole_run / "stage1/weights.safetensors")
+    second = convert.read_tensors(whole_run / "stage2/weights.safetensors")
+    assert all(torch.equal(second[name], first[name]) for name in first)
+    assert {n.split(".")[0] for n in second.keys() - first.keys()} == {"audio_driver", "denoising_unet"}
+    proj_out = [n for n in second if n.startswith("audio_driver.") and n.endswith("proj_out.weight")]
+    assert len(proj_out) == 5
+    # Both start at zero: the sound has begun to matter.
+    assert all(second[n].abs().max() > 0 for n in proj_out)
+    zero_convs = [n for n in second if n.endswith("zero_conv.weight")]
+    assert all(second[n].abs().max() > 0 for n in zero_convs)
+
+
+def test_averaged_weights_are_what_is_written(whole_run):
+    folder = whole_run / "stage1"
+    ema = convert.read_tensors(folder / "checkpoints/step-0000006/ema.safetensors")
+    written = convert.read_tensors(folder / "weights.safetensors")
+    raw = convert.read_tensors(folder / "checkpoints/step-0000006/weights.safetensors")
+    name = "denoising_unet.conv_out.weight"
+    assert torch.equal(written[name], ema[name])
+    assert not torch.equal(written[name], raw[name])
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_path, monkeypatch):
+    whole = train.diffusion.loss
+    taken = []
+
+    def signalling(prediction, *others):
+        taken.append(prediction.requires_grad)
+        if sum(taken) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(prediction, *others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.diffusion, "loss", signalling)
+        with pytest.raises(train.Stopped, match="stopped by SIGTERM at step 3 and saved"):
+            train.train(training_settings(), 1, dataset, tmp_path)
+    assert (tmp_path / "checkpoints/step-0000003").exists()
+    train.train(training_settings(), 1, dataset, tmp_path)
+    assert losses(tmp_path) == losses(whole_run / "stage1")
+
+
+@pytest.fixture
+def copied(whole_run, tmp_path) -> Path:
+    shutil.copytree(whole_run / "stage1/checkpoints", tmp_path / "checkpoints")
+    return tmp_path
+
+
+def test_changed_settings_are_refused_by_name_and_more_steps_are_not(dataset, copied):
+    with pytest.raises(InputError, match=r"other settings \(training\.learning_rate\)"):
+        train.train(training_settings(learning_rate=1e-2), 1, dataset, copied)
+    train.train(training_settings(steps=7), 1, dataset, copied)
+    assert losses(copied)[-1][0] == 7
+
+
+@pytest.fixture
+def other_dataset(tmp_path) -> Path:
+    return make_dataset(tmp_path / "other", people=(2, 2), frames=20)
+
+
+def test_a_finished_training_makes_way_for_one_on_another_data_set(other_dataset, copied, caplog):
+    train.train(training_settings(steps=6, keep=1), 1, other_dataset, copied)
+    assert "data_set changed since the last training" in caplog.text
+    assert sorted(p.name for p in (copied / "checkpoints-before").iterdir()) == ["step-0000004", "step-0000006"]
+    assert [step for step, kind, _ in losses(copied) if kind == "train"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_unfinished_training_is_not_lost_to_another_data_set(other_dataset, copied):
+    shutil.rmtree(copied / "checkpoints/step-0000006")
+    with pytest.raises(InputError, match=r"step-0000004 was trained with other settings \(data_set\)"):
+        train.train(training_settings(), 1, other_dataset, copied)
+    assert (copied / "checkpoints/step-0000004").exists()
+
+
+def test_a_damaged_checkpoint_is_passed_over(dataset, whole_run, copied, caplog):
+    (copied / "checkpoints/step-0000006/optimizer.safetensors").write_bytes(b"rubbish")
+    train.train(training_settings(), 1, dataset, copied)
+    assert "step-0000006 is damaged" in caplog.text
+    assert losses(copied) == losses(whole_run / "stage1")
+
+
+def test_a_full_disk_keeps_the_checkpoints_before(copied, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    before = sorted((copied / "checkpoints").iterdir())
+    monkeypatch.setattr(checkpoints.convert, "write_tensors", full)
+    progress = checkpoints.Progress({}, step=8)
+    with pytest.raises(InputError, match="checkpoints: the disk is full; free some space"):
+        checkpoints.write(copied / "checkpoints", progress, {}, {"state": {}, "param_groups": []}, None, keep=1)
+    assert sorted((copied / "checkpoints").iterdir()) == before
+
+
+def test_nan_loss_and_full_gpu_are_sentences_that_name_the_step(dataset, copied, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(train.diffusion, "loss", lambda prediction, *_: prediction.mean() * float("nan"))
+        with pytest.raises(InputError, match=r"the loss is nan at step 6; lower stage1\.learning_rate"):
+            train.train(training_settings(steps=8), 1, dataset, copied)
+
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.diffusion, "loss", full)
+        with pytest.raises(InputError, match="the GPU's memory is full at step 6"):
+            train.train(training_settings(steps=8), 1, dataset, copied)
+
+    # What torch itself says of a machine that has too little.
+    monkeypatch.setattr(train.diffusion, "loss", lambda *_: torch.empty(1 << 60))
+    with pytest.raises(InputError, match="the machine's memory is full at step 6"):
+        train.train(training_settings(steps=8), 1, dataset, copied)
+
+
+def test_a_disk_that_fills_up_at_the_end_is_a_sentence_and_the_checkpoint_stays(
+    dataset, whole_run, copied, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.convert, "write_model", full)
+        with pytest.raises(InputError, match="the disk is full; free some space and run again"):
+            train.train(training_settings(), 1, dataset, copied)
+    train.train(training_settings(), 1, dataset, copied)
+    assert losses(copied) == losses(whole_run / "stage1")
+
+
+def test_a_corrupt_cache_ends_training_with_its_name(dataset, tmp_path):
+    settings = training_settings()
+    settings.data.max_broken = 1
+    cache = tmp_path / "latents"
+    latents.cache_all(store.split(dataset, "train"), cache, settings, torch.device("cpu"))
+    for file in cache.glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"validation sample 0, .*\.safetensors is missing or damaged"):
+        train.train(settings, 1, dataset, tmp_path / "run", cache=cache)
+    settings.towers.vae = "elsewhere"
+    with pytest.raises(InputError, match="made by other frozen networks"):
+        train.train(settings, 1, dataset, tmp_path / "other", cache=cache)
+
+
+def test_a_data_set_with_too_few_clips_is_a_sentence_or_an_empty_file(tmp_path, caplog):
+    settings = training_settings()
+    settings.data.frames = 12
+    for frames, people, side in ((10, (2, 2), "train on"), (40, (2,), "validate on"), (20, (), "train on")):
+        dataset = make_dataset(tmp_path / f"{frames}", people=people, frames=frames)
+        with pytest.raises(InputError, match=f"no clip with the 12 frames of a window to {side}; add videos"):
+            train.train(settings, 1, dataset, tmp_path / "run")
+        for stage in (1, 2):
+            train.train(settings, stage, dataset, tmp_path / "run", allow_empty=True)
+            assert (tmp_path / "run/weights.safetensors").read_bytes() == b""
+            assert losses(tmp_path / "run") == []
+    assert "nothing is trained" in caplog.text
+
+
+def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
+    with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
+        train.train(training_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
+    with pytest.raises(InputError, match="needs the package bitsandbytes"):
+        train.train(training_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor"}])
+def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_path):
+    settings = training_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
+    train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
+    assert losses(tmp_path)[1][0] == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16, torch.compile and 8-bit Adam need a CUDA GPU")
+@pytest.mark.parametrize("options", [{"mixed_precision": "fp16"}, {"compile": True}, {"optimizer": "adamw_8bit"}])
+def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    if options.get("optimizer"):
+        pytest.importorskip("bitsandbytes")
+    settings = training_settings(steps=2, **options)
+    train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
+    assert losses(tmp_path)[-2][0] == 2
+
+
+def test_loading_processes_give_the_same_samples(dataset, whole_run, tmp_path):
+    settings = training_settings(steps=2)
+    settings.data.workers = 2
+    train.train(settings, 1, dataset, tmp_path)
+    assert losses(tmp_path)[:3] == losses(whole_run / "stage1")[:3]
