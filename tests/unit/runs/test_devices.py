@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPO
+from talking.core import processors
 from talking.runs import devices
 
 LISTED = """GPU 0: NVIDIA H100 (UUID: GPU-a{0})
@@ -102,6 +103,6 @@ def test_torch_sees_the_gpus_that_a_job_was_given_and_jobs_wait_for_each_other(m
 
 def test_the_threads_of_a_job_are_those_that_snakemake_says(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert devices.threads_given() == 3
+    assert processors.threads_given() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert devices.threads_given() == 0
+    assert processors.threads_given() == 0
