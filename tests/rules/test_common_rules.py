@@ -1,12 +1,10 @@
-"""The functions that rules share, taken out of their files: what jobs ask for, and how often a scheduler looks."""
+"""The functions that rules share, taken out of their files: what jobs request, and what a run finds of earlier ones."""
 
 import asyncio
 import json
 import os
 import re
 import sys
-import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,17 +113,3 @@ def test_jobs_that_were_given_up_are_planned_again_by_dry_runs_too(tmp_path, mon
     job = SimpleNamespace(output=["results/shots/v.parquet", "results/shots/other.parquet"])
     monkeypatch.setitem(space.incomplete.__globals__, "MARKED", lambda *_: asyncio.sleep(0, []))
     assert asyncio.run(space.incomplete(None, job)) == (["results/shots/v.parquet"] if is_dry else [])
-
-
-def test_a_scheduler_that_asks_often_is_made_to_look_again_once():
-    settings = SimpleNamespace(dryrun=False)
-    scheduling = functions("planning_common.smk", workflow=SimpleNamespace(output_settings=settings))
-    looks = []
-    scheduler = SimpleNamespace(_open_jobs=SimpleNamespace(release=lambda: looks.append(threading.get_ident())))
-    for _ in range(5):
-        scheduling.look_again(scheduler, 0.05)
-    time.sleep(0.5)
-    assert len(looks) == 1
-    scheduling.look_again(scheduler, 0.05)
-    time.sleep(0.5)
-    assert len(looks) == 2

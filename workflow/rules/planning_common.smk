@@ -6,7 +6,6 @@ These are Snakemake's own parts, of the version that is pinned; where another on
 import functools
 import gc
 import inspect
-import threading
 
 import snakemake.common
 import snakemake.jobs
@@ -31,26 +30,6 @@ if workflow.output_settings.dryrun:
     if Quietness.RULES in (workflow.output_settings.quiet or ()) and not workflow.logger_manager.plugin_handlers:
         # Jobs that are not shown need not be put into an order to be shown in.
         snakemake.scheduling.job_scheduler.JobScheduler.schedule = lambda scheduler: True
-
-
-def look_again(scheduler, delay):
-    """Have a scheduler look again for jobs that it may start, after some seconds; once, however often it is asked before.
-
-    It asks each time that it has looked and jobs are ready, and each look leads to the next: by itself it looks as often a second as
-    jobs have ended so far, and with 200 videos took more of a processor than the jobs.
-    """
-    if not getattr(scheduler, "is_looking_again", False):
-        scheduler.is_looking_again = True
-        threading.Timer(delay, lambda: look_now(scheduler)).start()
-
-
-def look_now(scheduler):
-    """Have a scheduler look for jobs that it may start."""
-    scheduler.is_looking_again = False
-    scheduler._open_jobs.release()
-
-
-snakemake.scheduling.job_scheduler.JobScheduler._schedule_reevalutation = look_again
 
 # Tens of thousands of jobs live as long as the run does: searching them for garbage again and again took a third of the planning.
 gc.freeze()

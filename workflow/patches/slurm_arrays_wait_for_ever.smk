@@ -1,0 +1,40 @@
+"""Fault: with job arrays, the SLURM executor keeps back jobs that it is given and never submits them.
+
+It waits for as many jobs of one kind as are ready, but the scheduler gives it each job once, and no more than may be in the queue: the run
+stands still. It also requests for all jobs of an array what the first of them needs. The patch submits the jobs as they come, those
+that request the same as one array.
+
+Upstream: https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/473
+Goes once tests/rules/test_patches.py finds that the executor submits what it is given.
+"""
+
+import sys
+from importlib import metadata
+
+ARRAYS_WAIT_FOR_EVER = {"2.7.1", "2.8.0"}
+
+
+def submit_alike(executor, jobs):
+    """Submit the jobs that an executor is given, those that request the same together."""
+    alike = {}
+    for job in jobs:
+        alike.setdefault((job.name, *array_requests(job)), []).append(job)
+    for same in alike.values():
+        for start in range(0, len(same), executor.max_array_size):
+            plain_run_jobs(executor, same[start : start + executor.max_array_size])
+
+
+def array_requests(job):
+    """Return what a job requests of SLURM: an array requests the same for all its jobs."""
+    return job.threads, *(str(job.resources.get(name)) for name in ("mem_mb", "runtime", "gpu"))
+
+
+# Snakemake imports the executors that are installed before it reads a workflow.
+if (slurm := sys.modules.get("snakemake_executor_plugin_slurm")) is not None:
+    if metadata.version("snakemake-executor-plugin-slurm") in ARRAYS_WAIT_FOR_EVER:
+        # Once, however many modules of a workflow include this file.
+        plain_run_jobs = getattr(slurm, "plain_run_jobs", slurm.Executor.run_jobs)
+        slurm.plain_run_jobs = plain_run_jobs
+        slurm.Executor.run_jobs = submit_alike
+        # No further jobs to wait for.
+        slurm.pending_jobs_for_rule = lambda dag, name: 0

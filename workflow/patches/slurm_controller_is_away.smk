@@ -1,0 +1,24 @@
+"""Fault: while SLURM's controller is restarted, the SLURM executor fails the jobs that it submits and forgets those that run.
+
+A submission without an answer fails its job. And as the controller cannot say how long it remembers jobs, the executor asks sacct for
+their state instead of squeue: it has no answer where accounting is off, or away as well, and the jobs are lost to the run. The patch
+puts commands before SLURM's own that wait for the controller.
+
+Upstream: https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/207
+Goes once tests/rules/test_patches.py finds that the executor asks squeue as it is told.
+"""
+
+import os
+from importlib import metadata
+from pathlib import Path
+
+FORGETS_JOBS = {"2.8.0"}
+COMMANDS = Path(str(workflow.current_basedir)) / "slurm_controller_is_away"
+
+
+def outlive_the_controller(has_accounts):
+    """Put commands before SLURM's own that wait for a controller that is away; `has_accounts` says if the cluster has accounting."""
+    folders = ["patient"] if has_accounts else ["accountless", "patient"]
+    if metadata.version("snakemake-executor-plugin-slurm") in FORGETS_JOBS:
+        ours = [str(COMMANDS / folder) for folder in folders]
+        os.environ.update(PATH=os.pathsep.join([*ours, os.environ.get("PATH", "")]))
