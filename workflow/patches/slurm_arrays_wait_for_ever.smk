@@ -29,6 +29,11 @@ def array_requests(job):
     return job.threads, *(str(job.resources.get(name)) for name in ("mem_mb", "runtime", "gpu"))
 
 
+def none_to_wait_for(dag, name):
+    """Return how many more jobs an array is to wait for."""
+    return 0
+
+
 # Snakemake imports the executors that are installed before it reads a workflow.
 if (slurm := sys.modules.get("snakemake_executor_plugin_slurm")) is not None:
     if metadata.version("snakemake-executor-plugin-slurm") in ARRAYS_WAIT_FOR_EVER:
@@ -36,5 +41,4 @@ if (slurm := sys.modules.get("snakemake_executor_plugin_slurm")) is not None:
         plain_run_jobs = getattr(slurm, "plain_run_jobs", slurm.Executor.run_jobs)
         slurm.plain_run_jobs = plain_run_jobs
         slurm.Executor.run_jobs = submit_alike
-        # No further jobs to wait for.
-        slurm.pending_jobs_for_rule = lambda dag, name: 0
+        slurm.pending_jobs_for_rule = none_to_wait_for
