@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.dataset import annotate
 from talking.video import media
 
@@ -101,5 +101,5 @@ def clips_of(*spans):
         }
         for start, end in spans
     ]
-    frame = pd.DataFrame(rows, columns=tables.schema("clips").names)
-    return frame.fillna({c.name: 0 for c in tables.SCHEMAS["clips"] if "list" not in str(c.type)})
+    frame = pd.DataFrame(rows, columns=schemas.schema("clips").names)
+    return frame.fillna({c.name: 0 for c in schemas.SCHEMAS["clips"] if "list" not in str(c.type)})

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from covog import convert, origin
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.core.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def make_way(folder: Path, settings: dict[str, Any]) -> None:
 
 def losses_table(losses: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the losses as a table of its schema."""
-    return pd.DataFrame(losses, columns=tables.schema("covog_losses").names)
+    return pd.DataFrame(losses, columns=schemas.schema("covog_losses").names)
 
 
 def _fill(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import records
-from talking.core import tables
+from talking.core import schemas, tables
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "collect_dataset.py"
 VIDEOS, CLIPS = 1_000, 1_000
@@ -20,7 +20,7 @@ def write_results(results: Path) -> None:
     """Write the tables of 1,000 videos with 1,000 kept clips each, of two people."""
     rng = np.random.default_rng(0)
     start = 1000 * np.arange(CLIPS)
-    columns = {c.name: "" if c.type == "string" else 0 for c in tables.SCHEMAS["clips"]}
+    columns = {c.name: "" if c.type == "string" else 0 for c in schemas.SCHEMAS["clips"]}
     for folder in ("clips", "annotations", "media"):
         (results / folder).mkdir(parents=True)
     for number in range(VIDEOS):

@@ -19,7 +19,7 @@ from conftest import REPO
 from faults import fuzz
 from media_tools import ffmpeg_exe
 from run.workflow import snakemake
-from talking.core import arrays, tables
+from talking.core import arrays, schemas, tables
 from talking.core.errors import InputError
 from talking.runs import settings, sheet
 from talking.video import ingest, media
@@ -155,7 +155,7 @@ def test_mangled_configs_are_read_or_named():
 def test_damaged_tables_and_arrays_are_read_whole_or_named(tmp_path):
     choose = random.Random(4)
     numbers = np.random.default_rng(0).random((300, 3)).astype(np.float32)
-    columns = {c.name: 0 for c in tables.SCHEMAS["tracks"]} | {"x1": numbers[:, 0]}
+    columns = {c.name: 0 for c in schemas.SCHEMAS["tracks"]} | {"x1": numbers[:, 0]}
     frame = pd.DataFrame(columns, index=range(300)).astype({"detected": bool})
     tables.write("tracks", frame, tmp_path / "t.parquet")
     arrays.write(tmp_path / "a.npz", [("points", numbers)])

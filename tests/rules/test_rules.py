@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from run.workflow import snakemake, write_sheet
-from talking.core import arrays, tables
+from talking.core import arrays, schemas, tables
 from talking.video import media
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
 
     def filled(table: str, **known) -> pd.DataFrame:
         """Return a table of the two clips in which every number is 0 and every list empty but what is known."""
-        kinds = {c.name: str(c.type) for c in tables.SCHEMAS[table]}
+        kinds = {c.name: str(c.type) for c in schemas.SCHEMAS[table]}
         usual = {n: [[], []] if "list" in t else "v" if t == "string" else 0 for n, t in kinds.items()}
         return pd.DataFrame({**usual, "clip": names, **known}).astype(
             {n: bool for n, t in kinds.items() if t == "bool"}

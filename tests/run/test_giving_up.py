@@ -13,7 +13,7 @@ import pytest
 
 from conftest import REPO
 from run.workflow import write_sheet
-from talking.core import arrays, tables
+from talking.core import arrays, schemas, tables
 from talking.runs import giving_up
 
 FILM = "--seed 5 --people 2 --width 320 --height 180 --shots 1,2:6:close".split()
@@ -67,7 +67,7 @@ def test_outputs_without_content_can_be_read(tmp_path, rule):
     assert giving_up.give_up(tmp_path / "results", "v", rule, 1, log, outputs)
     for output in outputs:
         if output.suffix == ".parquet":
-            names = [name for name, columns in tables.SCHEMAS.items() if pd.read_parquet(output).columns.tolist() == [c.name for c in columns]]  # fmt: skip
+            names = [name for name, columns in schemas.SCHEMAS.items() if pd.read_parquet(output).columns.tolist() == [c.name for c in columns]]  # fmt: skip
             assert names and all(tables.read(name, output).empty for name in names)
         elif output.suffix == ".npz":
             with arrays.opened(output) as found:

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 
 from conftest import REPO
-from talking.core import tables
+from talking.core import schemas, tables
 
 
 def talking(*words):
@@ -21,7 +21,7 @@ def talking(*words):
 
 def test_the_second_reads_what_the_first_wrote_with_flags_of_its_own(tmp_path):
     for name in ("faces", "shots"):
-        tables.write(name, pd.DataFrame({c.name: [] for c in tables.SCHEMAS[name]}), tmp_path / f"{name}.parquet")
+        tables.write(name, pd.DataFrame({c.name: [] for c in schemas.SCHEMAS[name]}), tmp_path / f"{name}.parquet")
     (tmp_path / "v.mp4").touch()
     media, tracks, marks = tmp_path / "v.mp4", tmp_path / "tracks.parquet", tmp_path / "landmarks.npz"
     read = ("--faces", tmp_path / "faces.parquet", "--shots", tmp_path / "shots.parquet")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from talking.core import boxes, cli, intervals, tables
+from talking.core import boxes, cli, intervals, schemas, tables
 from talking.core.errors import InputError
 from talking.core.intervals import Interval
 from talking.faces.tracked import Faces
@@ -112,7 +112,7 @@ def find(
         for whole in segments(scene, shown.taking_part, round(settings.max_absence_s * FPS)):
             for segment in _split(whole, quiet, settings):
                 rows.append(_row(video, source, scene, segment, shown, faces, settings))
-    columns = tables.schema("candidates").names
+    columns = schemas.schema("candidates").names
     return pd.DataFrame(rows, columns=columns) if rows else tables.empty("candidates")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from talking.core import cli, tables
+from talking.core import cli, schemas
 from talking.core.errors import InputError
 
 # The reason of a segment that no gate rejects but that is no candidate, as `clips` measures less than the gates let pass.
@@ -142,7 +142,7 @@ def select(
     for name, table in {"qualities": qualities, "inspections": inspections, "words": understood}.items():
         if set(table["clip"]) != wanted:
             raise InputError(f"The {name} are of other clips than the candidates; delete both tables and run again.")
-        measured = [c for c in tables.schema("clips").names if c in table]
+        measured = [c for c in schemas.schema("clips").names if c in table]
         clips = clips.merge(table[measured], on="clip", how="left", validate="one_to_one")
     reasons = np.where(clips["dissolve"], "dissolve", "").astype(object)
     for gate in dataclasses.fields(Settings):

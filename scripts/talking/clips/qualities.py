@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from talking.core import boxes, cli, intervals, tables
+from talking.core import boxes, cli, intervals, schemas, tables
 from talking.core.arrays import opened
 from talking.faces import measures
 from talking.faces.tracked import Faces
@@ -190,7 +190,7 @@ def measure(
     """
     settings = settings or Settings()
     rows = [_measured(clip, faces, sound, size, settings) for clip in candidates[candidates["candidate"]].itertuples()]
-    return pd.DataFrame(rows, columns=tables.schema("qualities").names) if rows else tables.empty("qualities")
+    return pd.DataFrame(rows, columns=schemas.schema("qualities").names) if rows else tables.empty("qualities")
 
 
 def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], settings: Settings) -> dict[str, object]:

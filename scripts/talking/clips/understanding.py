@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from talking.core import tables
+from talking.core import schemas
 from talking.video.media import FPS
 
 # What the recogniser holds for no speech is not speech that was not understood.
@@ -39,4 +39,4 @@ def measure(clips: pd.DataFrame, transcript: pd.DataFrame, pieces: pd.DataFrame)
                 "language": by_language.idxmax() if by_language.size else "",
             }
         )
-    return pd.DataFrame(rows, columns=["clip", *(c.name for c in tables.UNDERSTANDING)])
+    return pd.DataFrame(rows, columns=["clip", *(c.name for c in schemas.UNDERSTANDING)])

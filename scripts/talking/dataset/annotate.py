@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from talking.core import arrays, cli, intervals, tables
+from talking.core import arrays, cli, intervals, schemas, tables
 from talking.core.arrays import opened
 from talking.core.checksums import sha256
 from talking.core.errors import InputError
@@ -234,7 +234,7 @@ def _slices(
 def _meta(clip: dict, sheet: dict[str, str]) -> dict:
     """Return what is known of a clip as a whole, unmeasured qualities as null."""
     # pandas turns a column of whole numbers with gaps into one of floats.
-    whole = {field.name for field in tables.schema("clips") if pa.types.is_integer(field.type)}
+    whole = {field.name for field in schemas.schema("clips") if pa.types.is_integer(field.type)}
     clip = {name: int(value) if name in whole else value for name, value in clip.items() if name not in _NOT_IN_META}
     known = {name: _plain(value) for name, value in clip.items()}
     start, end = clip["start_frame"], clip["end_frame"]

@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import card, splits, store
 
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
-_FROM_CLIPS = [n for n in tables.schema("dataset").names if n in tables.schema("clips").names]
+_FROM_CLIPS = [n for n in schemas.schema("dataset").names if n in schemas.schema("clips").names]
 # What ingest has done to a video, by its probe.
 _DONE = ["deinterlaced", "tone_mapped", "sound_track", "sound_mix"]
 _IN_RECORDS = ["clip", "video", "persons", "num_people", "num_frames", "hard_because"]

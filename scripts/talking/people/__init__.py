@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.core.cli import setting
 from talking.people import calibration, evidence, joining, repeats
 from talking.video.media import FPS
@@ -85,7 +85,7 @@ def find(
         repeated = repeats.find(rows_of_person, tracks, marks, embeddings)
         people.loc[of.index, "repeated_of"] = of["person"].map(repeated).astype("Int32")
     people = people.rename(columns={"start": "start_frame", "end": "end_frame", "frames": "num_frames"})
-    return people[tables.schema("persons").names]
+    return people[schemas.schema("persons").names]
 
 
 def face_probability(measured: pd.DataFrame, detector: str) -> np.ndarray:

@@ -5,7 +5,7 @@ import importlib
 import re
 from typing import Any, get_args, get_origin
 
-from talking.core import tables
+from talking.core import schemas
 
 # Config section -> the settings dataclass it fills, in the order of the workflow.
 SECTIONS = {
@@ -114,7 +114,7 @@ def _key_table(properties: dict[str, Any]) -> str:
 
 def _tables() -> str:
     parts = []
-    for name, columns in tables.SCHEMAS.items():
+    for name, columns in schemas.SCHEMAS.items():
         rows = [f"### `{name}`", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
         rows += [f"| `{c.name}` | {c.type} | {c.unit} | {c.meaning} |" for c in columns]
         parts.append("\n".join(rows) + "\n")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from talking.clips import gate_values
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.core.errors import InputError
 
 
@@ -25,7 +25,7 @@ def test_clips_are_judged_by_span_and_number_of_people(tmp_path):
 
 
 def test_the_table_has_the_worst_of_right_clips_and_what_each_gate_rejects(tmp_path):
-    kinds = {c.name: str(c.type) for c in tables.SCHEMAS["clips"]}
+    kinds = {c.name: str(c.type) for c in schemas.SCHEMAS["clips"]}
     usual = {n: [[]] * 3 if "list" in t else "v" if t == "string" else 0 for n, t in kinds.items()}
     clips = pd.DataFrame({**usual, "clip": ["a", "b", "c"], "start_frame": [0, 300, 600], "end_frame": [250, 550, 700]})
     clips = clips.assign(candidate=True, dissolve=False, kept=True, num_people=2, area_ratio=[0.5, 0.9, 0.1])

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.signal import lfilter
 
 from talking.clips import captions, duplicates, fingerprints, gates, inspection, understanding, unseen
-from talking.core import arrays, keypoints, tables
+from talking.core import arrays, keypoints, schemas, tables
 from talking.core.errors import InputError
 from talking.video import media
 
@@ -243,9 +243,9 @@ def test_a_clip_is_measured_and_its_gates_say_why_it_goes(video) -> None:
     assert row["unseen_person_share"] == 0
     assert len(row["sound_hashes"]) == 100 and len(row["picture_hashes"]) == 4
     np.testing.assert_array_equal(row["sound_hashes"], prints(media.sound(folder / "v.wav", 0, 100)))
-    whole = pd.DataFrame(columns=tables.schema("candidates").names)
+    whole = pd.DataFrame(columns=schemas.schema("candidates").names)
     whole = pd.concat([whole, candidates.assign(num_people=[2, 1], duration_s=[8.0, 8.0], dissolve=False)])
-    measured = pd.DataFrame({"clip": found["clip"]}, columns=tables.schema("qualities").names)
+    measured = pd.DataFrame({"clip": found["clip"]}, columns=schemas.schema("qualities").names)
     measured = measured.fillna({"num_talkers": 2, "speaking_share": 0.5})
     words = understanding.measure(
         candidates[candidates["candidate"]], tables.empty("transcript"), tables.empty("pieces")
@@ -271,7 +271,7 @@ def test_poses_or_inspections_of_other_clips_are_named(video) -> None:
 
 def test_a_video_without_candidates_is_not_looked_at(tmp_path) -> None:
     found = inspection.inspect("none.mp4", "none.wav", tables.empty("candidates"), tables.empty("tracks"), "none.npz")
-    assert found.empty and list(found.columns) == tables.schema("inspections").names
+    assert found.empty and list(found.columns) == schemas.schema("inspections").names
 
 
 def test_the_share_of_seconds_with_an_unseen_person_is_a_quality_with_a_gate(tmp_path, shared) -> None:
@@ -298,9 +298,9 @@ def test_the_share_of_seconds_with_an_unseen_person_is_a_quality_with_a_gate(tmp
         tmp_path / "poses.npz",
     )
     assert found["unseen_person_share"].tolist() == [0.5]
-    whole = pd.concat([pd.DataFrame(columns=tables.schema("candidates").names), candidates])
+    whole = pd.concat([pd.DataFrame(columns=schemas.schema("candidates").names), candidates])
     measured = pd.DataFrame({"clip": ["c"], "num_talkers": 2, "speaking_share": 0.5})
-    measured = measured.reindex(columns=tables.schema("qualities").names)
+    measured = measured.reindex(columns=schemas.schema("qualities").names)
     words = understanding.measure(candidates, tables.empty("transcript"), tables.empty("pieces"))
     for most, reason in ((1.0, ""), (0.4, "max_unseen_person_share")):
         chosen = gates.select(whole, measured, found, words, gates.Settings(max_unseen_person_share=most))

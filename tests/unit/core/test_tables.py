@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import REPO
-from talking.core import atomic, tables
+from talking.core import atomic, schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
@@ -26,10 +26,10 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["shots.parquet"]
 
 
-@pytest.mark.parametrize("name", tables.SCHEMAS)
+@pytest.mark.parametrize("name", schemas.SCHEMAS)
 def test_an_empty_table_has_its_columns(name, tmp_path):
     tables.write(name, tables.empty(name), tmp_path / "t.parquet")
-    assert list(tables.read(name, tmp_path / "t.parquet").columns) == [c.name for c in tables.SCHEMAS[name]]
+    assert list(tables.read(name, tmp_path / "t.parquet").columns) == [c.name for c in schemas.SCHEMAS[name]]
 
 
 def test_the_same_table_is_the_same_bytes(tmp_path):

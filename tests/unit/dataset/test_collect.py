@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.core.errors import InputError
 from talking.dataset import card, collect, report, splits, store
 from talking.runs import summary
@@ -18,8 +18,8 @@ def write_video(results, video, clips, people=2, tracks=None):
         (results / folder).mkdir(parents=True, exist_ok=True)
     rows = clips + 1
     start = 1000 * np.arange(rows)
-    frame = pd.DataFrame(index=range(rows), columns=tables.schema("clips").names)
-    for column in tables.SCHEMAS["clips"]:
+    frame = pd.DataFrame(index=range(rows), columns=schemas.schema("clips").names)
+    for column in schemas.SCHEMAS["clips"]:
         kind = str(column.type)
         frame[column.name] = [[]] * rows if "list" in kind else "" if kind == "string" else 0
     frame["clip"] = [f"s_{video}_{a:06d}to{a + 200:06d}" for a in start]
@@ -53,7 +53,7 @@ def sheet_of(*videos, split=""):
 
 def run(results, sheet, identities, again=(), **settings):
     """Collect videos whose `identities` are (video, track, person) and whose clips `again` are (video, clip, duplicate of)."""
-    table = pd.DataFrame(identities, columns=tables.schema("identities").names)
+    table = pd.DataFrame(identities, columns=schemas.schema("identities").names)
     tables.write("identities", table, results / "identities.parquet")
     shown = pd.DataFrame(again, columns=["video", "clip", "duplicate_of"])
     shown = shown.assign(offset_frames=0, overlap_share=1.0, sound_bit_error=0.1, picture_bits=2.0)

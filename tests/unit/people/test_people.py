@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from talking import people
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.faces import landmarks
 from talking.people import evidence, joining
 
@@ -37,7 +37,7 @@ def tracks_of(*spans, shot=0, confidence=0.9):
 def persons_of(*groups):
     """Return a `persons` table of one row for each list of tracks."""
     rows = [{"person": i, "tracks": list(group)} for i, group in enumerate(groups)]
-    return pd.DataFrame(rows, columns=tables.schema("persons").names)
+    return pd.DataFrame(rows, columns=schemas.schema("persons").names)
 
 
 def test_rows_of_gives_the_row_of_each_person_in_each_frame_and_marks_absence():
@@ -280,7 +280,7 @@ def test_a_video_without_faces_has_no_persons():
     found = people.find(
         tracks, shots_of(0), {}, looks_of({}), none, tables.empty("voice"), (0, 0), "any", people.Settings()
     )
-    assert found.empty and list(found) == tables.schema("persons").names
+    assert found.empty and list(found) == schemas.schema("persons").names
 
 
 def face_that_blinks(times: list[int], lips: float = 0.0, frames: int = 200) -> np.ndarray:

@@ -1,0 +1,457 @@
+"""Every table's schema: its columns in their order, their types, units and meanings."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name, Arrow type, unit (empty if none) and one line of meaning."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+_INT, _LONG, _FLOAT, _DOUBLE = pa.int32(), pa.int64(), pa.float32(), pa.float64()
+
+_BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa.list_(pa.float32())
+
+_INT_LISTS = pa.list_(_INTS)
+
+_TEXTS, _HASHES, _LONG_HASHES = (pa.list_(of) for of in (pa.string(), pa.uint32(), pa.uint64()))
+
+
+def _box(of: str) -> list[Column]:
+    return [Column(c, _FLOAT, "px", f"{edge} edge of {of}") for c, edge in zip(("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"), strict=True)]  # fmt: skip
+
+
+_TRACK = Column("track", _INT, "", "number of the face track, unique within the video")
+
+_FRAME = Column("frame", _INT, "frame", "frame of media/{video}.mp4 (25 a second, from 0)")
+
+_VIDEO = Column("video", _TEXT, "", "id of the video in the sample sheet")
+
+SCHEMAS: dict[str, list[Column]] = {
+    "shots": [
+        Column("shot", _INT, "", "number of the shot, from 0"),
+        Column("start_frame", _INT, "frame", "first frame"),
+        Column("end_frame", _INT, "frame", "one past the last frame"),
+        Column("clear_start_frame", _INT, "frame", "first frame that no dissolve, fade or short piece reaches into"),
+        Column(
+            "clear_end_frame",
+            _INT,
+            "frame",
+            "one past the last frame that no dissolve, fade or short piece reaches into",
+        ),
+        Column(
+            "transition",
+            _TEXT,
+            "",
+            "how the shot begins: start, cut, fade (dissolves too) or jump_cut (time is cut out, framing and people stay)",
+        ),
+        Column("camera_motion", _FLOAT, "picture heights/s", "median speed of the background"),
+        Column("camera_motion_peak", _FLOAT, "picture heights/s", "speed of the background in its fastest second"),
+        Column(
+            "picture_motion", _FLOAT, "0-1", "mean absolute grey difference of successive frames; near 0 is a still"
+        ),
+    ],
+    "faces": [
+        _FRAME,
+        *_box("the face"),
+        Column(
+            "confidence",
+            _FLOAT,
+            "0-1",
+            "detector's confidence, at most that of the last search of the whole picture; interpolated between looks",
+        ),
+        *(
+            Column(f"{point}_{axis}", _FLOAT, "px", f"{axis} of the person's own {point.replace('_', ' ')}")
+            for point in ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+            for axis in "xy"
+        ),
+    ],
+    "tracks": [
+        _TRACK,
+        Column("shot", _INT, "", "shot the track lies in; a track never crosses a cut"),
+        _FRAME,
+        *_box("the face"),
+        Column(
+            "detected",
+            _BOOL,
+            "",
+            "true if the detector saw the face here or at the looks just before and after, false if the box was filled in",
+        ),
+        Column("confidence", _FLOAT, "0-1", "detector's confidence; 0 where filled in"),
+    ],
+    "persons": [
+        Column("person", _INT, "", "number of the person, unique within the video; kept through the shots of a scene"),
+        Column("shot", _INT, "", "shot of this row; a person of several shots has a row for each"),
+        Column("tracks", _INTS, "", "the person's tracks in the shot, in order of time; each track has one person"),
+        Column("start_frame", _INT, "frame", "first frame with a box of the person"),
+        Column("end_frame", _INT, "frame", "one past the last frame with a box"),
+        Column("num_frames", _INT, "frame", "frames with a box"),
+        Column("face_probability", _FLOAT, "0-1", "probability that the face is a living one"),
+        Column("role", _TEXT, "", "participant, bystander or not_a_face"),
+        Column(
+            "repeated_of",
+            _INT,
+            "",
+            "person of whom this is a second showing in the same picture: a mirror, a recording; null if none",
+        ),
+        Column(
+            "participant_probability", _FLOAT, "0-1", "probability that the person takes part; 0 of what is no face"
+        ),
+        Column("confidence", _FLOAT, "0-1", "detector's median confidence"),
+        Column("confidence_high", _FLOAT, "0-1", "90th percentile of the detector's confidence"),
+        Column("detected_share", _FLOAT, "0-1", "fraction of the person's boxes that the detector saw"),
+        Column("presence", _FLOAT, "0-1", "mean presence score of the face mesh"),
+        Column("landmark_share", _FLOAT, "0-1", "fraction of the person's boxes with face landmarks"),
+        Column("size", _FLOAT, "picture heights", "median square root of the box's area"),
+        Column("sharpness", _FLOAT, "", "75th percentile of the face's sharpness"),
+        Column(
+            "cut_off_share", _FLOAT, "0-1", "fraction of the person's boxes that reach the picture's left or right edge"
+        ),
+        Column(
+            "own_motion",
+            _FLOAT,
+            "0-1",
+            "how much the face's picture changes in two seconds, shift and size taken out; near 0 a still; NaN unknown",
+        ),
+        Column(
+            "expression",
+            _FLOAT,
+            "eye widths, face heights",
+            "how far the eyes close or the lips part, whichever is more; about 0.01 of a still; NaN unknown",
+        ),
+        Column("yaw", _FLOAT, "deg", "median absolute yaw; NaN unknown"),
+        Column(
+            "talking_s", _FLOAT, "s", "how long the person has the best positive active-speaker score under a voice"
+        ),
+    ],
+    "asd": [
+        _TRACK,
+        _FRAME,
+        Column("score", _FLOAT, "logit", "active-speaker model's raw score, TalkNet's scale, 0 is the best threshold"),
+    ],
+    "speaking": [
+        _TRACK,
+        _FRAME,
+        Column("score", _FLOAT, "logit", "active-speaker score after fusion, TalkNet's scale; never NaN"),
+        Column("score_smooth", _FLOAT, "logit", "score averaged symmetrically over a few frames"),
+        Column("speaking", _BOOL, "", "the decision"),
+        Column("speaking_confidence", _FLOAT, "0-1", "probability that the decision is right"),
+    ],
+    "transcript": [
+        Column("word", _TEXT, "", "the word as transcribed"),
+        Column("start_s", _DOUBLE, "s", "start in the video"),
+        Column("end_s", _DOUBLE, "s", "end in the video"),
+        Column("confidence", _FLOAT, "0-1", "recogniser's probability"),
+    ],
+    "pieces": [
+        Column("start_s", _DOUBLE, "s", "start of a piece of speech in the video"),
+        Column("end_s", _DOUBLE, "s", "its end"),
+        Column("voice", _FLOAT, "0-1", "mean voice probability in it"),
+        Column("language", _TEXT, "", "language in which it was heard, as a two-letter code"),
+        Column("language_probability", _FLOAT, "0-1", "probability of that language by this piece and the others"),
+        Column("log_probability", _FLOAT, "", "mean log probability of what the recogniser wrote down"),
+        Column("no_speech_probability", _FLOAT, "0-1", "recogniser's probability that nobody speaks"),
+        Column("compression_ratio", _FLOAT, "", "how far the text can be compressed; above 2.4 it repeats itself"),
+        Column("temperature", _FLOAT, "", "temperature of the reading; above 0 an earlier one was refused"),
+        Column("understood", _BOOL, "", "its words are in the transcript"),
+        Column(
+            "reason",
+            _TEXT,
+            "",
+            "why not: no_speech, other_language, unclear, repetition, phrase (known to be made up) or timing (more words than fit)",
+        ),
+    ],
+    "words": [
+        Column("word", _TEXT, "", "the word as transcribed"),
+        Column("start_s", _DOUBLE, "s", "start in the video"),
+        Column("end_s", _DOUBLE, "s", "end in the video"),
+        Column("confidence", _FLOAT, "0-1", "recogniser's probability"),
+        Column("speaker", _TEXT, "", "speaker label in speech/{video}.rttm, empty if no turn covers the word"),
+        Column("track", _INT, "", "face track that says the word; null if nobody on screen does"),
+        Column("said_by", _TEXT, "", '"track N" or "off screen"'),
+    ],
+    "voice": [
+        _FRAME,
+        Column("voice", _FLOAT, "0-1", "probability that anybody is speaking during the frame"),
+        Column("loudness_db", _FLOAT, "dBFS", "RMS level of the frame"),
+    ],
+    "candidates": [
+        Column("clip", _TEXT, "", "{source}_{video}_{start:06d}to{end:06d}"),
+        _VIDEO,
+        Column("source", _TEXT, "", "source in the sample sheet"),
+        Column("shot", _INT, "", "first shot of the clip"),
+        Column("start_frame", _INT, "frame", "first frame in media/{video}.mp4"),
+        Column("end_frame", _INT, "frame", "one past the last frame"),
+        Column("duration_s", _FLOAT, "s", "length"),
+        Column("num_people", _INT, "", "participants"),
+        Column("people", _INTS, "", "the participants of people/{video}.parquet, left to right: person i is the i-th"),
+        Column("tracks", _INTS, "", "of each of them the track that shows it longest"),
+        Column("person_tracks", _INT_LISTS, "", "of each of them all tracks that show it, in order of time"),
+        Column(
+            "candidate",
+            _BOOL,
+            "",
+            "enough and not too many participants for long enough: only these list people, have poses, sound and qualities",
+        ),
+        Column("dissolve", _BOOL, "", "the pictures are mixed with those of a neighbouring shot"),
+        Column("num_jump_cuts", _INT, "", "jump cuts within the clip"),
+        Column("absent_s", _FLOATS, "s", "how long each participant is away: turned, covered or not found"),
+        Column("absent_share", _FLOAT, "0-1", "largest share over participants of the frames in which they are away"),
+        Column("num_bystanders", _INT, "", "other people who show meanwhile"),
+        Column("bystander_tracks", _INT_LISTS, "", "of each of them all tracks that show it, in order of time"),
+        Column(
+            "bystander_ratio",
+            _FLOAT,
+            "",
+            "largest bystander's face, averaged over all frames of the clip, to the smallest participant's, by area",
+        ),
+        Column("bystander_share", _FLOAT, "0-1", "share of the frames in which a bystander shows"),
+        Column("repeated_person", _INT, "", "people on screen who are a second showing of another one on screen"),
+        Column("camera_motion", _FLOAT, "picture heights/s", "of the shot; the fastest of several"),
+        Column("picture_motion", _FLOAT, "0-1", "of the shot; the mean over the frames of several"),
+    ],
+    "qualities": [
+        Column("clip", _TEXT, "", "name of a candidate clip"),
+        Column(
+            "face_px", _FLOAT, "px", "smallest person's face: median over frames of the square root of the box's area"
+        ),
+        Column("face_px_min", _FLOAT, "px", "the smallest that any person's face gets in any frame"),
+        Column(
+            "face_height_share",
+            _FLOAT,
+            "0-1",
+            "height of the smallest person's face (median over frames) in shorter sides of the picture",
+        ),
+        Column("area_ratio", _FLOAT, "0-1", "smallest to largest person's face, by median area"),
+        Column("speaking_s", _FLOATS, "s", "how long each person speaks, in the order of `people`"),
+        Column("num_talkers", _INT, "", "people who speak for at least min_talker_s"),
+        Column("talking_s", _FLOAT, "s", "how long anybody on screen speaks"),
+        Column("num_turns", _INT, "", "speaking periods in order of time, successive ones of one person counted once"),
+        Column("num_exchanges", _INT, "", "turns that another person's turn answers within answer_s"),
+        Column("talk_balance", _FLOAT, "0-0.5", "share of all talk that who talks second most has"),
+        Column("speaking_share", _FLOAT, "0-1", "share of the frames in which anybody on screen speaks"),
+        Column("overlap_share", _FLOAT, "0-1", "share of the frames in which two or more people on screen speak"),
+        Column(
+            "off_screen_share",
+            _FLOAT,
+            "0-1",
+            "share of the frames in which a voice is heard, all participants show and, at a probability of 0.7, none of them speaks",
+        ),
+        Column("num_voices", _INT, "", "speakers of speech/{video}.rttm who are heard for at least min_talker_s"),
+        Column(
+            "mouth_sound_agreement",
+            _FLOAT,
+            "0-1",
+            "share of the frames labelled speaking that both a voice and that person's moving lips bear out",
+        ),
+        Column("speaking_confidence", _FLOAT, "0-1", "mean probability that the speaking decisions are right"),
+        Column("sharpness", _FLOAT, "", "least sharp person's median sharpness of the face"),
+        Column(
+            "yaw_deg",
+            _FLOAT,
+            "deg",
+            "how far the most turned person turns the head: 95th percentile of the absolute yaw",
+        ),
+        Column(
+            "turned_away_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which the head is turned beyond turned_away_deg",
+        ),
+        Column(
+            "detected_share",
+            _FLOAT,
+            "0-1",
+            "smallest share over people of the frames with a box in which the detector saw the face",
+        ),
+        Column(
+            "landmark_share",
+            _FLOAT,
+            "0-1",
+            "smallest share over people of the frames with a box that have face landmarks",
+        ),
+        Column(
+            "face_motion",
+            _FLOAT,
+            "face heights",
+            "how much the points of the stillest person's face move against each other (RMS); a photograph's do not",
+        ),
+        Column(
+            "covered_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which a larger face covers a fifth of theirs",
+        ),
+        Column(
+            "sync_offsets",
+            _FLOATS,
+            "frame",
+            "by how much the sound leads each person's mouth; 0 of who never speaks alone",
+        ),
+        Column("sync_confidences", _FLOATS, "", "how far the mouth fits the sound better there than at other offsets"),
+        Column(
+            "sync_error_frames",
+            _FLOAT,
+            "frame",
+            "largest such offset, either way, of who speaks alone for min_sync_s, with min_sync_confidence; null if there is none",
+        ),
+    ],
+    "inspections": [
+        Column("clip", _TEXT, "", "name of a candidate clip"),
+        Column(
+            "hand_over_face_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the frames in which a hand lies over the face (5 of its 21 points)",
+        ),
+        Column(
+            "caption_over_face_share",
+            _FLOAT,
+            "0-1",
+            "largest share over people of the seconds in which a line of writing covers 3 % of the face",
+        ),
+        Column(
+            "unseen_person_share",
+            _FLOAT,
+            "0-1",
+            "share of the seconds that show a person without a found face, such as somebody from behind; about half are noticed, dark heads seldom",
+        ),
+        Column("sound_hashes", _HASHES, "", "fingerprint of each frame's sound; 0 where it is too quiet"),
+        Column("picture_hashes", _LONG_HASHES, "", "fingerprint of a picture a second, from the first frame on"),
+    ],
+    "duplicates": [
+        _VIDEO,
+        Column("clip", _TEXT, "", "a kept clip that shows the same as an earlier one"),
+        Column("duplicate_of", _TEXT, "", "the earlier clip, which is no duplicate itself"),
+        Column(
+            "offset_frames", _INT, "frame", "frame of the earlier clip at which this one begins; negative: before it"
+        ),
+        Column("overlap_share", _FLOAT, "0-1", "how much of the shorter one both have"),
+        Column(
+            "sound_bit_error", _FLOAT, "0-1", "share of the bits of the sounds' fingerprints that differ; 0.5 by chance"
+        ),
+        Column("picture_bits", _FLOAT, "bits of 64", "median difference of the pictures' fingerprints; 32 by chance"),
+    ],
+    "annotations": [
+        _VIDEO,
+        Column("clip", _TEXT, "", "name of a kept clip, and of its folder in dataset/"),
+        Column("num_frames", _INT, "frame", "frames of its video.mp4, poses and sound"),
+        Column("width", _INT, "px", "width of its pictures"),
+        Column("height", _INT, "px", "height of its pictures"),
+        Column("files", _TEXTS, "", "the folder's files"),
+        Column("file_bytes", pa.list_(_LONG), "byte", "their sizes"),
+        Column("file_sha256", _TEXTS, "", "their SHA-256"),
+        Column("bytes", _LONG, "byte", "size of the folder's files together"),
+        Column("sha256", _TEXT, "", "SHA-256 of their SHA-256s, joined in the order of `files`"),
+    ],
+    "identities": [
+        _VIDEO,
+        _TRACK,
+        Column("person", _TEXT, "", "the person, across shots and videos: p000001, ..."),
+    ],
+    "people": [
+        Column("person", _TEXT, "", "the person"),
+        Column(
+            "split",
+            _TEXT,
+            "",
+            "train, val or test: where all of the person's clips are; several: in many videos of a source, which it ties not together; withheld: in none",
+        ),
+        Column("num_videos", _INT, "", "videos with a kept clip of the person"),
+        Column("num_clips", _INT, "", "kept clips of the person"),
+        Column("seconds_on_screen", _DOUBLE, "s", "length of these clips"),
+        Column("seconds_speaking", _DOUBLE, "s", "how long the person speaks in them"),
+    ],
+    "videos": [
+        _VIDEO,
+        Column("status", _TEXT, "", "ok, no_sound or failed"),
+        Column("reason", _TEXT, "", "one sentence when the status is not ok, or sound is missing for a part of it"),
+        Column(
+            "deinterlaced", _TEXT, "", "order of the fields that whole pictures were made of; empty if they were whole"
+        ),
+        Column(
+            "tone_mapped", _TEXT, "", "pq, hlg or bt2020 (wide colours), brought to BT.709; empty for ordinary colours"
+        ),
+        Column("sound_track", _TEXT, "", "which of several sound tracks was taken; empty if there is one"),
+        Column("sound_mix", _TEXT, "", "how its channels became one"),
+        Column("seconds_in", _DOUBLE, "s", "length of the video"),
+        Column("seconds_kept", _DOUBLE, "s", "length of its kept clips"),
+        Column("num_clips", _INT, "", "its kept clips"),
+        Column("source", _TEXT, "", "source in the sample sheet"),
+        Column("licence", _TEXT, "", "licence in the sample sheet"),
+        Column("url", _TEXT, "", "address in the sample sheet"),
+    ],
+}
+
+SCHEMAS["covog_losses"] = [
+    Column("step", _INT, "", "optimiser steps done"),
+    Column("kind", _TEXT, "", "train: the step's own batch; validation: fixed samples at fixed timesteps"),
+    Column("loss", _DOUBLE, "", "weighted mean squared error"),
+    Column("learning_rate", _DOUBLE, "", "learning rate of the step"),
+    Column("images_per_s", _FLOAT, "1/s", "frames trained on, all processes together"),
+    Column("memory_gb", _FLOAT, "GB", "most memory used so far: the GPU's, or the process's"),
+]
+
+SCHEMAS["covog_metrics"] = [
+    Column(
+        "model", _TEXT, "", "covog, baseline (no audio driver, no person masks), untrained, or paper (published row)"
+    ),
+    Column("part", _TEXT, "", "all, test_easy, test_hard; held_out_clips or held_out_ends without a test split"),
+    Column("metric", _TEXT, "", "what was measured; the name of a stand-in says so"),
+    Column("of", _TEXT, "", "everything, speaking or listening people"),
+    Column("value", _DOUBLE, "", "mean over clips, NaN if skipped"),
+    Column("clips", _INT, "", "clips measured"),
+    Column("better", _TEXT, "", "up or down"),
+    Column("note", _TEXT, "", "why it was skipped, what was held out, or the source"),
+]
+
+# What find_candidates, measure_qualities and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+UNDERSTANDING = [
+    Column("words_confidence", _FLOAT, "0-1", "mean probability of the clip's words; null without words"),
+    Column(
+        "not_understood_share",
+        _FLOAT,
+        "0-1",
+        "share of the time of speech that the recogniser did not understand; null without speech",
+    ),
+    Column(
+        "not_understood_s", _FLOATS, "s", "start and end of each such piece of speech, in the clip, one after another"
+    ),
+    Column(
+        "language", _TEXT, "", "language of most of what was understood, as a two-letter code; empty if nothing was"
+    ),
+]
+
+SCHEMAS["clips"] = [
+    *SCHEMAS["candidates"],
+    *SCHEMAS["qualities"][1:],
+    *(c for c in SCHEMAS["inspections"] if c.name.endswith("_share")),
+    *UNDERSTANDING,
+    Column(
+        "rejected_by", _TEXT, "", "config keys that reject the clip, or dissolve, joined by commas; empty if none does"
+    ),
+    Column("kept", _BOOL, "", "no gate rejects the clip: it is in the data set"),
+]
+
+SCHEMAS["dataset"] = [
+    *(c for c in SCHEMAS["clips"] if c.name not in ("candidate", "dissolve", "rejected_by", "kept")),
+    *(c for c in SCHEMAS["annotations"] if c.name in ("num_frames", "width", "height", "bytes", "sha256")),
+    Column("persons", _TEXTS, "", "who they are, in the order of the column `people`: names of the table `people`"),
+    Column("licence", _TEXT, "", "licence of the video in the sample sheet"),
+    Column("url", _TEXT, "", "address of the video in the sample sheet"),
+    Column("duplicate_of", _TEXT, "", "clip that this one shows again; empty if none"),
+    Column("split", _TEXT, "", "train, val, test_easy or test_hard; duplicate and withheld: in none of them"),
+    Column("hard_because", _TEXT, "", "criteria of a hard clip that it meets, joined by commas; train has them too"),
+]
+
+
+def schema(name: str) -> pa.Schema:
+    """Return the Arrow schema of a table of `SCHEMAS`."""
+    return pa.schema([pa.field(c.name, c.type) for c in SCHEMAS[name]])
