@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from talking.core import keypoints
-from talking.video import media
+from talking.video import encoding, media
 
 WIDTH, HEIGHT = 96, 64
 LAYERS, CHANNELS = 2, 6
@@ -71,11 +71,13 @@ def make(folder: Path, frames: int = 40, people: int = 2, start: int = 175, busy
     Pictures are grey, brighter to the right; or `busy`, with as much in them, and as much that moves, as filmed ones.
     """
     folder.mkdir(parents=True)
-    media.encode(folder / "video.mp4", busy_pictures(frames) if busy else grey_pictures(frames), crf=18 if busy else 1)
+    encoding.encode(
+        folder / "video.mp4", busy_pictures(frames) if busy else grey_pictures(frames), crf=18 if busy else 1
+    )
     # A sound that is loud in every eighth frame.
     samples = np.zeros(frames * media.SAMPLES_PER_FRAME, dtype=np.float32)
     samples.reshape(frames, -1)[::8] = 0.5 * np.sin(np.arange(media.SAMPLES_PER_FRAME) / 5)
-    media.write_sound(folder / "audio.wav", samples)
+    encoding.write_sound(folder / "audio.wav", samples)
     points = pose(frames, people)
     bodies = np.concatenate([points.min(2), points.max(2)], axis=-1)
     np.savez_compressed(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from talking.core import schemas, tables
 from talking.dataset import annotate
-from talking.video import media
+from talking.video import encoding
 
 FRAMES = 120
 SHEET = {"source": "s", "licence": "CC0", "url": "https://example.org/v"}
@@ -25,8 +25,8 @@ def pictures():
 def make_sources(folder: Path, *spans: tuple[int, int]) -> annotate.Sources:
     """Return the sources of a video of 120 frames with tracks 3 and 5 on screen, of which 3 speaks in frames 20 to 70; `spans` have poses and sound."""
     noise = np.random.default_rng(1).uniform(-1, 1, FRAMES * 640).astype(np.float32)
-    media.encode(folder / "v.mp4", pictures(), noise)
-    media.write_sound(folder / "v.wav", noise)
+    encoding.encode(folder / "v.mp4", pictures(), noise)
+    encoding.write_sound(folder / "v.wav", noise)
     frame = np.tile(np.arange(FRAMES), 2)
     track = np.repeat([3, 5], FRAMES)
     box = {"x1": track * 10.0, "y1": frame * 1.0, "x2": track * 10.0 + 20, "y2": frame + 20.0}

@@ -13,7 +13,7 @@ from covog import config, data, generate, metrics
 from covog.conditions import Placement, pose_pictures
 from talking.core.errors import InputError
 from talking.dataset import store
-from talking.video import media
+from talking.video import encoding, media
 
 # What stands in for the test splits where the data set has none, and what the table says of it.
 NOTES = {
@@ -91,7 +91,7 @@ def _compare(clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[in
     frames = range(stretch.start, stretch.end)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
     rows = zip(_truth(clip, stretch, placement), poses, media.frames(made), strict=True)
-    media.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(stretch.start, stretch.end))
+    encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(stretch.start, stretch.end))
 
 
 def _truth(clip: store.Clip, stretch: data.Stretch, placement: Placement) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ from covog.precision import DTYPES, as_dtype
 from covog.towers import Towers
 from talking.core.errors import InputError
 from talking.dataset import store
-from talking.video import media
+from talking.video import encoding, media
 
 # What a score is set to by hand: plainly speaking and plainly listening, in TalkNet's logits.
 SPEAKS, LISTENS = 4.0, -4.0
@@ -224,4 +224,4 @@ def write(
         samples = samples[script.start * media.SAMPLES_PER_FRAME :]
         length = script.frames * media.SAMPLES_PER_FRAME
         samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-    return media.encode(path, generator.video(script, size, seed), samples)
+    return encoding.encode(path, generator.video(script, size, seed), samples)

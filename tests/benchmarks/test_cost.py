@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from talking.video import cutting, ingest, media, shots
+from talking.video import cutting, encoding, ingest, media, shots
 
 FRAMES, CUT = 200, 120
 
@@ -34,7 +34,7 @@ def film(tmp_path_factory) -> Path:
 
     path = tmp_path_factory.mktemp("cost") / "film.mp4"
     sound = random.normal(0, 0.1, FRAMES * 640).astype(np.float32)
-    media.encode(path, map(picture, range(FRAMES)), sound, crf=21)
+    encoding.encode(path, map(picture, range(FRAMES)), sound, crf=21)
     return path
 
 

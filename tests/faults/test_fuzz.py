@@ -22,7 +22,7 @@ from run.workflow import snakemake
 from talking.core import arrays, schemas, tables
 from talking.core.errors import InputError
 from talking.runs import settings, sheet
-from talking.video import ingest, media
+from talking.video import encoding, ingest, media
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def films(tmp_path_factory):
     folder = tmp_path_factory.mktemp("films")
     choose = np.random.default_rng(0)
     pictures = choose.integers(0, 255, (25, 48, 64, 3), dtype=np.uint8)
-    media.encode(folder / "a.mp4", list(pictures), choose.normal(0, 0.1, 25 * 640).astype(np.float32))
+    encoding.encode(folder / "a.mp4", list(pictures), choose.normal(0, 0.1, 25 * 640).astype(np.float32))
     films = [(folder / "a.mp4").read_bytes()]
     for name in ("mkv", "avi", "ts", "webm"):
         codecs = ["-c:v", "libvpx", "-c:a", "libopus"] if name == "webm" else ["-c", "copy"]

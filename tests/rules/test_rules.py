@@ -6,7 +6,7 @@ import pytest
 
 from run.workflow import snakemake, write_sheet
 from talking.core import arrays, schemas, tables
-from talking.video import media
+from talking.video import encoding
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def run_rule(folder, rule: str, product: str, config: tuple[str, ...] = ()) -> N
 def test_detect_shots_finds_the_cut_of_a_media_file(folder):
     rng = np.random.default_rng(0)
     scenes = [rng.integers(0, 255, (90, 160, 3), dtype=np.uint8).repeat(2, axis=0).repeat(2, axis=1) for _ in range(2)]
-    media.encode(folder / "results/media/v.mp4", [scenes[i >= 30] for i in range(60)])
+    encoding.encode(folder / "results/media/v.mp4", [scenes[i >= 30] for i in range(60)])
     run_rule(folder, "detect_shots", "shots/v.parquet")
     shots = tables.read("shots", folder / "results/shots/v.parquet")
     assert shots[["start_frame", "end_frame"]].to_numpy().tolist() == [[0, 30], [30, 60]]

@@ -19,7 +19,7 @@ from talking.core import boxes, cli, keypoints
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import store
-from talking.video import media
+from talking.video import encoding
 
 WIDTH, HEIGHT = 1920, 1080
 _SHARD_FILES = {
@@ -257,7 +257,7 @@ def _write_pictures(clip: store.Clip, canvas: Canvas, folder: Path) -> None:
         shutil.copy(clip.path / "video.mp4", folder / "video.mp4")
         count = sum(1 for _ in _pictures(clip, canvas, folder))
     else:
-        count = media.encode(folder / "video.mp4", _pictures(clip, canvas, folder), clip.samples())
+        count = encoding.encode(folder / "video.mp4", _pictures(clip, canvas, folder), clip.samples())
     if count != clip.frames:
         raise InputError(f"{clip.path / 'video.mp4'} has {count} frames, not {clip.frames}; run the workflow again.")
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from talking.core import cli, intervals
 from talking.core.arrays import opened
 from talking.poses.render import draw_poses
-from talking.video import media
+from talking.video import encoding, media
 
 _SPEAKING, _LISTENING, _BYSTANDER = (60, 200, 90), (200, 200, 200), (90, 120, 220)
 _PANEL, _CURSOR, _WHITE, _BLACK = (24, 26, 30), (255, 170, 40), (255, 255, 255), (0, 0, 0)
@@ -54,7 +54,7 @@ def preview(folder: Path, video: Path, names: list[str], settings: Settings) -> 
     """
     speakers = _speakers(folder)
     sound = media.sound(folder / "audio.wav")
-    media.encode(video, _pictures(folder, speakers, names, settings), sound, crf=settings.crf)
+    encoding.encode(video, _pictures(folder, speakers, names, settings), sound, crf=settings.crf)
 
 
 def previews(clips: pd.DataFrame, dataset: Path, to: Path, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from talking.core import processors
 from talking.core.cli import setting
 from talking.core.errors import InputError
 from talking.film import puppet, scene, script, truth, voices
-from talking.video import media
+from talking.video import encoding, media
 
 _USUAL_CAST = ["P001", "P005", "P008", "P003", "P009", "P002", "P007", "P010", "P004", "P006"]
 _USUAL_VOICES = ["heart", "deep", "alto", "bright", "kumo"]
@@ -72,7 +72,7 @@ def film(settings: Settings, out: Path) -> None:
     made = scene.Film(settings, stages)
     sound = mix(said, round(frames / fps * voices.RATE), settings, np.random.default_rng([settings.seed, 6]))
     pictures = tqdm(_drawn(made, frames), total=frames, desc=out.name, unit=" frames", mininterval=5)
-    media.encode(out, pictures, sound, fps=fps, sound_rate=voices.RATE)
+    encoding.encode(out, pictures, sound, fps=fps, sound_rate=voices.RATE)
     options = dataclasses.asdict(settings) | {"cast": cast, "voices": voice_of}
     truth.write(out, made, stages, said, fps, frames, options)
 

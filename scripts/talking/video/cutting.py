@@ -10,8 +10,9 @@ import numpy as np
 
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.video import media, splice
-from talking.video.media import FPS, MOST_DELAY, Mp4
+from talking.video import encoding, media, splice
+from talking.video.encoding import Mp4
+from talking.video.media import FPS, MOST_DELAY
 
 # Decoders of sound need a little of what comes before to be exact.
 _WARM_UP_S = 0.2
@@ -37,7 +38,7 @@ def cut_all(
     index = _index(video) if cuts else None
     for start, end, out_mp4, out_wav in cuts:
         samples = media.sound(wav, start, end)
-        media.write_sound(out_wav, samples)
+        encoding.write_sound(out_wav, samples)
         with atomic_write(out_mp4) as aside:
             _cut(video, index, start, end, _sound(video, start, end, samples), aside, crf)
 
@@ -126,7 +127,7 @@ def _cut(path: str | Path, index: _Index, start: int, end: int, sound: _Sound, o
     with media.opened(path) as container, Mp4(out_path) as out:
         stream = container.streams.video[0]
         if plan.first == plan.last:
-            out.add_pictures(stream.width, stream.height, crf=crf, colours=media.Colours.of(stream))
+            out.add_pictures(stream.width, stream.height, crf=crf, colours=encoding.Colours.of(stream))
             out.add_sound(sound.rate, len(sound.samples))
             for number, frame in enumerate(media.decoded(path, start, end)):
                 out.picture(frame)

@@ -24,7 +24,7 @@ from talking.core import checksums, cli
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.video import media, probing, timeline
-from talking.video.media import Mp4
+from talking.video.encoding import Mp4
 from talking.video.probe import Probe
 
 # Without a single packet of a file for so long, reading it counts as hanging.

@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from talking.core.errors import InputError
-from talking.video import colours, interlacing, listening, media
+from talking.video import colours, encoding, interlacing, listening, media
 
 # Kinds of file that hold their own pictures and sound; play lists, scripts and devices are not among them.
 _FORMATS = (
@@ -90,7 +90,7 @@ class First:
     fields: str  # "" where pictures are whole, else the order of their fields, as `interlacing` calls it
     hdr: str  # "" where colours are ordinary, else what `colours` calls them
     peak: float  # the brightest light there is, in cd/m², where `hdr` says so
-    colours: media.Colours
+    colours: encoding.Colours
     is_tv: bool
     as_is: bool
 
@@ -382,12 +382,12 @@ def _plan(
     )
 
 
-def _colours(video: av.VideoStream, frame: av.VideoFrame, hdr: str) -> media.Colours:
+def _colours(video: av.VideoStream, frame: av.VideoFrame, hdr: str) -> encoding.Colours:
     """Return the colours that the changed pictures have."""
     own = video.codec_context
     if hdr:
-        return media.Colours(_BT709, _BT709, _BT709)
-    return media.Colours(_BT709 if frame.format.is_rgb else own.colorspace, own.color_primaries, own.color_trc)
+        return encoding.Colours(_BT709, _BT709, _BT709)
+    return encoding.Colours(_BT709 if frame.format.is_rgb else own.colorspace, own.color_primaries, own.color_trc)
 
 
 def _turns(frame: av.VideoFrame) -> tuple[list[tuple[str, str]], int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from talking.video import media
+from talking.video import encoding
 
 _KEY, _SETS, _SEQUENCE, _PICTURE, _KEPT_TYPES = 5, (7, 8), 7, 8, (1, 5)
 _PROFILES = {66: "baseline", 77: "main", 100: "high"}
@@ -124,7 +124,7 @@ def encoded(
         "profile": parameters.profile,
         "bf": "0",
         "g": "50",
-        "x264-params": f"{media.SAME_BYTES}:sps-id={number}",
+        "x264-params": f"{encoding.SAME_BYTES}:sps-id={number}",
     }
     packets = []
     for n, frame in enumerate(frames):

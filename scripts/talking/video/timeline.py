@@ -15,7 +15,7 @@ import soundfile
 import soxr
 
 from talking.video import colours, interlacing, listening, media, probing
-from talking.video.media import Mp4
+from talking.video.encoding import Mp4
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _TICKS_PER_S = 12_800

@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 from talking.clips import captions, duplicates, fingerprints, gates, inspection, understanding, unseen
 from talking.core import arrays, keypoints, schemas, tables
 from talking.core.errors import InputError
-from talking.video import media
+from talking.video import encoding, media
 
 SIZE = (360, 640)
 FACE = np.array([260.0, 80, 360, 210])
@@ -216,8 +216,8 @@ def video(tmp_path):
     """Four seconds with two faces, the first under a caption in the last two, and a hand over the second in half of the frames."""
     pictures = (with_caption(scene(1), 180) if frame >= 50 else scene(1) for frame in range(100))
     samples = talk(8, 4)
-    media.encode(tmp_path / "v.mp4", pictures, samples)
-    media.write_sound(tmp_path / "v.wav", samples)
+    encoding.encode(tmp_path / "v.mp4", pictures, samples)
+    encoding.write_sound(tmp_path / "v.wav", samples)
     boxes = {4: FACE, 7: np.array([450.0, 60, 530, 150])}
     rows = [(track, frame, *box) for track, box in boxes.items() for frame in range(100)]
     tracks = pd.DataFrame(rows, columns=["track", "frame", "x1", "y1", "x2", "y2"])
@@ -278,8 +278,8 @@ def test_the_share_of_seconds_with_an_unseen_person_is_a_quality_with_a_gate(tmp
     source, start, end = shared / "data/real/debate_wide.mp4", 300, 450
     pictures = (picture if n < 75 else np.where(np.arange(1080)[:, None, None] < 600, picture, 0).astype(np.uint8)
                 for n, picture in enumerate(media.frames(source, start, end)))  # fmt: skip
-    media.encode(tmp_path / "v.mp4", pictures, np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
-    media.write_sound(tmp_path / "v.wav", np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
+    encoding.encode(tmp_path / "v.mp4", pictures, np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
+    encoding.write_sound(tmp_path / "v.wav", np.zeros((end - start) * media.SAMPLES_PER_FRAME, np.float32))
     boxes = {0: [203.0, 252, 256, 317], 1: [1616.0, 269, 1672, 330]}
     # The second debater turns away for a second, which makes nobody unseen.
     rows = [(t, f, *box) for t, box in boxes.items() for f in range(end - start) if t == 0 or not 95 <= f < 120]

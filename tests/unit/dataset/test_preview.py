@@ -9,7 +9,7 @@ import pytest
 
 from talking.core import keypoints
 from talking.dataset import preview
-from talking.video import media
+from talking.video import encoding, media
 
 FRAMES, HEIGHT, WIDTH = 50, 360, 640
 BOXES = [(100, 80, 200, 200), (400, 60, 520, 190)]
@@ -24,8 +24,8 @@ def folder(tmp_path_factory) -> Path:
     folder.mkdir()
     grey = np.full((HEIGHT, WIDTH, 3), 90, dtype=np.uint8)
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(FRAMES * media.SAMPLES_PER_FRAME) / media.SOUND_HZ)
-    media.encode(folder / "video.mp4", [grey] * FRAMES, tone)
-    media.write_sound(folder / "audio.wav", tone)
+    encoding.encode(folder / "video.mp4", [grey] * FRAMES, tone)
+    encoding.write_sound(folder / "audio.wav", tone)
     people = [{"person": i, "track": i, "speak": [SPEAK[i]], "face_track": [BOXES[i]] * FRAMES} for i in range(2)]
     words = [_word("Hello", 0.1, 0.4, 0), _word("there", 0.5, 0.8, 0), _word("Grüße", 1.2, 1.6, 1)]
     speakers = {"clip": folder.name, "fps": 25, "num_frames": FRAMES, "people": people, "words": words}
@@ -101,7 +101,7 @@ def test_a_strip_has_frames_of_all_the_clip_with_coloured_boxes(folder) -> None:
 def test_a_strip_of_a_clip_shorter_than_it_shows_each_frame_once(folder, tmp_path) -> None:
     for name in ("speakers.json", "audio.wav"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    media.encode(tmp_path / "video.mp4", [np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)] * 2)
+    encoding.encode(tmp_path / "video.mp4", [np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)] * 2)
     assert preview.strip(tmp_path, n=8, height=90).shape == (90, 2 * 160 + 3, 3)
 
 

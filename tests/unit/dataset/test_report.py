@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from talking.dataset import report
-from talking.video import media
+from talking.video import encoding
 
 WORDS = [("one", 0, 3), ("two", 1, 5), ("three", 0, 7), ("four", None, None)]
 
 
 def test_a_word_has_the_colour_of_its_person_whichever_track_says_it(tmp_path):
     folder = tmp_path / "test_v_000000to000050"
-    media.encode(folder / "video.mp4", [np.zeros((48, 64, 3), np.uint8)] * 50)
+    encoding.encode(folder / "video.mp4", [np.zeros((48, 64, 3), np.uint8)] * 50)
     person = {"speak": [[0, 50]], "face_track": [[4, 4, 20, 20]] * 50, "speaking_score": [1.0] * 50}
     words = [{"word": w, "person": p, "track": t} for w, p, t in WORDS]
     speakers = {

@@ -8,7 +8,7 @@ import pytest
 
 from talking.core import boxes
 from talking.faces import centerface, detect, tracks
-from talking.video import media
+from talking.video import encoding, media
 
 BOX = ["x1", "y1", "x2", "y2"]
 
@@ -48,7 +48,7 @@ def test_sides_need_not_be_multiples_of_the_networks_stride(shared) -> None:
 
 @pytest.mark.parametrize("video", ["cnn_four", "crown_dark", "debate_wide", "hair_two", "vlog_zh"])
 def test_faces_of_real_videos_are_found_and_span_what_the_truth_spans(shared, tmp_path, video: str) -> None:
-    media.encode(tmp_path / "v.mp4", media.frames(shared / f"data/real/{video}.mp4", 0, 1))
+    encoding.encode(tmp_path / "v.mp4", media.frames(shared / f"data/real/{video}.mp4", 0, 1))
     truth = pd.DataFrame(json.loads((shared / f"data/real/truth/{video}.json").read_text())["boxes"])
     truth = truth[truth["frame"] == 0]
     found = detect.detect(tmp_path / "v.mp4", detect.Settings())
@@ -61,7 +61,7 @@ def test_faces_of_real_videos_are_found_and_span_what_the_truth_spans(shared, tm
 
 def test_hands_before_a_face_do_not_end_its_track(shared, tmp_path) -> None:
     # The left one of two covers her face for a second, the other one looks out from behind her.
-    media.encode(tmp_path / "v.mp4", media.frames(shared / "data/real/hair_two.mp4", 380, 450))
+    encoding.encode(tmp_path / "v.mp4", media.frames(shared / "data/real/hair_two.mp4", 380, 450))
     shots = pd.DataFrame({"shot": [0], "start_frame": [0], "end_frame": [70]})
     found = tracks.track(
         detect.detect(tmp_path / "v.mp4", detect.Settings()),

@@ -10,14 +10,14 @@ import pytest
 from talking.core import boxes, tables
 from talking.core.errors import InputError
 from talking.faces import detect
-from talking.video import media
+from talking.video import encoding, media
 
 BOX = ["x1", "y1", "x2", "y2"]
 
 
 def cut(source: Path, to: Path, start: int, end: int, height: int | None = None) -> Path:
     """Write frames [start, end) of a video as a media file."""
-    media.encode(to, media.frames(source, start, end, height=height))
+    encoding.encode(to, media.frames(source, start, end, height=height))
     return to
 
 
@@ -82,7 +82,7 @@ def test_coordinates_are_of_the_video_whatever_its_size(shared, tmp_path, turn: 
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").query("frame == 0").iloc[[0]]
     x = 60
     wide = picture[:, x : x + 600] if turn else np.repeat(np.repeat(picture, 2, axis=0), 2, axis=1)[:1080, :1920]
-    media.encode(tmp_path / "v.mp4", [np.ascontiguousarray(wide)])
+    encoding.encode(tmp_path / "v.mp4", [np.ascontiguousarray(wide)])
     found = detect.detect(tmp_path / "v.mp4", detect.Settings())
     expected = truth[BOX].to_numpy() - [x, 0, x, 0] if turn else truth[BOX].to_numpy() * 2
     assert boxes.iou_matrix(expected, found[BOX]).max() > 0.8
@@ -90,7 +90,7 @@ def test_coordinates_are_of_the_video_whatever_its_size(shared, tmp_path, turn: 
 
 def test_a_film_without_faces_gives_an_empty_table(tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (3, 360, 640, 3), dtype=np.uint8)
-    media.encode(tmp_path / "noise.mp4", noise)
+    encoding.encode(tmp_path / "noise.mp4", noise)
     found = detect.detect(tmp_path / "noise.mp4", detect.Settings())
     tables.write("faces", found, tmp_path / "faces.parquet")
     assert tables.read("faces", tmp_path / "faces.parquet").empty
@@ -155,7 +155,7 @@ def painted(*spots: tuple[int, int]) -> np.ndarray:
 
 def detected(monkeypatch, tmp_path, detector: Painted, pictures: list[np.ndarray], starts=(0,)) -> pd.DataFrame:
     """The `faces` table that a detector makes of pictures."""
-    media.encode(tmp_path / "v.mp4", pictures)
+    encoding.encode(tmp_path / "v.mp4", pictures)
     monkeypatch.setitem(detect.MODELS, "centerface", lambda _: detector)
     return detect.detect(tmp_path / "v.mp4", detect.Settings(), starts)
 

@@ -6,7 +6,7 @@ import pytest
 
 from talking.core import tables
 from talking.faces import identities, landmarks
-from talking.video import media
+from talking.video import encoding, media
 
 SAME = identities.SAME_PERSON["dlib"]
 DIMENSIONS = identities.DIMENSIONS["dlib"]
@@ -47,7 +47,7 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     # Frames of the two-shot, the close-up and the three-shot of the film.
     chosen = [0, 60, 200, 240, 260, 330]
     video = tmp_path / "v.mp4"
-    media.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in chosen))
+    encoding.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in chosen))
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").query("visible >= 0.9")
     parts = []
     for i, frame in enumerate(chosen):

@@ -9,7 +9,7 @@ from onnx_models import write_arcface, write_scrfd
 from talking.core import pictures
 from talking.core.errors import InputError
 from talking.faces import detect, identities, insightface
-from talking.video import media
+from talking.video import encoding
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_of_overlapping_boxes_the_surest_stays(scrfd) -> None:
 
 
 def test_the_table_of_a_video_is_the_same_as_any_detectors(scrfd, tmp_path) -> None:
-    media.encode(tmp_path / "v.mp4", (red_cell(256, 448, 192, 96, 64)[..., ::-1].copy() for _ in range(6)))
+    encoding.encode(tmp_path / "v.mp4", (red_cell(256, 448, 192, 96, 64)[..., ::-1].copy() for _ in range(6)))
     found = detect.detect(tmp_path / "v.mp4", detect.Settings(model="scrfd", weights=str(scrfd)))
     assert set(found["frame"]) <= set(range(6))
     assert list(found.columns) == ["frame", *detect._COLUMNS]
@@ -107,7 +107,7 @@ def test_what_shrinks_is_averaged_and_nothing_moves() -> None:
 
 
 def test_another_embedding_brings_its_own_scale(arcface, tmp_path) -> None:
-    media.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(3)))
+    encoding.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(3)))
     table = pd.DataFrame({"track": [0], "frame": [0], "x1": 0.0, "y1": 0.0, "x2": 50.0, "y2": 50.0, "detected": True})
     marks = {
         "points": np.full((1, 68, 2), np.nan),

@@ -7,7 +7,7 @@ import pytest
 
 from talking.core import tables
 from talking.faces import landmarks
-from talking.video import media
+from talking.video import encoding, media
 
 SETTINGS = landmarks.Settings()
 UPPER_LIP, LOWER_LIP, BRIDGE, CHIN = 62, 66, 27, 8
@@ -31,7 +31,7 @@ def tracks_of(truth: pd.DataFrame, start: int, scale: float = 1.0) -> pd.DataFra
 
 def film(shared, tmp_path, start: int, end: int, height: int = 720) -> tuple:
     """A piece of the film as a media file, its truth and its tracks."""
-    media.encode(tmp_path / "v.mp4", media.frames(shared / "data/filmed/sample.mp4", start, end, height=height))
+    encoding.encode(tmp_path / "v.mp4", media.frames(shared / "data/filmed/sample.mp4", start, end, height=height))
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").query("visible >= 0.5 and @start <= frame < @end")
     return tmp_path / "v.mp4", truth, tracks_of(truth, start, height / 720)
 
@@ -98,7 +98,7 @@ def test_a_leaning_head_is_measured(shared, tmp_path) -> None:
         cv2.warpAffine(picture, cv2.getRotationMatrix2D(centre, -angle, 1), picture.shape[1::-1]) for angle in (0, 20)
     )
     # Clockwise in the picture; the head is followed from frame to frame.
-    media.encode(tmp_path / "v.mp4", [straight, leaning, leaning])
+    encoding.encode(tmp_path / "v.mp4", [straight, leaning, leaning])
     truth = pd.DataFrame([{**row[["person", "x1", "y1", "x2", "y2"]], "frame": f} for f in range(3)])
     found = landmarks.mark(tmp_path / "v.mp4", tracks_of(truth, 0), SETTINGS)
     assert found["roll"][2] - found["roll"][0] == pytest.approx(20, abs=2)

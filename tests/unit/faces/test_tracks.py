@@ -9,7 +9,7 @@ import pytest
 
 from talking.core import tables
 from talking.faces import identities, tracks
-from talking.video import media
+from talking.video import encoding, media
 
 SETTINGS = tracks.Settings()
 
@@ -164,7 +164,7 @@ def test_a_video_without_faces_gives_an_empty_table(edges: tuple[int, ...], tmp_
 
 def test_looks_of_real_faces_tell_two_people_apart(shared, tmp_path) -> None:
     video = tmp_path / "v.mp4"
-    media.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in (0, 90)))
+    encoding.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in (0, 90)))
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").set_index(["frame", "person"])
     box = {
         (f, p): truth.loc[(f * 90, p), ["x1", "y1", "x2", "y2"]].to_numpy(float)
@@ -179,7 +179,7 @@ def test_looks_of_real_faces_tell_two_people_apart(shared, tmp_path) -> None:
 
 
 def test_looks_are_those_of_the_chosen_model(monkeypatch, tmp_path) -> None:
-    media.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(2)))
+    encoding.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(2)))
     asked = []
     monkeypatch.setitem(identities.MODELS, "arcface", lambda weights: asked.append(weights))
     looks = tracks.looks_in(tmp_path / "v.mp4", identities.EmbedSettings(model="arcface", weights="w.onnx"))

@@ -13,7 +13,7 @@ from talking.core import arrays, keypoints, tables
 from talking.core.errors import InputError
 from talking.poses import Faces, mediapipe_133, sapiens
 from talking.scoring import poses as scoring
-from talking.video import media
+from talking.video import encoding, media
 
 SIZE = (720, 1280)
 PICTURE = np.array([0, 0, 1280, 720])
@@ -264,12 +264,12 @@ def _candidates(*spans: tuple[str, int, int, bool]) -> pd.DataFrame:
 def debate(shared, tmp_path_factory):
     video = tmp_path_factory.mktemp("debate") / "debate.mp4"
     pictures = (p for _, p in zip(range(50), media.frames(shared / "data/clips/debate_both.avi"), strict=False))
-    media.encode(video, pictures)
+    encoding.encode(video, pictures)
     return video
 
 
 def test_a_person_of_several_tracks_is_followed_and_absent_between_them(tmp_path, monkeypatch) -> None:
-    media.encode(tmp_path / "v.mp4", [np.zeros((90, 160, 3), np.uint8)] * 30)
+    encoding.encode(tmp_path / "v.mp4", [np.zeros((90, 160, 3), np.uint8)] * 30)
     rows = [
         (t, 0, f, 10.0 * t, 10.0, 10.0 * t + 8, 20.0, True, 0.9)
         for t, a, b in [(1, 0, 10), (2, 16, 30)]

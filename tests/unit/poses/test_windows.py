@@ -8,7 +8,7 @@ import pytest
 from talking import poses
 from talking.core import keypoints, tables
 from talking.poses import windows
-from talking.video import media
+from talking.video import encoding, media
 
 SIZE = (360, 640)
 PEOPLE = np.array([[110.0, 80, 190, 180], [430, 90, 510, 190]])
@@ -164,7 +164,7 @@ def test_no_pose_crosses_the_split_and_windows_are_those_of_each_shot(tmp_path, 
     pictures = [_scene(1, frame % 8, *SIZE) for frame in range(50)]
     for frame in range(25):
         _split(pictures[frame], frame % 8)
-    media.encode(video, iter(pictures))
+    encoding.encode(video, iter(pictures))
     rows = [
         (2 * shot + p, shot, 25 * shot + k, *PEOPLE[p], True, 0.9) for shot in (0, 1) for p in (0, 1) for k in range(25)
     ]

@@ -9,7 +9,7 @@ import small_networks
 from talking.core import arrays
 from talking.core.errors import InputError
 from talking.sound import ctranslate2_weights, embeddings, models
-from talking.video import media
+from talking.video import encoding, media
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_frames_take_the_states_around_their_centres():
 
 def test_clips_are_embedded_from_their_own_sound_and_silence_beyond_the_end(tmp_path, monkeypatch):
     samples = np.arange(10 * media.SAMPLES_PER_FRAME) / 20_000
-    media.write_sound(tmp_path / "a.wav", samples)
+    encoding.write_sound(tmp_path / "a.wav", samples)
     monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
     clips = pd.DataFrame(
         {"clip": ["a", "b", "c"], "candidate": [True, False, True], "start_frame": [2, 0, 8], "end_frame": [4, 9, 12]}
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 
 def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(tmp_path, monkeypatch):
     samples = np.full(20 * media.SAMPLES_PER_FRAME, 0.25)
-    media.write_sound(tmp_path / "a.wav", samples)
+    encoding.write_sound(tmp_path / "a.wav", samples)
     monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
     clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15})
     clips["person_tracks"] = [[[7], [2, 3]]]

@@ -10,7 +10,7 @@ import pytest
 from talking.core import tables
 from talking.sound import voice
 from talking.speech import turns, voice_witness
-from talking.video import media
+from talking.video import encoding, media
 
 
 def table(probabilities) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def test_speech_under_music_is_heard_and_music_alone_is_none(tmp_path):
     played = music(len(speech))
     loud = played * speech.std() / played.std() * 10 ** (5 / 20)
     for name, sound in (("mixed", speech + loud), ("music", played)):
-        media.write_sound(tmp_path / f"{name}.wav", (0.9 * sound / np.abs(sound).max()).astype(np.float32))
+        encoding.write_sound(tmp_path / f"{name}.wav", (0.9 * sound / np.abs(sound).max()).astype(np.float32))
     spoken = np.any(list(turns.spoken_frames(turns.read(folder / "sample.rttm"), 750).values()), axis=0)
     alone = voice.detect(tmp_path / "mixed.wav")["voice"].to_numpy() > 0.5
     both = voice_witness.detect(tmp_path / "mixed.wav")["voice"].to_numpy() > 0.5
@@ -75,7 +75,7 @@ def test_the_second_witness_is_asked_where_the_first_hesitates():
 
 def test_silence_and_noise_are_no_voice(tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.02, 3 * media.SOUND_HZ)
-    media.write_sound(tmp_path / "a.wav", np.concatenate([np.zeros(3 * media.SOUND_HZ), noise]))
+    encoding.write_sound(tmp_path / "a.wav", np.concatenate([np.zeros(3 * media.SOUND_HZ), noise]))
     found = voice_witness.detect(tmp_path / "a.wav")
     assert len(found) == 150
     assert found["voice"].max() < 0.5
@@ -85,7 +85,7 @@ def test_silence_and_noise_are_no_voice(tmp_path):
 
 @pytest.mark.parametrize("samples", [0, 1, 639, 640, 641, voice._BLOCK_FRAMES * 640, voice._BLOCK_FRAMES * 640 + 1])
 def test_there_is_a_row_for_every_begun_frame(tmp_path, samples):
-    media.write_sound(tmp_path / "a.wav", np.zeros(samples))
+    encoding.write_sound(tmp_path / "a.wav", np.zeros(samples))
     assert len(voice.detect(tmp_path / "a.wav")) == -(-samples // 640)
 
 
@@ -104,7 +104,7 @@ def test_a_probability_lies_at_its_own_time(tmp_path, monkeypatch):
     monkeypatch.setattr(voice, "silero", loudness)
     level = np.zeros(2 * voice._BLOCK_FRAMES)
     level[[3, 700, voice._BLOCK_FRAMES - 1, voice._BLOCK_FRAMES, 2 * voice._BLOCK_FRAMES - 1]] = 0.8
-    media.write_sound(tmp_path / "a.wav", np.repeat(level, media.SAMPLES_PER_FRAME))
+    encoding.write_sound(tmp_path / "a.wav", np.repeat(level, media.SAMPLES_PER_FRAME))
     found = voice.detect(tmp_path / "a.wav")["voice"].to_numpy()
     assert found.sum() == pytest.approx(0.8 * 5, rel=1e-3)
     for frame in np.flatnonzero(level):

@@ -8,7 +8,7 @@ from talking import speaking
 from talking.core.errors import InputError
 from talking.faces import measures
 from talking.speaking import lip_sync
-from talking.video import media
+from talking.video import encoding
 
 FRAMES = 200
 
@@ -26,7 +26,7 @@ def sound_of(opening: np.ndarray, path) -> None:
     rng = np.random.default_rng(9)
     late = np.concatenate([[0], opening[:-1]])
     loud = np.interp(np.arange(len(opening) * 640) / 640, np.arange(len(opening)) + 0.5, late)
-    media.write_sound(path, (0.2 * loud * rng.normal(size=loud.size)).clip(-1, 1).astype(np.float32))
+    encoding.write_sound(path, (0.2 * loud * rng.normal(size=loud.size)).clip(-1, 1).astype(np.float32))
 
 
 def face(opening: np.ndarray, x: float = 300, size: float = 100, profile: float = 0, seed: int = 0) -> np.ndarray:

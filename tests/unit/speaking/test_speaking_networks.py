@@ -14,7 +14,7 @@ from talking.speaking import crops, network
 from talking.speaking.light_asd import LightASD
 from talking.speaking.lr_asd import LRASD
 from talking.speaking.talknet import TalkNet
-from talking.video import media
+from talking.video import encoding, media
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
 def test_mfccs_are_four_a_frame_and_start_at_the_frame(tmp_path):
     rng = np.random.default_rng(3)
     sound = rng.uniform(-0.5, 0.5, 16000).astype(np.float32)
-    media.write_sound(tmp_path / "s.wav", sound)
+    encoding.write_sound(tmp_path / "s.wav", sound)
     whole = crops.mfcc(tmp_path / "s.wav", 0, 25)
     assert whole.shape == (100, 13)
     part = crops.mfcc(tmp_path / "s.wav", 10, 15)
@@ -147,7 +147,7 @@ def test_mfccs_are_four_a_frame_and_start_at_the_frame(tmp_path):
 def test_a_crop_holds_what_the_box_holds_and_110_outside(tmp_path):
     picture = np.full((240, 320, 3), 30, np.uint8)
     picture[100:140, 150:190] = 220
-    media.encode(tmp_path / "v.mp4", [picture] * 3)
+    encoding.encode(tmp_path / "v.mp4", [picture] * 3)
     tracks = pd.DataFrame(
         {
             "track": [0, 0, 1],
@@ -179,7 +179,7 @@ def test_scores_of_real_faces_follow_the_lips(shared, tmp_path):
     with av.open(str(video)) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=media.SOUND_HZ)
         sound = np.concatenate([f.to_ndarray()[0] for p in container.decode(audio=0) for f in resampler.resample(p)])
-    media.write_sound(tmp_path / "s.wav", sound[: 60 * 640])
+    encoding.write_sound(tmp_path / "s.wav", sound[: 60 * 640])
     score = network.score(model, video, tmp_path / "s.wav", tracks)
     assert np.isfinite(score).all()
     spoken = tracks["spoken"].to_numpy() > 0

@@ -27,7 +27,7 @@ from talking.people import seen_talking
 from talking.sound import voice
 from talking.speech import alignment, diarization, pipelines, recognition, turns, voice_models, words
 from talking.speech.turns import Turn
-from talking.video import media
+from talking.video import encoding, media
 
 DIALOGUE = Path(importlib.util.find_spec("pyannote.audio").origin).parent / "sample"
 
@@ -52,7 +52,7 @@ def film(shared, tmp_path_factory):
     resampler = av.AudioResampler(format="s16", layout="mono", rate=media.SOUND_HZ)
     with av.open(str(shared / "data/filmed/sample.mp4")) as container:
         parts = [out.to_ndarray()[0] for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    media.write_sound(wav, np.concatenate(parts) / 32768)
+    encoding.write_sound(wav, np.concatenate(parts) / 32768)
     return wav, turns.read(shared / "data/filmed/sample.rttm")
 
 
@@ -107,14 +107,14 @@ def test_meetings_are_diarized_as_well_as_the_packaged_segmentation_allows(share
 
 def test_one_voice_is_one_speaker(film, tmp_path):
     samples = media.sound(film[0], 82, 240)
-    media.write_sound(tmp_path / "one.wav", samples)
+    encoding.write_sound(tmp_path / "one.wav", samples)
     for seen in (0, 1):
         assert len({t.speaker for t in diarization.diarize(tmp_path / "one.wav", seen)}) == 1
 
 
 @pytest.mark.parametrize("seconds", [0, 1 / 16000, 0.1, 7])
 def test_silence_of_any_length_has_no_turns_and_no_words(tmp_path, seconds):
-    media.write_sound(tmp_path / "a.wav", np.zeros(int(seconds * 16000)))
+    encoding.write_sound(tmp_path / "a.wav", np.zeros(int(seconds * 16000)))
     assert diarization.diarize(tmp_path / "a.wav", 2) == []
     transcript, pieces = words.transcribe(tmp_path / "a.wav", voice.detect(tmp_path / "a.wav"))
     assert transcript.empty
@@ -127,7 +127,7 @@ def test_a_file_without_bytes_has_no_turns(tmp_path):
 
 
 def test_a_tenth_of_a_second_of_speech_does_not_break_it(tmp_path):
-    media.write_sound(tmp_path / "a.wav", media.sound(DIALOGUE / "sample.wav", 200, 275)[:1600])
+    encoding.write_sound(tmp_path / "a.wav", media.sound(DIALOGUE / "sample.wav", 200, 275)[:1600])
     for turn in diarization.diarize(tmp_path / "a.wav", 2):
         assert 0 <= turn.start_s < turn.end_s <= 0.1
 
@@ -190,7 +190,7 @@ def write_pipeline(folder, name, answer):
 def thirteen_seconds(tmp_path_factory):
     """Real speech of three windows and a bit: the voice network of the published pipelines is slow."""
     wav = tmp_path_factory.mktemp("dialogue") / "dialogue.wav"
-    media.write_sound(wav, media.sound(DIALOGUE / "sample.wav", 150, 475))
+    encoding.write_sound(wav, media.sound(DIALOGUE / "sample.wav", 150, 475))
     return wav
 
 

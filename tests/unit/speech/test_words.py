@@ -9,7 +9,7 @@ from talking.core import tables
 from talking.sound import voice
 from talking.speech import hallucinations, recognition, words
 from talking.speech.recognition import Heard
-from talking.video import media
+from talking.video import encoding, media
 
 
 def sound_of(path, wav):
@@ -19,7 +19,7 @@ def sound_of(path, wav):
     resampler = av.AudioResampler(format="s16", layout="mono", rate=media.SOUND_HZ)
     with av.open(str(path)) as container:
         parts = [out.to_ndarray()[0] for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    media.write_sound(wav, np.concatenate(parts) / 32768)
+    encoding.write_sound(wav, np.concatenate(parts) / 32768)
     return wav
 
 
@@ -70,7 +70,7 @@ def test_music_and_noise_taken_for_voices_give_no_words(tmp_path, transcribe):
     chord = sum(np.sin(2 * np.pi * hz * h * vibrato) / h for hz in (220, 277, 330) for h in range(1, 8))
     music = 0.05 * chord * np.exp(-2 * (seconds % 0.5))
     for name, samples in {"music": music, "noise": rng.normal(0, 0.1, seconds.size)}.items():
-        media.write_sound(tmp_path / f"{name}.wav", samples)
+        encoding.write_sound(tmp_path / f"{name}.wav", samples)
         frames = np.arange(200)
         heard = pd.DataFrame({"frame": frames, "voice": 0.6, "loudness_db": -20.0})
         transcript, pieces = transcribe(tmp_path / f"{name}.wav", heard)
@@ -159,7 +159,7 @@ def test_one_doubtful_piece_alone_stays_doubtful_and_earlier_pieces_count():
 
 def test_an_unheard_end_is_heard_as_a_piece_of_its_own(tmp_path, monkeypatch):
     """A reading that stops after 6 of 20 s is followed by one of the rest."""
-    media.write_sound(tmp_path / "a.wav", np.zeros(20 * media.SOUND_HZ))
+    encoding.write_sound(tmp_path / "a.wav", np.zeros(20 * media.SOUND_HZ))
     lengths = []
 
     def recognise(pieces):

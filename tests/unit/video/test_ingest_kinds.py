@@ -9,7 +9,7 @@ import pytest
 
 from media_tools import ffmpeg_exe
 from odd_films import at_rate, ffmpeg, film, ingested
-from talking.video import colours, listening, media
+from talking.video import colours, encoding, listening, media
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def moving(tmp_path_factory):
     wall = np.clip(wall + random.normal(0, 2, wall.shape), 0, 255).astype(np.uint8)
     pictures = [wall[:, 3 * n : 3 * n + 352] for n in range(80)]
     path = tmp_path_factory.mktemp("moving") / "m.mp4"
-    media.encode(path, pictures, fps=50, crf=6)
+    encoding.encode(path, pictures, fps=50, crf=6)
     return path, [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(int) for picture in pictures[::2]][:30]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from media_tools import count_frames, ffmpeg_exe
 from talking.core.errors import InputError
-from talking.video import cutting, media
+from talking.video import cutting, encoding, media
 
 WIDTH, HEIGHT, LENGTH = 128, 96, 230
 
@@ -43,8 +43,8 @@ def clicking(length: int = LENGTH) -> np.ndarray:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("film")
-    media.write_sound(folder / "a.wav", clicking())
-    assert media.encode(folder / "a.mp4", map(numbered, range(LENGTH)), clicking()) == LENGTH
+    encoding.write_sound(folder / "a.wav", clicking())
+    assert encoding.encode(folder / "a.mp4", map(numbered, range(LENGTH)), clicking()) == LENGTH
     return folder / "a.mp4", folder / "a.wav"
 
 
@@ -133,7 +133,7 @@ def test_a_file_of_no_bytes_has_nothing(tmp_path):
     assert media.size_and_length(tmp_path / "none.mp4") == (0, 0, 0)
     assert count_frames(tmp_path / "none.mp4") == 0
     assert len(media.sound(tmp_path / "none.wav")) == 0
-    assert media.encode(tmp_path / "still_none.mp4", []) == 0
+    assert encoding.encode(tmp_path / "still_none.mp4", []) == 0
     assert (tmp_path / "still_none.mp4").stat().st_size == 0
     cutting.cut_all(tmp_path / "none.mp4", tmp_path / "none.wav", [])
 
@@ -142,7 +142,7 @@ def test_sound_is_counted_in_frames(film, tmp_path):
     whole = media.sound(film[1])
     assert len(whole) == LENGTH * 640
     assert np.array_equal(media.sound(film[1], 20, 22), whole[20 * 640 : 22 * 640])
-    media.write_sound(tmp_path / "other.wav", np.zeros(100), 8000)
+    encoding.write_sound(tmp_path / "other.wav", np.zeros(100), 8000)
     with pytest.raises(InputError, match=r"other\.wav is not 16000 Hz mono"):
         media.sound(tmp_path / "other.wav")
 
@@ -188,13 +188,13 @@ def test_cuts_are_exact(film, tmp_path, monkeypatch):
 def test_a_clip_keeps_the_rate_the_channels_and_the_time_of_the_sound(tmp_path, rate, channels, start, end):
     samples = np.random.default_rng(0).normal(0, 0.1, (channels, LENGTH * rate // 25)).astype(np.float32)
     samples = np.apply_along_axis(np.convolve, 1, samples, np.hanning(9) / 4, mode="same")
-    with media.Mp4(tmp_path / "a.mp4") as out:
+    with encoding.Mp4(tmp_path / "a.mp4") as out:
         out.add_pictures(WIDTH, HEIGHT)
         out.add_sound(rate, channels)
         for number in range(LENGTH):
             out.picture(numbered(number))
             out.sound(samples[:, number * rate // 25 : (number + 1) * rate // 25])
-    media.write_sound(tmp_path / "a.wav", clicking())
+    encoding.write_sound(tmp_path / "a.wav", clicking())
     cutting.cut_all(tmp_path / "a.mp4", tmp_path / "a.wav", [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
     with av.open(str(tmp_path / "v.mp4")) as container:
         audio = container.streams.audio[0]
@@ -250,7 +250,7 @@ def test_cuts_of_films_encoded_elsewhere_are_exact_for_every_reader(tmp_path, op
         for number in range(LENGTH):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
         out.mux(stream.encode())
-    media.write_sound(wav, clicking())
+    encoding.write_sound(wav, clicking())
     whole = list(media.frames(path))
     for start, end in [(0, 57), (13, 118), (80, 161), (201, 230)]:
         cutting.cut_all(path, wav, [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
@@ -282,6 +282,6 @@ def test_the_same_pictures_are_encoded_into_the_same_bytes(width, height, tmp_pa
     blocks = rng.integers(0, 255, (height // 4, width // 4, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     contents = set()
     for _ in range(20):
-        media.encode(tmp_path / "v.mp4", [np.roll(blocks, 2 * n, axis=1) for n in range(24)])
+        encoding.encode(tmp_path / "v.mp4", [np.roll(blocks, 2 * n, axis=1) for n in range(24)])
         contents.add((tmp_path / "v.mp4").read_bytes())
     assert len(contents) == 1

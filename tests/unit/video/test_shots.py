@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from talking.core import tables
-from talking.video import media, shots
+from talking.video import encoding, media, shots
 
 WIDTH, HEIGHT = 320, 180
 SETTINGS = shots.Settings()
@@ -52,7 +52,7 @@ def filmed(path: Path, pictures: list[np.ndarray]) -> Path:
         np.clip(p + noise[y : y + p.shape[0], x : x + p.shape[1]], 0, 255).astype(np.uint8)
         for p, (y, x) in zip(pictures, corners, strict=True)
     )
-    media.encode(path, noisy, crf=22)
+    encoding.encode(path, noisy, crf=22)
     return path
 
 
@@ -251,7 +251,7 @@ def test_time_cut_out_of_a_real_conversation(shared, tmp_path):
     source = shared / "data/real/two_in_turn.mp4"
     ingest.ingest(source, tmp_path / "v.mp4", tmp_path / "v.wav", tmp_path / "v.json", ingest.Settings())
     pictures = list(media.frames(tmp_path / "v.mp4", pixel_format="rgb24"))
-    media.encode(tmp_path / "cut.mp4", pictures[:60] + pictures[100:], crf=22)
+    encoding.encode(tmp_path / "cut.mp4", pictures[:60] + pictures[100:], crf=22)
     table = shots.detect(tmp_path / "cut.mp4", SETTINGS)
     assert table[["start_frame", "transition"]].to_numpy().tolist() == [[0, "start"], [60, "jump_cut"]]
 
