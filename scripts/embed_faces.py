@@ -4,7 +4,7 @@ from pathlib import Path
 
 from talking.core import arrays, cli, tables
 from talking.core.arrays import opened
-from talking.faces import identities
+from talking.faces import embedding
 
 
 def main() -> None:
@@ -14,11 +14,11 @@ def main() -> None:
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
     parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays to write")
-    cli.add_settings(parser, identities.EmbedSettings)
+    cli.add_settings(parser, embedding.Settings)
     arguments = parser.parse_args()
-    settings = cli.settings_from(arguments, identities.EmbedSettings)
+    settings = cli.settings_from(arguments, embedding.Settings)
     tracks, landmarks = tables.read("tracks", arguments.tracks), dict(opened(arguments.landmarks))
-    arrays.write(arguments.embeddings, identities.embed(arguments.media, tracks, landmarks, settings).items())
+    arrays.write(arguments.embeddings, embedding.embed(arguments.media, tracks, landmarks, settings).items())
 
 
 if __name__ == "__main__":

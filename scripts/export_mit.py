@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli
-from talking.dataset import export
+from talking.dataset import export_mit
 
 
 def main() -> None:
@@ -12,10 +12,10 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--threads", type=int, default=1, help="clips written at a time")
-    cli.add_settings(parser, export.MitSettings)
+    cli.add_settings(parser, export_mit.Settings)
     arguments = parser.parse_args()
-    settings = cli.settings_from(arguments, export.MitSettings)
-    export.export_mit(arguments.dataset, arguments.out, settings, arguments.threads)
+    settings = cli.settings_from(arguments, export_mit.Settings)
+    export_mit.export(arguments.dataset, arguments.out, settings, arguments.threads)
 
 
 if __name__ == "__main__":

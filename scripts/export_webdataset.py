@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli
-from talking.dataset import export
+from talking.dataset import export_webdataset
 
 
 def main() -> None:
@@ -11,9 +11,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    cli.add_settings(parser, export.ShardSettings)
+    cli.add_settings(parser, export_webdataset.Settings)
     arguments = parser.parse_args()
-    export.export_shards(arguments.dataset, arguments.out, cli.settings_from(arguments, export.ShardSettings))
+    export_webdataset.export(arguments.dataset, arguments.out, cli.settings_from(arguments, export_webdataset.Settings))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from talking import speaking
 from talking.core import cli
-from talking.scoring import by_eye
-from talking.scoring.truth import read_labels, read_truth
+from talking.scoring import by_eye, labels
+from talking.scoring.results import read_labels
+from talking.scoring.truth import read_truth
 from talking.speaking import ablation
 
 
@@ -45,10 +46,10 @@ def main() -> None:
     truth = read_truth(
         arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video, arguments.people
     )
-    labels = read_labels(arguments.results, arguments.video)
-    figures = labels.score(truth, labels)
+    found = read_labels(arguments.results, arguments.video)
+    figures = labels.score(truth, found)
     if arguments.model:
-        said = labels.said(truth, labels)
+        said = labels.said(truth, found)
         figures["ingredients"] = ablation.contributions(arguments.results, arguments.video, arguments.model, said)
     print(json.dumps(figures, indent=1))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli, tables
-from talking.faces import identities, tracks
+from talking.faces import embedding, tracks
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=Path, required=True, help="table to write")
     parser.add_argument(
         "--looks-model",
-        choices=list(identities.MODELS),
+        choices=list(embedding.MODELS),
         default="dlib",
         help="embedding that compares faces that touched",
     )
@@ -25,8 +25,8 @@ def main() -> None:
     cli.add_settings(parser, tracks.Settings)
     arguments = parser.parse_args()
     faces, shots = tables.read("faces", arguments.faces), tables.read("shots", arguments.shots)
-    embedding = identities.EmbedSettings(model=arguments.looks_model, weights=arguments.looks_weights)
-    looks, settings = tracks.looks_in(arguments.media, embedding), cli.settings_from(arguments, tracks.Settings)
+    chosen = embedding.Settings(model=arguments.looks_model, weights=arguments.looks_weights)
+    looks, settings = tracks.looks_in(arguments.media, chosen), cli.settings_from(arguments, tracks.Settings)
     tables.write("tracks", tracks.track(faces, shots, looks, settings), arguments.tracks)
 
 

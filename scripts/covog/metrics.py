@@ -19,7 +19,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from covog import judges
 from covog.conditions import People, Placement, face_boxes
 from talking.core import boxes, keypoints, schemas
-from talking.faces import identities
+from talking.faces import embedding
 from talking.video import media
 
 LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
@@ -86,7 +86,7 @@ class Networks:
     lpips: judges.Lpips | None = None
     syncnet: judges.SyncNet | None = None
     i3d: torch.nn.Module | None = None
-    face_embedder: identities.Embedder | None = None
+    face_embedder: embedding.Embedder | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -94,7 +94,7 @@ class Networks:
         """Load what can be had: dlib's faces from its package, the others from a folder of fetched weights."""
         networks = cls()
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
-            networks.face_embedder = identities.dlib_embedder()
+            networks.face_embedder = embedding.dlib_embedder()
         else:
             networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
         lpips, syncnet, i3d = ((weights or Path()) / name for name in (judges.ALEXNET, judges.SYNCNET, I3D))

@@ -20,7 +20,7 @@ sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
 
 from media_tools import ffmpeg_exe  # noqa: E402
 from talking.core import tables  # noqa: E402
-from talking.faces import detect  # noqa: E402
+from talking.faces import detect, embedding  # noqa: E402
 from talking.video import media  # noqa: E402
 
 VIDEO, SHEET = "v", "videos.tsv"
@@ -121,11 +121,9 @@ def feed(name: str, results: Path) -> None:
     elif name == "embed_faces":
         import numpy as np
 
-        from talking.faces import identities
-
         tracks = tables.read("tracks", results / "tracks" / "v.parquet")
         with np.load(results / "landmarks" / "v.npz", allow_pickle=False) as landmarks:
-            rows = identities.choose(tracks, landmarks, identities.EmbedSettings())
+            rows = embedding.choose(tracks, landmarks, embedding.Settings())
         pictures = media.frames_at(mp4, tracks["frame"].iloc[rows])
     else:
         from talking.clips import inspection

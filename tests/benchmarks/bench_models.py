@@ -23,7 +23,7 @@ import torch  # noqa: E402
 from talking import poses, speaking  # noqa: E402
 from talking.clips import inspection  # noqa: E402
 from talking.core import arrays, tables  # noqa: E402
-from talking.faces import detect, identities, landmarks  # noqa: E402
+from talking.faces import detect, embedding, landmarks  # noqa: E402
 from talking.sound import embeddings, separation, voice  # noqa: E402
 from talking.speech import diarization, words  # noqa: E402
 from talking.video import media  # noqa: E402
@@ -58,7 +58,7 @@ class Bench:
         yield "landmarks", "mediapipe", self._landmarks
         for model, file in (("dlib", ""), ("arcface", "insightface/w600k_r50.onnx")):
             if not file or self._has(file):
-                settings = identities.EmbedSettings(model=model, weights=str(self.weights / file))
+                settings = embedding.Settings(model=model, weights=str(self.weights / file))
                 yield "embeddings", model, lambda s=settings: self._embeddings(s)
         yield "voice", "silero", lambda: len(voice.detect(self.wav))
         for model in speaking.MODELS:
@@ -84,8 +84,8 @@ class Bench:
         landmarks.mark(self.media, self.tracks, landmarks.Settings())
         return self.frames
 
-    def _embeddings(self, settings: identities.EmbedSettings) -> int:
-        identities.embed(self.media, self.tracks, self.marks, settings)
+    def _embeddings(self, settings: embedding.Settings) -> int:
+        embedding.embed(self.media, self.tracks, self.marks, settings)
         return self.frames
 
     def _speaking(self, model: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from run.workflow import snakemake, write_sheet
 from talking.scoring import by_eye
-from talking.scoring.truth import read_labels
+from talking.scoring.results import read_labels
 
 # Clips of four seconds are right by that truth.
 SHORTEST = "gates={min_duration_s: 4.0}"

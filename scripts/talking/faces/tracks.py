@@ -12,7 +12,7 @@ import scipy
 
 from talking.core import intervals, tables
 from talking.core.cli import setting
-from talking.faces import identities
+from talking.faces import embedding
 from talking.video import media
 
 _BOX = ["x1", "y1", "x2", "y2"]
@@ -135,13 +135,13 @@ def join(faces: pd.DataFrame, settings: Settings) -> list[Track]:
     return done + alive
 
 
-def looks_in(video: str | Path, settings: identities.EmbedSettings) -> Looks:
+def looks_in(video: str | Path, settings: embedding.Settings) -> Looks:
     """Return how faces of a `media/` video are compared, by the model of the settings; nothing is loaded or decoded before use."""
 
     def looks(places: list[tuple[int, np.ndarray]]) -> list[np.ndarray | None]:
         from talking.faces.landmarks import MESH_TO_IBUG, FaceMesh
 
-        embedder, mesh = identities.MODELS[settings.model](settings.weights), FaceMesh()
+        embedder, mesh = embedding.MODELS[settings.model](settings.weights), FaceMesh()
         out: list[np.ndarray | None] = [None] * len(places)
         for frame, picture in media.frames_at(video, (frame for frame, _ in places)):
             for i, (wanted, box) in enumerate(places):
@@ -152,7 +152,7 @@ def looks_in(video: str | Path, settings: identities.EmbedSettings) -> Looks:
         mesh.close()
         return out
 
-    return Looks(looks, identities.SAME_PERSON[settings.model])
+    return Looks(looks, embedding.SAME_PERSON[settings.model])
 
 
 def untangle(tracks: list[Track], looks: Looks, settings: Settings) -> list[Track]:

@@ -14,7 +14,7 @@ SECTIONS = {
     "faces": "talking.faces.detect",
     "tracks": "talking.faces.tracks",
     "landmarks": "talking.faces.landmarks",
-    "embeddings": "talking.faces.identities:EmbedSettings",
+    "embeddings": "talking.faces.embedding",
     "identities": "talking.faces.identities",
     "voice": "talking.sound.embeddings.voice",
     "speaking": "talking.speaking",
@@ -34,8 +34,8 @@ SECTIONS = {
     "card": "talking.dataset.card",
     "report": "talking.dataset.report",
     "preview": "talking.dataset.preview",
-    "export_mit": "talking.dataset.export:MitSettings",
-    "export_webdataset": "talking.dataset.export:ShardSettings",
+    "export_mit": "talking.dataset.export_mit",
+    "export_webdataset": "talking.dataset.export_webdataset",
     "covog": "covog.config:WorkflowSettings",
 }
 FILM = "talking.film"

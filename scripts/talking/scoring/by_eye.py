@@ -19,7 +19,7 @@ from talking.core import boxes, intervals
 from talking.core.errors import InputError
 from talking.core.intervals import Interval
 from talking.scoring import short_turns
-from talking.scoring.truth import Labels
+from talking.scoring.results import Labels
 from talking.speech.turns import Turn
 from talking.video import media
 

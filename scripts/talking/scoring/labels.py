@@ -4,7 +4,6 @@ Faces are matched with the truth frame by frame at IoU ≥ 0.5 (CLEAR MOT; Berna
 is scored by pyannote.metrics. A figure that cannot be had (no such table, nothing to score) is None.
 """
 
-from collections import Counter
 from typing import Any
 
 import motmetrics
@@ -17,9 +16,11 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from talking.core import boxes, intervals
 from talking.core.intervals import Interval
-from talking.scoring import short_turns
+from talking.scoring import short_turns, word_error
+from talking.scoring.figures import plain, ratio
+from talking.scoring.results import Labels
 from talking.scoring.right_clips import ClipRule, right_clips
-from talking.scoring.truth import Labels, Truth
+from talking.scoring.truth import Truth
 from talking.speech import turns
 from talking.speech.turns import Turn
 from talking.video import media
@@ -29,11 +30,6 @@ MATCH_IOU = 0.5
 CUT_TOLERANCE_FRAMES = 1
 # How far an edge of a turn may be off on either side without counting, as is usual since NIST's RT evaluations.
 COLLAR_S = 0.25
-# Numbers are written in words or in digits.
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split())}
-_DIGITS |= {word: str(n) for n, word in zip(range(20, 100, 10), _TENS.split(), strict=True)}
 
 
 def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[str, Any]:
@@ -55,9 +51,9 @@ def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[st
         "cuts": _cuts(truth.shots, labels.shots) if truth.shots is not None and labels.shots is not None else None,
         "clips": _clips(truth, labels, frames, spoken, rule or ClipRule()),
         "diarization": diarization(truth.turns, labels.turns, frames) if labels.turns is not None else None,
-        "words": _words(truth, labels.words, matched) if labels.words is not None else None,
+        "words": word_error.score(truth, labels.words, matched) if labels.words is not None else None,
     }
-    return _plain(out)
+    return plain(out)
 
 
 def said(truth: Truth, labels: Labels) -> pd.DataFrame:
@@ -113,8 +109,8 @@ def _faces(truth: Truth, labels: Labels, matched: pd.DataFrame) -> dict[str, Any
     return {
         "true_boxes": len(truth.boxes),
         "found_boxes": len(labels.tracks),
-        "recall": _ratio(len(matched), len(truth.boxes)),
-        "precision": _ratio(len(matched), len(labels.tracks)),
+        "recall": ratio(len(matched), len(truth.boxes)),
+        "precision": ratio(len(matched), len(labels.tracks)),
         "id_swaps": int(changes.sum()),
         "track_switches_in_shots": int((again & ordered["track"].ne(ordered["track"].shift())).sum()),
         "tracks": int(labels.tracks["track"].nunique()),
@@ -129,8 +125,8 @@ def _identities(labels: Labels, matched: pd.DataFrame) -> dict[str, Any] | None:
     found = found.fillna("track " + matched["track"].astype(str))
     counts = pd.crosstab(found, matched["person"]).to_numpy()
     return {
-        "purity": _ratio(counts.max(axis=1).sum(), counts.sum()),
-        "completeness": _ratio(counts.max(axis=0).sum(), counts.sum()),
+        "purity": ratio(counts.max(axis=1).sum(), counts.sum()),
+        "completeness": ratio(counts.max(axis=0).sum(), counts.sum()),
         "people_true": counts.shape[1],
         "people_found": counts.shape[0],
     }
@@ -158,8 +154,8 @@ def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
     out = {
         "person_frames": len(scored),
         "not_scored": true_boxes - len(scored),
-        "speaking_share": _ratio(truth.sum(), truth.size),
-        "accuracy": _ratio((decided == truth).sum(), truth.size),
+        "speaking_share": ratio(truth.sum(), truth.size),
+        "accuracy": ratio((decided == truth).sum(), truth.size),
         "false_positives": int((decided & ~truth).sum()),
         "false_negatives": int((~decided & truth).sum()),
         "f1": float(f1_score(truth, decided)) if truth.any() else None,
@@ -167,7 +163,7 @@ def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
     for column in ("score_smooth", "score"):
         value = scored[column].to_numpy(dtype=float)
         out[column] = {
-            "accuracy_at_0": _ratio(((value > 0) == truth).sum(), truth.size),
+            "accuracy_at_0": ratio(((value > 0) == truth).sum(), truth.size),
             "average_precision": float(average_precision_score(truth, value)) if truth.any() else None,
             "roc_auc": float(roc_auc_score(truth, value)) if both else None,
             "f1_at_0": float(f1_score(truth, value > 0)) if truth.any() else None,
@@ -191,7 +187,7 @@ def _calibration(confidence: np.ndarray, right: np.ndarray) -> dict[str, Any]:
         if (rows := of_bin == k).any()
     ]
     away = sum(abs(b["confidence"] - b["right"]) * b["person_frames"] for b in bins)
-    return {"expected_calibration_error": _ratio(away, confidence.size), "bins": bins}
+    return {"expected_calibration_error": ratio(away, confidence.size), "bins": bins}
 
 
 def _per_shot(truth: Truth, labels: Labels, matched: pd.DataFrame) -> list[dict[str, Any]] | None:
@@ -207,8 +203,8 @@ def _per_shot(truth: Truth, labels: Labels, matched: pd.DataFrame) -> list[dict[
             "end_frame": end,
             "hard": hard,
             "people": int(boxes_in["person"].nunique()),
-            "recall": _ratio(len(inside), len(boxes_in)),
-            "precision": _ratio(len(inside), len(tracks_in)),
+            "recall": ratio(len(inside), len(boxes_in)),
+            "precision": ratio(len(inside), len(tracks_in)),
         }
         if labels.speaking is not None:
             speaking = _speaking(inside, len(boxes_in))
@@ -229,8 +225,8 @@ def _cuts(truth: list[Interval], found: pd.DataFrame) -> dict[str, Any]:
         "true": true_cuts.size,
         "found": cuts.size,
         "within_a_frame": hits,
-        "recall": _ratio(hits, true_cuts.size),
-        "precision": _ratio(hits, cuts.size),
+        "recall": ratio(hits, true_cuts.size),
+        "precision": ratio(hits, cuts.size),
     }
 
 
@@ -295,75 +291,6 @@ def diarization(truth: list[Turn], found: list[Turn], frames: int) -> dict[str, 
     return out
 
 
-def _words(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str, Any]:
-    """Return the share of words given to the right person, or to nobody on screen if their speaker is not there.
-
-    A word's true speakers are those of the true words (else turns) that share most time with it; where several people
-    speak at once and the text does not tell, each of them is right. A word that no true speech overlaps was made up.
-    """
-    if truth.words is not None:
-        spoken = truth.words.rename(columns={"speaker": "person"})
-    else:
-        spoken = pd.DataFrame(truth.turns, columns=["start_s", "end_s", "person"]).assign(word=None)
-    begin, end = spoken["start_s"].to_numpy(dtype=float), spoken["end_s"].to_numpy(dtype=float)
-    person, text = spoken["person"].to_numpy(dtype=str), [_letters(t) for t in spoken["word"]]
-    right, made_up, by_person = 0, 0, Counter()
-    usual = matched.groupby("track")["person"].agg(lambda p: p.mode()[0]).to_dict()
-    visible = {p: set(f) for p, f in truth.boxes.groupby("person")["frame"]}
-    of_track = {t: dict(zip(r["frame"], r["person"], strict=True)) for t, r in matched.groupby("track")}
-    for word in words.itertuples():
-        common = np.minimum(end, word.end_s) - np.maximum(begin, word.start_s)
-        near = np.flatnonzero(common > 0)
-        if near.size == 0:
-            made_up += 1
-            continue
-        near = near[common[near] >= 0.5 * common[near].max()]
-        telling = [i for i in near if _letters(word.word) in text[i].split()] if truth.words is not None else []
-        speakers = {person[i] for i in (telling or near)}
-        span = range(
-            int(word.start_s * media.FPS), max(int(np.ceil(word.end_s * media.FPS)), int(word.start_s * media.FPS) + 1)
-        )
-        said_by = None
-        if pd.notna(word.track):
-            seen = Counter(p for f in span if (p := of_track.get(int(word.track), {}).get(f)) is not None)
-            said_by = seen.most_common(1)[0][0] if seen else usual.get(int(word.track), "nobody")
-        answers = {p if sum(f in visible.get(p, ()) for f in span) * 2 >= len(span) else None for p in speakers}
-        right += said_by in answers
-        by_person[said_by in answers, "on screen" if said_by else "off screen"] += 1
-    known = len(words) - made_up
-    return {
-        "words": len(words),
-        "true_words": len(spoken) if truth.words is not None else None,
-        "in_true_speech": known,
-        "made_up": made_up,
-        "speaker_accuracy": _ratio(right, known),
-        "wrong_person_on_screen": by_person[False, "on screen"],
-        "wrongly_off_screen": by_person[False, "off screen"],
-        "word_error": _word_error(truth.words, words) if truth.words is not None else None,
-    }
-
-
-def _word_error(true: pd.DataFrame, found: pd.DataFrame) -> float | None:
-    """Return substituted, inserted and missed words over the true ones (word error rate), without case and punctuation.
-
-    Words are in order of time, of all voices together. An apostrophe or a hyphen parts no word; English numbers below
-    twenty, and tens, are the same in words and in digits.
-    """
-    reference, written = (
-        [_DIGITS.get(part, part) for word in rows.sort_values("start_s")["word"] for part in _letters(word).split()]
-        for rows in (true, found)
-    )
-    # Here, as it takes seconds to load and few scores need it.
-    from nltk.metrics.distance import edit_distance
-
-    return _ratio(edit_distance(reference, written), len(reference))
-
-
-def _letters(text: object) -> str:
-    kept = "".join(c if c.isalnum() or c.isspace() else "" for c in str(text or "").lower())
-    return " ".join(kept.split())
-
-
 def _shot_starts(truth: Truth, labels: Labels) -> list[int]:
     """Return the first frames of the true shots if known, else of those found, else 0."""
     if truth.shots is not None:
@@ -389,24 +316,3 @@ def _annotation(spoken: list[Turn]) -> Annotation:
     for i, turn in enumerate(spoken):
         annotation[Segment(turn.start_s, turn.end_s), i] = turn.speaker
     return annotation
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part) / float(whole) if whole else None
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with numpy's numbers as Python's and what is not finite as None."""
-    match value:
-        case dict():
-            return {k: _plain(v) for k, v in value.items()}
-        case list() | tuple():
-            return [_plain(v) for v in value]
-        case bool() | np.bool_():
-            return bool(value)
-        case int() | np.integer():
-            return int(value)
-        case float() | np.floating():
-            return round(float(value), 6) if np.isfinite(value) else None
-        case _:
-            return value

@@ -1,4 +1,4 @@
-"""What is true of a video and what the workflow says of it, read for `scoring`."""
+"""What is true of a video, read from files that say who is where, who speaks when and which words."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking.core import tables
 from talking.core.errors import InputError
 from talking.core.intervals import Interval
 from talking.speech import turns
@@ -39,20 +38,6 @@ class Truth:
             inside = self.boxes["frame"].between(row.start_frame, row.end_frame - 1)
             looks_on |= (inside & (self.boxes["person"] == row.person)).to_numpy()
         return self.boxes[~looks_on]
-
-
-@dataclass
-class Labels:
-    """What the workflow says of a video: its tables, None where one was not made."""
-
-    tracks: pd.DataFrame
-    shots: pd.DataFrame | None = None
-    speaking: pd.DataFrame | None = None
-    clips: pd.DataFrame | None = None
-    identities: pd.DataFrame | None = None
-    turns: list[Turn] | None = None
-    words: pd.DataFrame | None = None
-    people: pd.DataFrame | None = None
 
 
 def read_truth(
@@ -89,34 +74,6 @@ def read_truth(
         bystanders = _csv(people_file, ["start_frame", "end_frame", "person", "role"]).query("role == 'bystander'")
         bystanders = bystanders.astype({"person": str})
     return Truth(found, turns.read(turns_file, video), words, shots, hard, bystanders)
-
-
-def read_labels(results: Path, video: str) -> Labels:
-    """Read what the folder `results` holds of a video; raises InputError if it holds no tracks of it."""
-
-    def table(name: str, path: str) -> pd.DataFrame | None:
-        file = results / path
-        return tables.read(name, file) if file.exists() else None
-
-    found = table("tracks", f"tracks/{video}.parquet")
-    if found is None:
-        raise InputError(
-            f"{results} has no tracks/{video}.parquet; give the folder `results` of a run and an id of its videos."
-        )
-    identities = table("identities", "identities.parquet")
-    if identities is not None:
-        identities = identities[identities["video"] == video]
-    rttm = results / f"speech/{video}.rttm"
-    return Labels(
-        tracks=found,
-        shots=table("shots", f"shots/{video}.parquet"),
-        speaking=table("speaking", f"speaking/{video}.parquet"),
-        clips=table("clips", f"clips/{video}.parquet"),
-        identities=identities,
-        turns=turns.read(rttm, video) if rttm.exists() else None,
-        words=table("words", f"speech/{video}.words.parquet"),
-        people=table("persons", f"people/{video}.parquet"),
-    )
 
 
 def _csv(path: Path, columns: list[str], optional: list[str] | None = None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import webdataset
 from made_video import clips_of, make_sources
 from talking.core import arrays, keypoints
 from talking.core.errors import InputError
-from talking.dataset import annotate, export, store
+from talking.dataset import annotate, export_mit, export_webdataset, store
 from talking.video import media
 
 SPAN = (10, 34)
@@ -47,7 +47,7 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("export") / "mit"
-    export.export_mit(dataset, out, threads=2)
+    export_mit.export(dataset, out, threads=2)
     return out
 
 
@@ -81,7 +81,7 @@ def test_who_is_away_has_the_box_between_the_nearest_ones():
     faces[:, 0] = np.arange(6)[:, None] * [10, 0, 10, 1] + [0, 5, 8, 20]
     whole = faces.copy()
     faces[2:4, 0] = faces[:2, 1] = np.nan
-    np.testing.assert_allclose(export.whole_boxes(faces), whole)
+    np.testing.assert_allclose(export_mit.whole_boxes(faces), whole)
 
 
 def test_the_published_loader_gets_all_it_needs(exported, loaded, dataset):
@@ -143,7 +143,7 @@ def test_no_frame_is_without_points_and_missing_ones_follow_the_face(loaded, dat
 def test_an_export_that_is_there_is_not_made_again_and_others_go(exported, dataset):
     before = (exported / CLIP / "frames/output_0001.png").stat().st_mtime_ns
     (exported / "s_gone_000000to000100").mkdir()
-    export.export_mit(dataset, exported, threads=1)
+    export_mit.export(dataset, exported, threads=1)
     assert (exported / CLIP / "frames/output_0001.png").stat().st_mtime_ns == before
     assert not (exported / "s_gone_000000to000100").exists()
     assert "frames × 5 × 8" in (exported / "README.md").read_text()
@@ -151,22 +151,22 @@ def test_an_export_that_is_there_is_not_made_again_and_others_go(exported, datas
 
 def test_a_path_that_the_published_reader_would_mangle_is_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="has the word"):
-        export.export_mit(dataset, tmp_path / "my_frames" / "mit")
+        export_mit.export(dataset, tmp_path / "my_frames" / "mit")
 
 
 def test_pictures_of_any_shape_fit():
-    tall = export.Canvas.around(720, 1280)
+    tall = export_mit.Canvas.around(720, 1280)
     assert tall.inner == (608, 1080)
     assert tall.points([[0, 0], [720, 1280]]).tolist() == [[656, 0], [1264, 1080]]
-    whole = export.Canvas.around(1920, 1080)
+    whole = export_mit.Canvas.around(1920, 1080)
     picture = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3)).astype(np.uint8)
     assert np.array_equal(whole.picture(picture), picture)
-    assert export.Canvas.around(3, 2).picture(np.ones((2, 3, 3), dtype=np.uint8)).shape == (1080, 1920, 3)
+    assert export_mit.Canvas.around(3, 2).picture(np.ones((2, 3, 3), dtype=np.uint8)).shape == (1080, 1920, 3)
 
 
 def test_shards_are_read_by_webdataset(dataset, tmp_path):
     out = tmp_path / "webdataset"
-    export.export_shards(dataset, out)
+    export_webdataset.export(dataset, out)
     first = {p.name: p.read_bytes() for p in out.iterdir()}
     assert list(first) == ["train-000000.tar"]
     (sample,) = webdataset.WebDataset(str(out / "train-000000.tar"), shardshuffle=False)
@@ -174,5 +174,5 @@ def test_shards_are_read_by_webdataset(dataset, tmp_path):
     for field, name in {"mp4": "video.mp4", "wav": "audio.wav", "poses.npz": "poses.npz"}.items():
         assert sample[field] == (dataset / CLIP / name).read_bytes()
     assert json.loads(sample["speakers.json"])["num_frames"] == FRAMES
-    export.export_shards(dataset, out)
+    export_webdataset.export(dataset, out)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == first

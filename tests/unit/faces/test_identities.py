@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from talking.core import tables
-from talking.faces import identities, landmarks
+from talking.faces import embedding, identities, landmarks
 from talking.video import encoding, media
 
-SAME = identities.SAME_PERSON["dlib"]
-DIMENSIONS = identities.DIMENSIONS["dlib"]
+SAME = embedding.SAME_PERSON["dlib"]
+DIMENSIONS = embedding.DIMENSIONS["dlib"]
 
 
 def directions(rng: np.random.Generator, persons: int) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     track = [number[key] for key in zip(table["shot"], table["person"], strict=True)]
     tracks = table.assign(track=track, detected=True, confidence=0.9).reset_index(drop=True)
     marked = landmarks.mark(video, tracks, landmarks.Settings())
-    found = identities.embed(video, tracks, marked, identities.EmbedSettings())
+    found = embedding.embed(video, tracks, marked, embedding.Settings())
     assert found["track"].tolist() == sorted(person_of_track)
     np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1, atol=1e-5)
     persons = identities.cluster_tracks(found, tracks, SAME)
@@ -76,7 +76,7 @@ def test_best_faces_are_chosen_and_spread() -> None:
     }
     marked["yaw"][[5, 33, 77]] = 0
     marked["points"][20:30] = np.nan
-    chosen = identities.choose(tracks, marked, identities.EmbedSettings(faces_per_track=4))
+    chosen = embedding.choose(tracks, marked, embedding.Settings(faces_per_track=4))
     assert {5, 33, 77} <= set(chosen.tolist())
     assert len(chosen) == 4
     assert not set(chosen.tolist()) & set(range(20, 30))
@@ -86,7 +86,7 @@ def test_best_faces_are_chosen_and_spread() -> None:
 def test_faces_that_tell_nothing_are_not_embedded(change: str) -> None:
     tracks = tracks_of({0: (0, 10)})
     marked = {"points": np.zeros((10, 68, 2)), "yaw": np.zeros(10), "pitch": np.zeros(10), "blur": np.full(10, 100.0)}
-    assert len(identities.choose(tracks, marked, identities.EmbedSettings())) == 8
+    assert len(embedding.choose(tracks, marked, embedding.Settings())) == 8
     if change == "small":
         tracks[["x2", "y2"]] = 20.0
     elif change == "turned":
@@ -95,7 +95,7 @@ def test_faces_that_tell_nothing_are_not_embedded(change: str) -> None:
         marked["blur"][:] = 2
     else:
         tracks["detected"] = False
-    assert len(identities.choose(tracks, marked, identities.EmbedSettings())) == 0
+    assert len(embedding.choose(tracks, marked, embedding.Settings())) == 0
 
 
 def test_tracks_of_one_video() -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx_models import write_arcface, write_scrfd
 from talking.core import pictures
 from talking.core.errors import InputError
-from talking.faces import detect, identities, insightface
+from talking.faces import detect, embedding, identities, insightface
 from talking.video import encoding
 
 
@@ -115,8 +115,8 @@ def test_another_embedding_brings_its_own_scale(arcface, tmp_path) -> None:
         "pitch": np.zeros(1),
         "blur": np.ones(1),
     }
-    settings = identities.EmbedSettings(model="arcface", weights=str(arcface))
-    found = identities.embed(tmp_path / "v.mp4", table, marks, settings)
+    settings = embedding.Settings(model="arcface", weights=str(arcface))
+    found = embedding.embed(tmp_path / "v.mp4", table, marks, settings)
     assert found["embedding"].shape == (0, 512)
     assert found["same_person"].tolist() == [0.6]
     # A quarter turn apart is a distance of 1 - cos 45° = 0.29: one person to ArcFace, two to dlib.

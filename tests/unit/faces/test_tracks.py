@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from talking.core import tables
-from talking.faces import identities, tracks
+from talking.faces import embedding, tracks
 from talking.video import encoding, media
 
 SETTINGS = tracks.Settings()
@@ -172,7 +172,7 @@ def test_looks_of_real_faces_tell_two_people_apart(shared, tmp_path) -> None:
         for p in ("P001", "P005")
     }
     places = [(0, box[0, "P001"]), (0, box[0, "P005"]), (1, box[1, "P001"]), (1, np.array([5.0, 5, 90, 90]))]
-    looks = tracks.looks_in(video, identities.EmbedSettings())
+    looks = tracks.looks_in(video, embedding.Settings())
     first, other, again, nothing = looks.of(places)
     assert first @ again > first @ other + 2 * SETTINGS.swap_margin * looks.same_person
     assert nothing is None
@@ -181,11 +181,11 @@ def test_looks_of_real_faces_tell_two_people_apart(shared, tmp_path) -> None:
 def test_looks_are_those_of_the_chosen_model(monkeypatch, tmp_path) -> None:
     encoding.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(2)))
     asked = []
-    monkeypatch.setitem(identities.MODELS, "arcface", lambda weights: asked.append(weights))
-    looks = tracks.looks_in(tmp_path / "v.mp4", identities.EmbedSettings(model="arcface", weights="w.onnx"))
+    monkeypatch.setitem(embedding.MODELS, "arcface", lambda weights: asked.append(weights))
+    looks = tracks.looks_in(tmp_path / "v.mp4", embedding.Settings(model="arcface", weights="w.onnx"))
     looks.of([])
     assert asked == ["w.onnx"]
-    assert looks.same_person == identities.SAME_PERSON["arcface"]
+    assert looks.same_person == embedding.SAME_PERSON["arcface"]
 
 
 def test_two_who_sit_at_the_edge_of_touching_have_one_contact() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from talking.core.errors import InputError
 from talking.scoring import by_eye
-from talking.scoring.truth import Labels
+from talking.scoring.results import Labels
 
 TRUTH = {
     "show": {

@@ -12,7 +12,8 @@ from conftest import REPO
 from talking.core import tables
 from talking.core.errors import InputError
 from talking.scoring import accuracy, labels, right_clips
-from talking.scoring.truth import Labels, Truth, read_labels, read_truth
+from talking.scoring.results import Labels, read_labels
+from talking.scoring.truth import Truth, read_truth
 from talking.speech import turns
 from talking.speech.turns import Turn
 

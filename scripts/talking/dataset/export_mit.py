@@ -1,4 +1,4 @@
-"""Exports of the data set: the folder layout that the MIT data set was published in, and WebDataset shards.
+"""The data set in the folder layout that the MIT data set was published in.
 
 The published layout (Multi-human Interactive Talking, arXiv 2508.03050) is what its trainer reads: pictures of 1920×1080 and
 labels in their pixels. Other sizes are scaled and put in the middle of black.
@@ -22,14 +22,6 @@ from talking.dataset import store
 from talking.video import encoding
 
 WIDTH, HEIGHT = 1920, 1080
-_SHARD_FILES = {
-    "mp4": "video.mp4",
-    "wav": "audio.wav",
-    "speakers.json": "speakers.json",
-    "poses.npz": "poses.npz",
-    "sound.npz": "sound.npz",
-    "meta.json": "meta.json",
-}
 # Where the points that the published masks are drawn from lie on a face of size 1 at the origin, for people whom the pose
 # model never saw: so that their masks are in the right place.
 _USUAL = {
@@ -43,17 +35,10 @@ _USUAL = {
 
 
 @dataclass
-class MitSettings:
+class Settings:
     """Settings of the export in the published layout."""
 
     root: str = cli.setting("", "path before each clip's folder in the lists; empty: the export's own absolute path")
-
-
-@dataclass
-class ShardSettings:
-    """Settings of the export as WebDataset shards."""
-
-    max_shard_mb: int = cli.setting(500, "size from which on a new shard is begun, in MB", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -94,12 +79,12 @@ class Canvas:
         return out
 
 
-def export_mit(dataset: Path, out: Path, settings: MitSettings | None = None, threads: int = 1) -> None:
+def export(dataset: Path, out: Path, settings: Settings | None = None, threads: int = 1) -> None:
     """Write the data set below `out` in the published layout; clips that are there already and have not changed stay.
 
     Raises InputError if a path would hold the word "frames" twice, by which the published reader finds its folders.
     """
-    root = (settings or MitSettings()).root or str(out.resolve())
+    root = (settings or Settings()).root or str(out.resolve())
     splits = {name: store.split(dataset, name) for name in store.SPLITS}
     clips = [clip for folders in splits.values() for clip in folders]
     for clip in clips:
@@ -149,31 +134,6 @@ def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np
         else:
             relative[:, person, point] = _USUAL.get(int(point), (0, 0))
     return np.where((scores > 0)[..., None], points, relative * size[..., None, :] + centre[..., None, :])
-
-
-def export_shards(dataset: Path, out: Path, settings: ShardSettings | None = None) -> None:
-    """Write the data set as tar shards `{split}-{number}.tar` below `out`, made aside and put in place when whole.
-
-    A sample's key is the clip's name, its fields are mp4, wav, speakers.json, poses.npz, sound.npz and meta.json.
-    """
-    from webdataset import ShardWriter
-
-    settings = settings or ShardSettings()
-    aside = out.with_name(f".{out.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name in store.SPLITS:
-        clips = store.split(dataset, name)
-        if not clips:
-            continue
-        pattern = str(aside / name).replace("%", "%%") + "-%06d.tar"
-        # A time in the file's headers would make two exports of the same clips differ.
-        with ShardWriter(pattern, maxsize=settings.max_shard_mb * 1e6, verbose=0, mtime=0, encoder=False) as shards:
-            for clip in tqdm(clips, desc=name):
-                fields = {key: (clip / file).read_bytes() for key, file in _SHARD_FILES.items()}
-                shards.write({"__key__": clip.name, **fields})
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
 
 
 def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:

@@ -1,0 +1,112 @@
+"""From the best faces of every track to an embedding of the track, which tells who is who."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from talking.core.cli import setting
+from talking.video import media
+
+# Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
+DIMENSIONS = {"dlib": 128, "arcface": 512}
+
+
+SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
+
+
+Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How faces are embedded."""
+
+    model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
+    weights: str = setting("", "ONNX file of the model arcface; dlib has its own")
+    faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
+    smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
+    least_sharp: float = setting(4.0, "faces less sharp than this are not compared: all blurred faces look alike")
+    most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
+
+
+def embed(
+    video: str | Path, tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings
+) -> dict[str, np.ndarray]:
+    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
+
+    Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number and
+    `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
+    """
+    chosen = choose(tracks, landmarks, settings)
+    sums: dict[int, np.ndarray] = {}
+    counts: dict[int, int] = {}
+    if len(chosen):
+        embedder = MODELS[settings.model](settings.weights)
+        rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
+        pictures = media.frames_at(video, rows_of)
+        for frame, picture in tqdm(pictures, total=len(rows_of), desc="embeddings", unit="frame", mininterval=5):
+            for row in chosen[rows_of[frame]]:
+                number = int(tracks["track"].iloc[row])
+                sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
+                counts[number] = counts.get(number, 0) + 1
+    known = sorted(sums)
+    mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS[settings.model])
+    return {
+        "track": np.array(known, dtype=np.int32),
+        "embedding": (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32),
+        "faces": np.array([counts[t] for t in known], dtype=np.int32),
+        "same_person": np.array([SAME_PERSON[settings.model]]),
+    }
+
+
+def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray:
+    """Return the rows of `tracks` worth embedding: from each of equal spans of a track its best face."""
+    boxes = tracks[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    turned = np.hypot(landmarks["yaw"], landmarks["pitch"])
+    marked = np.isfinite(landmarks["points"]).all(axis=(1, 2))
+    usable = marked & tracks["detected"].to_numpy(bool) & (size >= settings.smallest_px)
+    usable &= (landmarks["blur"] >= settings.least_sharp) & (np.abs(landmarks["yaw"]) <= settings.most_yaw)
+    # A face twice as sharp or large is worth as much as one turned 15 degrees less.
+    worth = np.log2(np.maximum(landmarks["blur"], 1)) / 2 + np.log2(np.maximum(size, 1)) - np.nan_to_num(turned) / 15
+    best = []
+    for rows in tracks.groupby("track").indices.values():
+        rows = rows[usable[rows]]
+        spans = np.array_split(rows, min(settings.faces_per_track, len(rows))) if len(rows) else []
+        best += [span[np.argmax(worth[span])] for span in spans]
+    return np.sort(np.array(best, dtype=int))
+
+
+@functools.cache
+def dlib_embedder(_weights: str = "") -> Embedder:
+    """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
+    import dlib
+
+    folder = Path(next(iter(find_spec("face_recognition_models").submodule_search_locations))) / "models"
+    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
+
+    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the embedding (128,) of unit length of the face with points (68, 2) in an RGB picture."""
+        low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int)
+        parts = dlib.points([dlib.point(int(x), int(y)) for x, y in np.round(points)])
+        face = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
+        found = np.array(network.compute_face_descriptor(np.ascontiguousarray(picture), face))
+        return found / np.linalg.norm(found)
+
+    return embedder
+
+
+def arcface_embedder(weights: str) -> Embedder:
+    """Return the function that gives ArcFace's embeddings, by InsightFace's weights."""
+    from talking.faces import insightface
+
+    return insightface.arcface(weights)
+
+
+MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": arcface_embedder}
