@@ -14,7 +14,7 @@ from tqdm import tqdm
 from talking.core import processors
 from talking.core.cli import setting
 from talking.core.errors import InputError
-from talking.film import puppet, scene, script, truth, voices
+from talking.film import lines, photographs, scene, script, truth, voices
 from talking.video import encoding, media
 
 _USUAL_CAST = ["P001", "P005", "P008", "P003", "P009", "P002", "P007", "P010", "P004", "P006"]
@@ -32,7 +32,7 @@ class Settings:
     fps: str = setting("25", "frames a second; 23.976, 29.97 and 59.94 mean the exact NTSC rates")
     people: int = setting(3, "people of the cast, 1-4", minimum=1, maximum=4)
     cast: list[str] = setting(
-        [], "people by their names in openpeople (P001-P010); the usual ones if empty", choices=puppet.PEOPLE
+        [], "people by their names in openpeople (P001-P010); the usual ones if empty", choices=photographs.PEOPLE
     )
     voices: list[str] = setting(
         [],
@@ -63,7 +63,7 @@ def film(settings: Settings, out: Path) -> None:
     fps = rate(settings.fps)
     cast = settings.cast or _USUAL_CAST[: settings.people]
     names = [*settings.voices, *(v for v in _USUAL_VOICES if v not in settings.voices)]
-    voice_of = dict(zip([*cast, script.OFFSCREEN], names, strict=False))
+    voice_of = dict(zip([*cast, lines.OFFSCREEN], names, strict=False))
     rng = np.random.default_rng([settings.seed, 1])
     shots = script.plan_shots(settings, rng)
     frames = max(1, round(shots[-1].end_s * fps))
@@ -124,8 +124,8 @@ def _check(settings: Settings) -> None:
             f"cast names {', '.join(settings.cast)}, but people is {settings.people}; name each person once."
         )
     for person in settings.cast:
-        if person not in puppet.PEOPLE:
-            raise InputError(f"There is no person {person}; the cast is chosen from {', '.join(puppet.PEOPLE)}.")
+        if person not in photographs.PEOPLE:
+            raise InputError(f"There is no person {person}; the cast is chosen from {', '.join(photographs.PEOPLE)}.")
     for voice in settings.voices:
         if voice not in voices.VOICES:
             raise InputError(f'There is no voice "{voice}"; choose from {", ".join(voices.VOICES)}.')

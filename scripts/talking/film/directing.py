@@ -6,7 +6,7 @@ import itertools
 import cv2
 import numpy as np
 
-from talking.film import props, puppet, side
+from talking.film import photographs, props, side
 
 # How bright a dim shot is in red, green and blue, and the gamma that keeps lamps bright.
 _DIM, _GAMMA = (0.19, 0.17, 0.20), 1.3
@@ -134,7 +134,7 @@ def _facing(stage, settings, face: int) -> list[str]:
 
 def _portrait(stage, settings, cast: list[str], face: int, rng) -> str:
     """Hang the picture of a stranger between people or beside them; return who it is."""
-    stranger = str(rng.choice([person for person in puppet.PEOPLE if person not in cast]))
+    stranger = str(rng.choice([person for person in photographs.PEOPLE if person not in cast]))
     xs = sorted([-0.6 * face, *(float(actor.x[0]) for actor in stage.actors), settings.width + 0.6 * face])
     left, right = max(itertools.pairwise(xs), key=lambda gap: gap[1] - gap[0])
     y = (

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from talking.core import boxes
-from talking.film import puppet
+from talking.film import photographs
 
 # MediaPipe's pose points of the left arm.
 _SHOULDER, _ELBOW, _WRIST = 11, 13, 15
@@ -35,7 +35,7 @@ def _bare_arm(person: str, bent: bool) -> tuple[np.ndarray, np.ndarray, float]:
     """
     from mediapipe.python.solutions.pose import Pose
 
-    picture = puppet.photograph(person, "posture")
+    picture = photographs.photograph(person, "posture")
     with Pose(static_image_mode=True) as pose:
         points = pose.process(picture).pose_landmarks.landmark
     places = (np.array([points[i].x, points[i].y]) * picture.shape[1::-1] for i in (_SHOULDER, _ELBOW, _WRIST))
@@ -112,7 +112,7 @@ def raised(
     head there; of one that is `bent` only the forearm is seen, and its elbow is there.
     """
     layer, first, wrist = _bare_arm(person, bent)
-    scale = _NEARER * height / puppet.face_height(person, "posture")
+    scale = _NEARER * height / photographs.face_height(person, "posture")
     layer = cv2.resize(layer, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     begin = round(wrist * scale)
     rows, columns = np.nonzero(layer[begin:, :, 3] > 127)
@@ -171,13 +171,13 @@ def _bounds(move: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 def hang_portrait(wall: np.ndarray, person: str, x: float, y: float, height: float) -> np.ndarray:
     """Hang a framed photograph on a wall (h, w, 3), in place, its face of `height` px about x, y; return the frame's box (4,)."""
-    points = puppet.landmarks(person, "portrait")
-    middle, size = points.mean(axis=0), puppet.face_height(person, "portrait")
+    points = photographs.landmarks(person, "portrait")
+    middle, size = points.mean(axis=0), photographs.face_height(person, "portrait")
     scale = height / size
     edge = max(2, round(0.12 * height))
     width, tall = round(2.0 * height), round(2.3 * height)
     picture = cv2.warpAffine(
-        puppet.photograph(person, "portrait"),
+        photographs.photograph(person, "portrait"),
         np.array([[scale, 0, width / 2 - scale * middle[0]], [0, scale, 0.46 * tall - scale * middle[1]]]),
         (width, tall),
         flags=cv2.INTER_AREA,

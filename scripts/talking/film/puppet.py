@@ -1,17 +1,14 @@
 """One person cut out of a studio picture, whose mouth, eyelids and head move: warps by face landmarks, at one size."""
 
-import functools
 import math
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from talking.core.errors import InputError
+from talking.core.signals import smooth_step
+from talking.film.photographs import CHIN, TOP, cut_out, face_height, landmarks, photograph
 
-PEOPLE = [f"P{number:03d}" for number in range(1, 11)]
 OPENINGS, ROUNDINGS, BLINKS = 16, (-0.5, 0.0, 0.35, 0.7), 4
 # Widest gap between the lips, in half mouth widths.
 _WIDEST = 0.68
@@ -27,7 +24,7 @@ _EYES = [
         [285, 295, 282, 283, 276],
     ),
 ]
-_TOP, _CHIN, _LEFT, _RIGHT, _NOSE = 10, 152, 234, 454, 4
+_LEFT, _RIGHT, _NOSE = 234, 454, 4
 
 
 @dataclass(frozen=True)
@@ -49,58 +46,6 @@ class Pose:
     turned: float = 0.0
 
 
-@functools.lru_cache(maxsize=24)
-def photograph(person: str, kind: str) -> np.ndarray:
-    """Return the used part of one of a person's pictures, RGB.
-
-    Kinds: "portrait" (head and shoulders), "posture" (head to shins), "left" and "right" (head and shoulders, looking there), and,
-    small, "front" and "back" (the same standing person from both sides, at one size and place).
-    """
-    name = f"studio_{kind}" if kind in ("portrait", "posture") else "character_sheet"
-    path = asset(person, name)
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    if kind == "portrait":
-        return picture
-    if kind == "posture":
-        return picture[60:2460, 118:1418]
-    if kind in ("left", "right"):
-        return np.ascontiguousarray(picture[146:634, 672:1132][:, :: 1 if kind == "right" else -1])
-    left = 74 if kind == "front" else 1261
-    return picture[880:1380, left : left + 470]
-
-
-def asset(person: str, name: str) -> Path:
-    """Return the file of one of a person's pictures in the openpeople package; raises InputError if there is none."""
-    package = find_spec("openpeople")
-    if package is None:
-        raise InputError("The openpeople package, whose people are filmed, is not installed; pip install openpeople.")
-    path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/{name}.jpg"
-    if not path.exists():
-        raise InputError(f"There is no person {person} in the openpeople package; the cast is {', '.join(PEOPLE)}.")
-    return path
-
-
-@functools.lru_cache(maxsize=24)
-def landmarks(person: str, kind: str) -> np.ndarray:
-    """Return MediaPipe's 478 face points (478, 2) in pixels of `photograph`; for "back" where they would be."""
-    from mediapipe.python.solutions.face_mesh import FaceMesh
-
-    picture = photograph(person, "front" if kind == "back" else kind)
-    whole = (0, 0, picture.shape[1])
-    known = {"portrait": whole, "posture": (350, 0, 600), "left": whole, "right": whole}
-    left, top, size = known.get(kind, (135, 20, 200))
-    crop = np.ascontiguousarray(picture[top : top + size, left : left + size])
-    with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as mesh:
-        found = mesh.process(cv2.resize(crop, (600, 600))).multi_face_landmarks[0].landmark
-    return np.array([[p.x * crop.shape[1] + left, p.y * crop.shape[0] + top] for p in found])
-
-
-def face_height(person: str, kind: str) -> float:
-    """Return the height of the face, hairline to chin, in pixels of `photograph`."""
-    points = landmarks(person, kind)
-    return float(points[_CHIN, 1] - points[_TOP, 1])
-
-
 class Puppet:
     """A person at the size at which a shot shows them; `draw` is a function of the pose alone."""
 
@@ -115,22 +60,20 @@ class Puppet:
         size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         self.points = landmarks(person, kind) * scale
-        self.centre = (self.points[_TOP] + self.points[_CHIN]) / 2
+        self.centre = (self.points[TOP] + self.points[CHIN]) / 2
         size = (size[0], min(size[1], int(self.centre[1]) + below))
         picture = cv2.resize(picture[: math.ceil(size[1] / scale)], None, fx=scale, fy=scale, interpolation=way)
         picture = picture[: size[1], : size[0]]
         self.height = height
         self.person, self.kind = person, kind
-        shoulders = int(self.points[_CHIN, 1] + 0.35 * height)
+        shoulders = int(self.points[CHIN, 1] + 0.35 * height)
         self.layer = cut_out(picture, shoulders, arms=kind not in ("portrait", "left", "right"))
         if kind in ("portrait", "left", "right"):
             self._widen()
         if blur:
             self.layer = cv2.GaussianBlur(self.layer, (0, 0), blur)
         self.size = (self.layer.shape[1], self.layer.shape[0])
-        self.face = np.array(
-            [self.points[_LEFT, 0], self.points[_TOP, 1], self.points[_RIGHT, 0], self.points[_CHIN, 1]]
-        )
+        self.face = np.array([self.points[_LEFT, 0], self.points[TOP, 1], self.points[_RIGHT, 0], self.points[CHIN, 1]])
         self._mouths = {} if kind == "back" else self._make_mouths()
         self._eyes = [] if kind in ("back", "left", "right") else [self._make_eye(*eye) for eye in _EYES]
         self._make_head()
@@ -201,7 +144,7 @@ class Puppet:
     def _shift(self, x: np.ndarray, y: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """Return how far the places (x, y) of the cut-out move: turns by depth, tilts about the neck, shoulders barely."""
         chin = self.face[3]
-        follows = 1 - _smooth((y - chin) / (0.7 * self.height))
+        follows = 1 - smooth_step((y - chin) / (0.7 * self.height))
         u, v = (x - self._middle[0]) / self._radius[0], (y - self._middle[1]) / self._radius[1]
         depth = np.sqrt(np.clip(1 - u * u - v * v, 0, None))
         nose = self.points[_NOSE]
@@ -240,7 +183,7 @@ class Puppet:
         corners = upper[0], upper[-1]
         self._half = float(corners[1][0] - corners[0][0]) / 2
         centre = (corners[0] + corners[1]) / 2
-        chin = (self.points[_CHIN, 1] - centre[1]) / self._half
+        chin = (self.points[CHIN, 1] - centre[1]) / self._half
         x1, x2 = (round(centre[0] + side * 2.3 * self._half) for side in (-1, 1))
         y1, y2 = round(centre[1] - 1.1 * self._half), round(centre[1] + 2.0 * chin * self._half)
         y2 = min(y2, self.size[1])
@@ -275,11 +218,11 @@ class Puppet:
         profile = np.clip(1 - from_x**2, 0, 1) ** (0.75 - 0.2 * max(rounding, 0))
         new_top, new_bottom = middle - 0.15 * gap * profile, middle + 0.85 * gap * profile
         above = (new_top - py) / half
-        shift_up = (new_top - top) * (1 - _smooth(above / 0.8))
+        shift_up = (new_top - top) * (1 - smooth_step(above / 0.8))
         below = (py - new_bottom) / half
         jaw = 0.68 * gap * np.clip(np.cos(np.clip(x / 2.3, -1, 1) * np.pi / 2), 0, 1) ** 1.5
-        falls = np.clip(below / (0.75 * chin), 0, 1) * (1 - _smooth((below - chin) / (0.95 * chin)))
-        shift_down = (new_bottom - bottom) * (1 - _smooth(below / (0.85 * chin))) + jaw * falls
+        falls = np.clip(below / (0.75 * chin), 0, 1) * (1 - smooth_step((below - chin) / (0.95 * chin)))
+        shift_down = (new_bottom - bottom) * (1 - smooth_step(below / (0.85 * chin))) + jaw * falls
         from_y = py - np.where(py < (new_top + new_bottom) / 2, shift_up, shift_down)
         patch = cv2.remap(
             source, (at - origin[0]).astype(np.float32), (from_y - origin[1]).astype(np.float32), cv2.INTER_CUBIC,
@@ -302,7 +245,7 @@ class Puppet:
         x1, x2 = int(lid[0, 0] - 0.3 * width), int(lid[-1, 0] + 0.3 * width) + 1
         y1, y2 = int(arch[:, 1].min() - 2), int(floor[:, 1].max() + 0.2 * width) + 1
         px, py = np.meshgrid(np.arange(x1, x2, dtype=np.float32), np.arange(y1, y2, dtype=np.float32))
-        ease = _smooth(np.minimum(px - x1, x2 - 1 - px) / (0.3 * width))
+        ease = smooth_step(np.minimum(px - x1, x2 - 1 - px) / (0.3 * width))
         still = np.maximum(np.interp(px, arch[:, 0], arch[:, 1]), y1)
         top, bottom = np.interp(px, lid[:, 0], lid[:, 1]), np.interp(px, floor[:, 0], floor[:, 1])
         still = np.minimum(still, top - 0.1 * width)
@@ -325,11 +268,6 @@ def _narrowed(pose: Pose) -> float:
     return float(np.hypot(np.cos(pose.turned), 0.55 * np.sin(pose.turned)))
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
 def _inside_of_mouth(x, below_line, above_lip, gap: float, rounding: float, light: float) -> np.ndarray:
     """Paint what open lips show, in half mouth widths: dark, a row of upper teeth that stays with the skull, a tongue."""
     paint = np.empty((*x.shape, 3), np.float32)
@@ -343,63 +281,3 @@ def _inside_of_mouth(x, below_line, above_lip, gap: float, rounding: float, ligh
     shade = np.clip(0.62 + 2.0 * (below_line + 0.15 * gap), 0.5, 1) * (1 - 0.35 * x**2)
     paint += (np.array([218, 206, 194], np.float32) * light * shade[..., None] - paint) * teeth[..., None]
     return np.clip(paint, 0, 255)
-
-
-def cut_out(picture: np.ndarray, shoulders: int, arms: bool) -> np.ndarray:
-    """Return RGBA (colours times alpha) of a person before plain grey.
-
-    A segmentation says what is surely person and surely backdrop; between them, alpha is how far a pixel's colour lies from
-    the backdrop's, which is known there by continuing it, towards the person's (difference matting), so that curls keep their gaps.
-    From the row `shoulders` down there is no hair but shaded cloth, which is taken as opaque; `arms` says that there are gaps between
-    arms and body.
-    """
-    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
-
-    height, width = picture.shape[:2]
-    side = max(height, width)
-    square = np.full((side, side, 3), np.median(picture[: height // 20], axis=(0, 1)), np.uint8)
-    square[:height, :width] = picture
-    with SelfieSegmentation(model_selection=0) as segmentation:
-        mask = segmentation.process(square).segmentation_mask[:height, :width]
-    band = max(3, round(0.035 * width)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (band, band))
-    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, round(0.012 * width)) | 1,) * 2)
-    person = cv2.erode((mask > 0.9).astype(np.uint8), small)
-    backdrop = 1 - cv2.dilate((mask > 0.1).astype(np.uint8), kernel)
-    colours = picture.astype(np.float32)
-    behind = _continued(colours, backdrop, 0.04 * width)
-    if arms:
-        # The segmentation bridges the gap between arm and body: what has the backdrop's colour there is backdrop.
-        gap = (np.abs(colours - behind).max(axis=-1) < 20).astype(np.uint8)
-        gap[:shoulders] = 0
-        gap = cv2.morphologyEx(
-            gap, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, band // 3),) * 2)
-        )
-        person[cv2.dilate(gap, small) > 0] = 0
-    front = _continued(colours, person, 0.012 * width)
-    span = front - behind
-    distance = (span**2).sum(axis=-1)
-    alpha = ((colours - behind) * span).sum(axis=-1) / np.maximum(distance, 1)
-    soft = np.where(np.arange(height) < shoulders, 0.75, 0.3)[:, None]
-    alpha = np.clip((alpha - 0.1) / soft, 0, 1)
-    alpha = np.where(distance > 20**2, alpha, _smooth((mask - 0.3) / 0.4))
-    alpha = np.where(person > 0, 1, np.where(backdrop > 0, 0, alpha)).astype(np.float32)
-    coloured = np.clip(colours - (1 - alpha[..., None]) * behind, 0, 255 * alpha[..., None])
-    return np.dstack([coloured, 255 * alpha]).round().astype(np.uint8)
-
-
-def _continued(colours: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """Return colours (height, width, 3) continued smoothly from where they are known to everywhere, nearest first."""
-    shrink = max(1.0, sigma / 3)
-    size = tuple(max(2, round(n / shrink)) for n in colours.shape[1::-1])
-    weight = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    weighted = cv2.resize(colours * known[..., None], size, interpolation=cv2.INTER_AREA)
-    out = np.zeros_like(weighted)
-    todo = np.ones_like(weight)
-    for factor in (1, 3, 9, 27):
-        total = cv2.GaussianBlur(weighted, (0, 0), factor * sigma / shrink, borderType=cv2.BORDER_REPLICATE)
-        share = cv2.GaussianBlur(weight, (0, 0), factor * sigma / shrink, borderType=cv2.BORDER_REPLICATE)
-        sure = np.clip(share * 20, 0, 1) if factor < 27 else 1
-        out += total / np.maximum(share, 1e-6)[..., None] * (todo * sure)[..., None]
-        todo *= 1 - sure
-    return cv2.resize(out, colours.shape[1::-1], interpolation=cv2.INTER_LINEAR)

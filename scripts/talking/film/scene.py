@@ -10,24 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from talking.core import boxes
-from talking.film import directing, props, puppet
+from talking.core.signals import smooth_step
+from talking.film import directing, moving, photographs, props, puppet
 from talking.film.script import FRAMINGS, HARDER, Shot, Utterance, frames_between
-from talking.film.voices import at_times
 
 _FADE_S = 0.8
-
-
-@dataclass
-class Motion:
-    """How one person moves over the whole film, a value a frame: angles (rad), sway (px per px of face height), mouth, eyelids."""
-
-    yaw: np.ndarray
-    pitch: np.ndarray
-    roll: np.ndarray
-    sway: np.ndarray
-    blink: np.ndarray
-    opening: np.ndarray
-    rounding: np.ndarray
 
 
 @dataclass
@@ -39,7 +26,7 @@ class Actor:
     doll: puppet.Puppet
     x: np.ndarray
     y: np.ndarray
-    motion: Motion
+    motion: moving.Motion
     gaze: np.ndarray
     turned: np.ndarray | None = None
     back: puppet.Puppet | None = None
@@ -73,10 +60,10 @@ def stage_shots(
     """Return the stages of all shots, with a puppet for each person and size that is seen."""
     rng = np.random.default_rng([settings.seed, 2])
     motions = {
-        person: _motion(person, said, fps, frames, np.random.default_rng([settings.seed, 3, i]))
+        person: moving.of_person(person, said, fps, frames, np.random.default_rng([settings.seed, 3, i]))
         for i, person in enumerate(cast)
     }
-    place = _place(puppet.PEOPLE[int(rng.integers(len(puppet.PEOPLE)))], max(settings.width, settings.height))
+    place = _place(photographs.PEOPLE[int(rng.integers(len(photographs.PEOPLE)))], max(settings.width, settings.height))
     dolls = functools.cache(functools.partial(puppet.Puppet, below=settings.height))
     stages: list[Stage] = []
     for shot in shots:
@@ -151,23 +138,23 @@ def _direct(
     if last is None or case not in ("chewing", "leaves", "turns_away", "cross", "mimic", "mimic_same", "silent_lips"):
         return start, end, []
     if case == "chewing":
-        last.motion.opening[start:end], last.motion.rounding[start:end] = _chewing(times, rng)
+        last.motion.opening[start:end], last.motion.rounding[start:end] = moving.chewing(times, rng)
     if case == "leaves":
         side = 1 if last.x[0] >= width / 2 else -1
         begin = 0.4 * length
         gone = (width if side > 0 else 0) + side * 1.8 * face
-        walked = _eased((np.arange(length) - begin) / (2.2 * fps))
+        walked = smooth_step((np.arange(length) - begin) / (2.2 * fps))
         _walk(last, walked, gone - last.x, times, side, face)
         return start + int(begin), end, [last.person]
     if case == "turns_away":
         begin, back = 0.3 * length, 0.8 * length
         steps = np.arange(length)
         last.back = dolls(last.person, "back", face)
-        last.turned = np.pi * (_eased((steps - begin) / (0.6 * fps)) - _eased((steps - back) / (0.6 * fps)))
+        last.turned = np.pi * (smooth_step((steps - begin) / (0.6 * fps)) - smooth_step((steps - back) / (0.6 * fps)))
         return start + int(begin), min(start + int(back + 0.6 * fps), end), [last.person]
     if case == "cross" and len(actors) > 1:
         other = actors[-2]
-        walked = _eased((np.arange(length) - 0.3 * length) / max(0.4 * length, 1))
+        walked = smooth_step((np.arange(length) - 0.3 * length) / max(0.4 * length, 1))
         way = other.x - last.x
         side = float(np.sign(way[0]))
         _walk(last, walked, way, times, side, face)
@@ -188,31 +175,17 @@ def _walk(actor: Actor, walked: np.ndarray, way: np.ndarray, times: np.ndarray, 
 def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng, chews: bool) -> Actor:
     """Return somebody who is not of the cast, further away in the widest gap between the others: chewing, or far out of focus."""
     length, width = stage.end - stage.start, settings.width
-    stranger = str(rng.choice([person for person in puppet.PEOPLE if person not in cast]))
+    stranger = str(rng.choice([person for person in photographs.PEOPLE if person not in cast]))
     edges = sorted([0.3 * face, *(float(a.x[0]) for a in stage.actors), width - 0.3 * face])
     left, right = max(itertools.pairwise(edges), key=lambda gap: gap[1] - gap[0])
     y = float(np.mean([a.y[0] for a in stage.actors])) if stage.actors else 0.4 * settings.height
-    motion = _motion(stranger, [], fps, stage.end + 1, rng)
+    motion = moving.of_person(stranger, [], fps, stage.end + 1, rng)
     times = np.arange(stage.end + 1) / fps
     if chews:
-        motion.opening[:], motion.rounding[:] = _chewing(times, rng)
+        motion.opening[:], motion.rounding[:] = moving.chewing(times, rng)
     small = max(round((0.62 if chews else 0.5) * face), 12)
     doll = dolls(stranger, "posture", small, blur=(0.012 if chews else 0.06) * small)
     return Actor(stranger, doll, (left + right) / 2 - stage.pan, np.full(length, y), motion, np.zeros(length))
-
-
-def _chewing(times: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return opening and rounding of a mouth that chews: 1.2-1.6 strokes a second, a rest to swallow every few seconds."""
-    rate = float(rng.uniform(1.2, 1.6))
-    phase = 2 * np.pi * (rate * times + 0.15 * np.sin(2 * np.pi * 0.31 * times)) + float(rng.uniform(0, 6))
-    strokes = np.clip(0.5 - 0.5 * np.cos(phase), 0, 1) ** 1.5 * (0.34 + 0.08 * np.sin(2 * np.pi * 0.23 * times))
-    rests = ndimage.gaussian_filter1d((np.mod(times + float(rng.uniform(0, 4)), 4.5) > 3.6).astype(float), 4)
-    return strokes * (1 - rests), 0.5 + 0.3 * np.sin(phase / 2)
-
-
-def _eased(share: np.ndarray) -> np.ndarray:
-    share = np.clip(share, 0, 1)
-    return share * share * (3 - 2 * share)
 
 
 class Film:
@@ -344,47 +317,10 @@ def _pose(actor: Actor, stage: Stage, frame: int) -> puppet.Pose:
     )
 
 
-def _motion(person: str, said: list[Utterance], fps: float, frames: int, rng: np.random.Generator) -> Motion:
-    """Return a person's motion: slow random sway, nods with their own voice, blinks every few seconds, lips by what they say."""
-    times = np.arange(frames) / fps
-    opening, rounding = np.zeros(frames), np.zeros(frames)
-    for utterance in said:
-        if utterance.lips == person:
-            mine = at_times(utterance.speech.opening, times - utterance.start_s)
-            rounding = np.where(
-                mine > opening, at_times(utterance.speech.rounding, times - utterance.start_s), rounding
-            )
-            opening = np.maximum(opening, mine)
-
-    def slow(seconds: float, size: float) -> np.ndarray:
-        # Drawn at a fixed rate, so that the same seed moves alike at any frame rate.
-        knots = ndimage.gaussian_filter1d(rng.standard_normal(int(frames / fps * 10) + 20), seconds * 10, mode="wrap")
-        return np.interp(times, np.arange(len(knots)) / 10, knots / knots.std() * size)
-
-    talking = ndimage.gaussian_filter1d(np.minimum(opening * 3, 1), 0.4 * fps)
-    effort = ndimage.gaussian_filter1d(opening, 0.10 * fps) - ndimage.gaussian_filter1d(opening, 0.5 * fps)
-    blink = np.zeros(frames)
-    clock = float(rng.uniform(0.5, 3))
-    while clock < times[-1]:
-        since = times - clock
-        blink = np.maximum(blink, np.clip(np.minimum(since / 0.07, (0.24 - since) / 0.12), 0, 1))
-        clock += float(rng.uniform(1.8, 5.5))
-    livelier = 0.6 + 0.6 * talking
-    return Motion(
-        yaw=slow(0.6, 0.06) * livelier,
-        pitch=slow(0.5, 0.035) * livelier + 0.12 * effort,
-        roll=slow(0.8, 0.022) * livelier,
-        sway=slow(1.2, 0.035),
-        blink=blink,
-        opening=opening,
-        rounding=rounding,
-    )
-
-
 @functools.lru_cache(maxsize=2)
 def _place(person: str, size: int) -> np.ndarray:
     """Return a landscape out of focus: what lies left and right of a person in their outdoor picture, side by side."""
-    path = puppet.asset(person, "amateur_posture")
+    path = photographs.asset(person, "amateur_posture")
     picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4), cv2.COLOR_BGR2RGB)
     height, width = picture.shape[:2]
     sides = [picture[:, : int(0.27 * width)], picture[:, int(0.73 * width) :][:, ::-1]]

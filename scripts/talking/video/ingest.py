@@ -23,7 +23,7 @@ import numpy as np
 from talking.core import checksums, cli
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.video import media, probing, timeline
+from talking.video import first_picture, media, probing, timeline
 from talking.video.encoding import Mp4
 from talking.video.probe import Probe
 
@@ -152,7 +152,7 @@ def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: in
     """Write the pictures and the sound of a film and fill in its probe."""
     limit = _Limit()
     scan = probing.scan(source, limit.beat)
-    first = probing.first_picture(source, scan, settings.max_lines, limit.beat)
+    first = first_picture.first_picture(source, scan, settings.max_lines, limit.beat)
     total = max(1, round((scan.end - first.time) * media.FPS))
     limit.end_within(_STALL_S + settings.max_seconds_per_second * total / media.FPS)
     end = first.time + total / media.FPS
@@ -195,7 +195,7 @@ def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: in
     return probe
 
 
-def _describe_source(probe: Probe, scan: probing.Scan, first: probing.First) -> None:
+def _describe_source(probe: Probe, scan: probing.Scan, first: first_picture.First) -> None:
     shown = scan.times[scan.times > first.time - probing.ROUNDING_S]
     steps = np.diff(shown)
     probe.width, probe.height, probe.rotation = first.width, first.height, first.rotation

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from talking.video import colours, interlacing, listening, media, probing
+from talking.video import colours, first_picture, interlacing, listening, media, probing
 from talking.video.encoding import Mp4
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -28,7 +28,14 @@ class Pictures:
     """Pictures that are decoded, put at 25 a second by their time stamps, changed as planned and encoded."""
 
     def __init__(
-        self, out: Mp4, video: av.VideoStream, first: probing.First, total: int, crf: int, preset: str, threads: int
+        self,
+        out: Mp4,
+        video: av.VideoStream,
+        first: first_picture.First,
+        total: int,
+        crf: int,
+        preset: str,
+        threads: int,
     ) -> None:
         video.thread_count, video.thread_type = threads, "AUTO"
         out.add_pictures(
@@ -101,7 +108,7 @@ class Pictures:
 class _Change:
     """The planned filters, rebuilt whenever the pictures change size or format midway."""
 
-    def __init__(self, first: probing.First) -> None:
+    def __init__(self, first: first_picture.First) -> None:
         self._first, self._graph, self._input = first, None, None
         self._folder = tempfile.TemporaryDirectory(prefix="colours")
         self._table: Path | None = None

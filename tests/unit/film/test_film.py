@@ -12,7 +12,7 @@ import pytest
 from talking import film
 from talking.core import boxes, intervals
 from talking.core.errors import InputError
-from talking.film import puppet, script, truth, voices
+from talking.film import lines, photographs, puppet, script, truth, voices
 
 
 def _filmed(folder, **options):
@@ -199,7 +199,7 @@ def test_offscreen_voice_speaks_while_all_lips_are_shut(hard):
     assert rows["speaking"].sum() == 0
     assert rows["lip_opening"].max() == 0
     start, end = shot["start_frame"] / 25, shot["end_frame"] / 25
-    assert any(who == script.OFFSCREEN and start < a < end for who, a, _ in _turns(hard))
+    assert any(who == lines.OFFSCREEN and start < a < end for who, a, _ in _turns(hard))
 
 
 @pytest.mark.parametrize("case", ["silence", "silent_lips"])
@@ -294,7 +294,7 @@ def test_a_sentence_has_its_words_in_order_and_repeats_itself():
 def test_a_person_is_cut_from_the_backdrop():
     layer = puppet.Puppet("P005", "posture", 60, 150).layer
     height, width = layer.shape[:2]
-    points = puppet.landmarks("P005", "posture") * (width / 1300)
+    points = photographs.landmarks("P005", "posture") * (width / 1300)
     x, y = points[4].astype(int)
     assert layer[y, x, 3] == 255
     assert layer[: height // 4, : width // 4, 3].max() == 0
