@@ -1,49 +1,57 @@
-# make demo: the whole workflow on a filmed conversation; make test: the tests, lint included;
-# make test-faults: runs that are killed, filled and fuzzed; make test-scale: large sheets and what many videos cost;
-# make test-slurm: a cluster on this machine;
-# make test-real: the workflow on real videos with truth, where those of TALKING_TEST_MATERIAL are at hand;
-# make audit: the pinned packages against the list of known weaknesses, where that can be reached.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-fast test-real test-faults test-scale test-slurm audit lint
+.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm audit lint docs
 
-demo: $(READY)
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(READY) ## the whole workflow on a synthetic conversation
 	$(BIN)/snakemake --cores all all
 
-test: $(READY) lint
+test: $(READY) lint ## all tests that need nothing else, and lint (CI runs this first)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale --ignore=tests/real tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/run
 
-test-real: $(READY)
+test-real: $(READY) ## the workflow on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
 	$(BIN)/python -m pytest tests/real
 
-test-faults: $(READY)
+test-faults: $(READY) ## runs that are killed, runs on a full disk, damaged inputs
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
-test-scale: $(READY)
+test-scale: $(READY) ## plans of large sample sheets, cost of many videos
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/scale
 
-# The workflow on a SLURM cluster on this machine; as root, which Debian's packages need.
-test-slurm: $(READY)
+test-slurm: $(READY) ## the workflow on a SLURM cluster made on this machine (Debian, as root)
 	$(BIN)/python tests/slurm/cluster.py
 	$(BIN)/python -m pytest tests/slurm
 
-audit: $(READY)
+audit: $(READY) ## known weaknesses of the pinned packages (needs the internet)
 	$(BIN)/python tests/audit.py $(VENV)/audit
 
-test-fast: $(READY)
+test-fast: $(READY) ## the quick tests only
 	$(BIN)/python -m pytest -n 2 -m "not slow" --ignore=tests/slurm tests
 
-lint: $(READY)
+lint: $(READY) ## ruff, snakefmt, Snakemake's lint, codespell
 	$(BIN)/ruff check scripts tests
 	$(BIN)/ruff format --check scripts tests
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-logo --no-cache pyproject.toml
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/codespell
+
+docs: $(DOCS)/.ready ## the documentation as a site in site/, links checked
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+
+# Their own environment: MkDocs and the workflow share packages, but need not agree on versions.
+$(DOCS)/.ready: docs/requirements.lock
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	touch $@
 
 # The index says whether torch comes for processors or with CUDA, which wants libraries of its own: it is fetched first and then checked, as pip with
 # hashes would take a build of whose hash the index tells.
