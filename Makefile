@@ -1,3 +1,4 @@
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,8 +15,7 @@ demo: $(READY) ## the whole workflow on a synthetic conversation
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint ## all tests that need nothing else, and lint (CI runs this first)
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/benchmarks --ignore=tests/run --ignore=tests/slurm --ignore=tests/faults --ignore=tests/scale --ignore=tests/real tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/run
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/rules tests/run tests/unit
 
 test-real: $(READY) ## the workflow on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
 	$(BIN)/python -m pytest tests/real
@@ -24,7 +24,7 @@ test-faults: $(READY) ## runs that are killed, runs on a full disk, damaged inpu
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 test-scale: $(READY) ## plans of large sample sheets, cost of many videos
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/scale
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/scale
 
 test-slurm: $(READY) ## the workflow on a SLURM cluster made on this machine (Debian, as root)
 	$(BIN)/python tests/slurm/cluster.py
@@ -34,7 +34,7 @@ audit: $(READY) ## known weaknesses of the pinned packages (needs the internet)
 	$(BIN)/python tests/audit.py $(VENV)/audit
 
 test-fast: $(READY) ## the quick tests only
-	$(BIN)/python -m pytest -n 2 -m "not slow" --ignore=tests/slurm tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/rules tests/run tests/unit
 
 lint: $(READY) ## ruff, snakefmt, Snakemake's lint, codespell
 	$(BIN)/ruff check scripts tests

@@ -1,7 +1,9 @@
 """Fixtures that every layer of the tests shares."""
 
+import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,44 @@ class _Material:
 def shared() -> _Material:
     """The folder of real test material, by the environment variable TALKING_TEST_MATERIAL."""
     return _Material(Path(os.environ.get("TALKING_TEST_MATERIAL", REPO.parent / "shared")))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that returns a folder by its name, filled by another function once for all processes of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, filled = root / name, root / f"{name}.filled"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def films(once) -> Path:
+    """A folder with a conversation, the same without sound, and a text named .mp4."""
+    from run import workflow
+
+    return once("films", workflow.make_films)
+
+
+@pytest.fixture(scope="session")
+def run(once, films) -> tuple[Path, str]:
+    """The folder of a finished run of those films, which no test may change, and what the run printed."""
+    from run import workflow
+
+    folder = once("finished", lambda folder: workflow.make_run(folder / "a folder with spaces", films))
+    return folder / "a folder with spaces", (folder / "printed.txt").read_text()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,21 +21,29 @@ KILLS, TRAINING_KILLS, SEED = 15, 3, 1
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def film(once):
     """A conversation of twelve seconds."""
-    return harness.make_film(tmp_path_factory.mktemp("film"))
+    return once("film", harness.make_film) / "talk.mp4"
 
 
 @pytest.fixture(scope="module")
-def trained(film, tmp_path_factory):
+def trained(once, film):
     """The folder of a run that nobody disturbed, CovOG's training included."""
-    return harness.undisturbed(tmp_path_factory.mktemp("trained"), film, harness.COVOG)
+    return once("trained", lambda folder: harness.undisturbed(folder, film, harness.COVOG))
 
 
 @pytest.fixture(scope="module")
-def wanted(film, tmp_path_factory):
-    """The folder of a run that nobody disturbed."""
-    return harness.undisturbed(tmp_path_factory.mktemp("undisturbed"), film)
+def wanted(once, trained):
+    """The folder of a run that nobody disturbed, of the data side alone."""
+
+    def without_covog(folder):
+        subprocess.run(["cp", "-r", "--preserve=all", f"{trained}/.", folder], check=True)
+        for name in ("covog", "logs/covog", "benchmarks/covog"):
+            shutil.rmtree(folder / "results" / name)
+        for file in (folder / "results/report").glob("covog_*"):
+            file.unlink()
+
+    return once("undisturbed", without_covog)
 
 
 def run(folder, *words, covog=harness.NO_COVOG):

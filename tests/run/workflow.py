@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 from conftest import REPO
+from media_tools import ffmpeg_exe
+
+# Two clips of two people, and a shot of one person between them.
+FILM = "--seed 5 --people 2 --width 640 --height 360 --shots 1,2:7:medium 1:3:close 2,1:6:medium".split()
 
 COSTLY = {
     "ingest_media",
@@ -66,3 +70,25 @@ def copy_run(folder: Path, to: Path) -> Path:
     """Copy a finished run so that a test may change it."""
     shutil.copytree(folder, to, symlinks=True)
     return to
+
+
+def make_films(folder: Path) -> None:
+    """Make a conversation with its truth, the same without sound, and a text named .mp4."""
+    film = [sys.executable, REPO / "scripts/film_conversation.py", "--out", folder / "talk.mp4", *FILM]
+    subprocess.run(film, check=True)
+    mute = ["-i", folder / "talk.mp4", "-an", "-c", "copy", folder / "mute.mp4"]
+    subprocess.run([ffmpeg_exe(), "-loglevel", "error", *mute], check=True)
+    (folder / "text.mp4").write_text("no video at all\n")
+
+
+def make_run(folder: Path, films: Path) -> None:
+    """Run the workflow on those films and one that does not exist; what it prints is written to `printed.txt` above the folder."""
+    hostile = folder.parent / 'it\'s "$(odd)" {name} -ü.mp4'
+    shutil.copy(films / "talk.mp4", hostile)
+    rows = {"talk": str(hostile).replace('"', '""').join('""'), "mute": "mute.mp4", "text": films / "text.mp4"}
+    write_sheet(folder, rows | {"gone": films / "gone.mp4"})
+    # Beside the sheet: a copy of the run has its own.
+    shutil.copy(films / "mute.mp4", folder)
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder.parent / "printed.txt").write_text(done.stdout + done.stderr)

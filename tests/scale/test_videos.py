@@ -87,7 +87,7 @@ def test_the_workflows_own_share_is_little_more_than_the_starts_of_its_programs(
         folder = tmp_path / str(count)
         costs.append(cost_of_run(folder, {f"v{n}": tmp_path / "text.mp4" for n in range(count)}))
     share, wall = ((many - few) / (UNREADABLE[1] - UNREADABLE[0]) for few, many in zip(*costs, strict=True))
-    start = min(metering.python("-P", "-c", "import talking.tables")[1] for _ in range(5))
+    start = min(metering.python("-P", "-c", "import talking.core.tables")[1] for _ in range(5))
     row = {"wall a video, s": f"{wall:.1f}", "processor time a video, s": f"{share:.1f}"}
     row["as many starts of Python, s"] = f"{len(STAGES) * start:.1f}"
     print(row)

@@ -202,6 +202,7 @@ def test_imports_are_followed_through_modules_into_the_functions_that_are_used()
     assert "torch" not in Imports("find_candidates").third_party()
 
 
+@pytest.mark.slow
 def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
     conda = stand_in_conda.make(tmp_path / "conda")
     (tmp_path / "videos.tsv").write_text("video\tpath\tsource\tlicence\ngone\tgone.mp4\ttest\tCC0-1.0\n")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 
 from conftest import REPO
 from talking.core import schemas, tables
@@ -55,6 +56,7 @@ def test_help_lists_every_command_line_with_its_sentence():
         assert re.search(rf"^  {file.stem.replace('_', '-')} +[A-Z].*\.$", printed, re.MULTILINE), file
 
 
+@pytest.mark.slow
 def test_installed_it_is_the_same(tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     source = tmp_path / "project"

@@ -16,7 +16,7 @@ SECTIONS = {
     "landmarks": "talking.faces.landmarks",
     "embeddings": "talking.faces.embedding",
     "identities": "talking.faces.identities",
-    "voice": "talking.sound.embeddings.voice",
+    "voice": "talking.sound.voice",
     "speaking": "talking.speaking",
     "people": "talking.people",
     "fusion": "talking.speaking.fusion",

@@ -176,6 +176,7 @@ def library(**videos: dict[str, tuple]) -> tuple[list[str], dict[str, duplicates
     return list(of), of
 
 
+@pytest.mark.slow
 def test_clips_that_show_the_same_are_found_and_no_others() -> None:
     one, two = talk(1, 40), talk(2, 40)
     videos, of = library(
@@ -274,6 +275,7 @@ def test_a_video_without_candidates_is_not_looked_at(tmp_path) -> None:
     assert found.empty and list(found.columns) == schemas.schema("inspections").names
 
 
+@pytest.mark.slow
 def test_the_share_of_seconds_with_an_unseen_person_is_a_quality_with_a_gate(tmp_path, shared) -> None:
     source, start, end = shared / "data/real/debate_wide.mp4", 300, 450
     pictures = (picture if n < 75 else np.where(np.arange(1080)[:, None, None] < 600, picture, 0).astype(np.uint8)

@@ -81,7 +81,7 @@ def test_written_tables_carry_no_pandas_metadata(tmp_path):
 
 
 def test_what_a_killed_process_leaves_aside_is_cleared_and_nothing_else(tmp_path):
-    killed = "import os, sys; from talking.aside import atomic_write\nwith atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
+    killed = "import os, sys; from talking.core.atomic import atomic_write\nwith atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
     file = tmp_path / "poses/talk.npz"
     subprocess.run([sys.executable, "-c", killed, file], env=os.environ | {"PYTHONPATH": str(REPO / "scripts")})
     [left] = file.parent.iterdir()

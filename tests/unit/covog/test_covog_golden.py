@@ -12,6 +12,8 @@ from covog import convert
 from covog.config import Model
 from covog.model import CovOG
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 
 

@@ -4,9 +4,6 @@ Its numbers are this model's own, so it shows that nothing is tied to the first 
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -85,35 +82,34 @@ def write_golden(path, form, seed=0) -> None:
     convert.write_tensors(path, tensors | {"mid.audio_block_in": hidden}, {"config": json.dumps(names)})
 
 
-def golden(path, *options: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "tests/unit/covog/test_covog_golden.py",
-            *options,
-        ],
-        cwd=REPO,
-        env=os.environ | {"GOLDEN": str(path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+class Counts:
+    """Counts the tests of a run of pytest that pass and fail."""
+
+    def __init__(self) -> None:
+        self.passed = self.failed = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.passed += report.passed and report.when == "call"
+        self.failed += report.failed
+
+
+def golden(path, monkeypatch) -> tuple[int, int]:
+    """Return how many of the golden tests pass and fail with a file, run in this process, which has loaded the libraries."""
+    monkeypatch.setenv("GOLDEN", str(path))
+    counts = Counts()
+    tests = str(REPO / "tests/unit/covog/test_covog_golden.py")
+    pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", tests], plugins=[counts])
+    return counts.passed, counts.failed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_another_form_passes_and_a_changed_number_fails(form, tmp_path):
+def test_another_form_passes_and_a_changed_number_fails(form, tmp_path, monkeypatch):
     write_golden(tmp_path / "other.safetensors", FORMS[form])
-    done = golden(tmp_path / "other.safetensors")
-    assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert golden(tmp_path / "other.safetensors", monkeypatch) == (7, 0)
     tensors = convert.read_tensors(tmp_path / "other.safetensors")
     with convert.safetensors.safe_open(tmp_path / "other.safetensors", "pt") as file:
         metadata = file.metadata()
     tensors["out.noise_pred"][0, 0, 0, 0, 0] += 2e-5
     convert.write_tensors(tmp_path / "wrong.safetensors", tensors, metadata)
-    assert "1 failed, 6 passed" in golden(tmp_path / "wrong.safetensors").stdout
+    assert golden(tmp_path / "wrong.safetensors", monkeypatch) == (6, 1)

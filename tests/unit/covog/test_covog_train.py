@@ -16,6 +16,8 @@ from talking.core import tables
 from talking.core.errors import InputError
 from talking.dataset import store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope="module")
 def on_processors():
@@ -63,7 +65,6 @@ def whole_run(dataset, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_killed_run_goes_on_with_the_losses_of_an_uninterrupted_one(stage, dataset, whole_run, tmp_path, monkeypatch):
     start = [whole_run / "stage1/weights.safetensors"] if stage == 2 else []
@@ -118,7 +119,6 @@ def test_averaged_weights_are_what_is_written(whole_run):
     assert not torch.equal(written[name], raw[name])
 
 
-@pytest.mark.slow
 def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_path, monkeypatch):
     whole = train.diffusion.loss
     taken = []

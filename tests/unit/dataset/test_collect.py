@@ -228,6 +228,7 @@ def test_one_host_in_every_video_leaves_something_to_test_on(tmp_path):
     assert "host is in several splits" in card_text and "train 8, val 1, test 1, several 1" in card_text
 
 
+@pytest.mark.slow
 def test_added_and_removed_videos_move_nothing(tmp_path):
     first = sides(run(tmp_path, sheet_of(*TEN), show(tmp_path, *TEN)))
     # The host is in few of the videos that follow: still nobody whom splits are tied together by.

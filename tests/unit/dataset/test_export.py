@@ -84,6 +84,7 @@ def test_who_is_away_has_the_box_between_the_nearest_ones():
     np.testing.assert_allclose(export_mit.whole_boxes(faces), whole)
 
 
+@pytest.mark.slow
 def test_the_published_loader_gets_all_it_needs(exported, loaded, dataset):
     (record,) = json.loads((exported / "train.json").read_text())
     assert json.loads((exported / "test_easy.json").read_text()) == []

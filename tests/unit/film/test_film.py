@@ -14,6 +14,8 @@ from talking.core import boxes, intervals
 from talking.core.errors import InputError
 from talking.film import lines, photographs, puppet, script, truth, voices
 
+pytestmark = pytest.mark.slow
+
 
 def _filmed(folder, **options):
     out = folder / "film.mp4"

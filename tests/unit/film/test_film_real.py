@@ -14,6 +14,8 @@ from talking.film import truth
 from talking.poses import windows
 from talking.video import media
 
+pytestmark = pytest.mark.slow
+
 SIZE = (640, 360)
 CASES = ["hands", "microphone", "arms", "split", "portrait", "wall_text", "dim", "onlooker", "facing"]
 SECONDS = 2

@@ -58,6 +58,7 @@ def test_silence_stays_silence():
     assert not separation.separated(np.zeros(16_000, np.float32), never).any()
 
 
+@pytest.mark.slow
 def test_published_weights_form_is_loaded_and_the_sound_embedded_is_the_voices(weights, tmp_path):
     samples = hum(2)
     voices = separation.hdemucs(weights)(samples)

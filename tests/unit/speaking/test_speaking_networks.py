@@ -104,6 +104,7 @@ def test_a_weight_file_that_runs_code_is_refused(tmp_path):
         network.load(LightASD(), tmp_path / "evil.model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [LightASD, LRASD, TalkNet])
 @pytest.mark.parametrize("length", [1, 7, 25, 57])
 @torch.inference_mode()
@@ -168,6 +169,7 @@ def test_a_crop_holds_what_the_box_holds_and_110_outside(tmp_path):
     assert (rows[2][2] == 110).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_scores_of_real_faces_follow_the_lips(shared, tmp_path):
     model = network.load(LightASD(), shared / "weights/light_asd_talkset.model").cpu()
     video = shared / "data/filmed/sample.mp4"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from talking.core import tables
 from talking.speech import attribution
@@ -72,6 +73,7 @@ def test_a_word_at_the_edge_of_a_shot_follows_its_utterance():
     assert set(found["said_by"]) == {"track 0"}
 
 
+@pytest.mark.slow
 def test_twenty_thousand_words_find_their_turns_in_seconds():
     """Two hours of talk: every word's speaker is the one who is heard most in it, as by trying all turns."""
     rng = np.random.default_rng(0)

@@ -11,6 +11,8 @@ from talking.speech import hallucinations, recognition, words
 from talking.speech.recognition import Heard
 from talking.video import encoding, media
 
+pytestmark = pytest.mark.slow
+
 
 def sound_of(path, wav):
     """Write the sound of a video as a `media/` wav."""

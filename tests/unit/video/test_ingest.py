@@ -67,6 +67,7 @@ def test_other_containers_are_copied_too(tmp_path, suffix):
     assert_in_step(made, EVENTS)
 
 
+@pytest.mark.slow
 def test_a_file_that_claims_25_fps_but_is_not_is_found_out(tmp_path):
     times = at_rate(25)
     for name, odd in {
@@ -223,6 +224,7 @@ def test_the_same_film_gives_the_same_bytes(tmp_path):
     assert before == [path.read_bytes() for path in (second.mp4, second.wav)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "frames", "status", "reencoded"),
     [

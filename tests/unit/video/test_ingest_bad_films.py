@@ -14,6 +14,8 @@ import pytest
 from odd_films import EVENTS, assert_in_step, at_rate, ffmpeg, film, ingested
 from talking.video import ingest, probing
 
+pytestmark = pytest.mark.slow
+
 # Pictures of so many bytes that a hole in the file is a hole in the pictures.
 FINE = {"libx264": {"crf": "5"}, "mpeg4": {"b": "3M", "qmax": "3"}}
 

@@ -212,6 +212,7 @@ def test_one_frame_black_frames_portrait_and_nothing(tmp_path):
     assert len(shots.detect(tmp_path / "none.mp4", SETTINGS)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "edges"),
     [
@@ -238,6 +239,7 @@ def ingested_shots(source: Path, tmp_path: Path) -> pd.DataFrame:
     return shots.detect(tmp_path / "v.mp4", SETTINGS)
 
 
+@pytest.mark.slow
 def test_jump_cuts_of_a_real_vlog(shared, tmp_path):
     # Captions, stickers and inserted pictures appear all the time; at 107 a laptop goes, too.
     table = ingested_shots(shared / "data/real/vlog_zh.mp4", tmp_path)
@@ -245,6 +247,7 @@ def test_jump_cuts_of_a_real_vlog(shared, tmp_path):
     assert table["transition"].tolist() == ["start", "cut", "jump_cut", "jump_cut"]
 
 
+@pytest.mark.slow
 def test_time_cut_out_of_a_real_conversation(shared, tmp_path):
     from talking.video import ingest
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 FALLS = """
 import os, sys
 from covog import stopping, train
-from talking import cli
+from talking.core import cli
 import train_covog
 stopping.ASK_S = 0
 whole, taken = train.diffusion.loss, []
@@ -115,30 +116,38 @@ def test_processes_ask_each_other_every_few_seconds_however_slow_a_step_is(monke
     assert asked[:-1] == asked_after
 
 
+@pytest.fixture(scope="module")
+def undisturbed(work):
+    """Return a function that returns the folder of a training that nobody disturbed; each is run once."""
+
+    @cache
+    def undisturbed(processes: int, stage: int) -> Path:
+        done = run(work, f"whole-{processes}-{stage}", stage, processes)
+        assert done.returncode == 0, done.stderr
+        return work / f"whole-{processes}-{stage}"
+
+    return undisturbed
+
+
 @pytest.mark.parametrize(("processes", "stage"), [(1, 1), (2, 2)])
-def test_after_kill_9_a_rerun_gives_the_losses_and_weights_of_an_undisturbed_run(work, processes, stage):
-    whole, torn = f"whole-{processes}", f"torn-{processes}"
-    done = run(work, whole, stage, processes)
-    assert done.returncode == 0, done.stderr
+def test_after_kill_9_a_rerun_gives_the_losses_and_weights_of_an_undisturbed_run(work, undisturbed, processes, stage):
+    torn = f"torn-{processes}"
     assert run(work, torn, stage, processes, falls_by=9).returncode != 0
     assert sorted(p.name for p in (work / torn / "checkpoints").iterdir()) == ["step-0000002"]
     done = run(work, torn, stage, processes)
     assert done.returncode == 0, done.stderr
-    same(work / torn, work / whole)
+    same(work / torn, undisturbed(processes, stage))
 
 
-def test_two_processes_train_on_twice_as_many_samples_and_a_sigterm_to_one_of_them_saves(work):
-    done = run(work, "one", 1, 1)
-    assert done.returncode == 0, done.stderr
-    done = run(work, "two", 1, 2)
-    assert done.returncode == 0, done.stderr
-    steps = {name: [row for row in result(work / name)[0] if row[1] == "train"] for name in ("one", "two")}
-    assert len(steps["one"]) == len(steps["two"]) == 5
+def test_two_processes_train_on_twice_as_many_samples_and_a_sigterm_to_one_of_them_saves(work, undisturbed):
+    one, two = (undisturbed(processes, stage=2) for processes in (1, 2))
+    steps = [[row for row in result(folder)[0] if row[1] == "train"] for folder in (one, two)]
+    assert [len(rows) for rows in steps] == [5, 5]
     # The same first sample, and another one in the second process.
-    assert all(a != b for a, b in zip(steps["one"], steps["two"], strict=True))
+    assert all(a != b for a, b in zip(*steps, strict=True))
     # At the fourth step nothing else is due for which processes wait.
-    assert run(work, "stopped", 1, 2, falls_by=15, settings="unsaved.yaml").returncode != 0
+    assert run(work, "stopped", 2, 2, falls_by=15, settings="unsaved.yaml").returncode != 0
     assert (work / "stopped/checkpoints/step-0000004").exists()
-    done = run(work, "stopped", 1, 2)
+    done = run(work, "stopped", 2, 2)
     assert done.returncode == 0, done.stderr
-    same(work / "stopped", work / "two")
+    same(work / "stopped", two)

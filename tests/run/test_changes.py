@@ -1,0 +1,224 @@
+"""What a run does again after a change of a script, the sheet, a film, the clock or the config, and what it leaves as it is."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import REPO
+from run.workflow import COSTLY, copy_run, planned, snakemake, started, write_sheet
+from talking.core import tables
+from talking.dataset import store
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_edited_script_plans_nothing(run, tmp_path):
+    for folder in ("workflow", "scripts", "config", "resources"):
+        shutil.copytree(REPO / folder, tmp_path / folder)
+    with (tmp_path / "scripts/talking/faces/tracks.py").open("a") as script:
+        script.write("raise RuntimeError('in the middle of an edit')\n")
+    assert planned(run[0], "--snakefile", str(tmp_path / "workflow/Snakefile")) == {}
+
+
+def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_done(films, tmp_path):
+    for folder in ("workflow", "scripts", "config", "resources"):
+        shutil.copytree(REPO / folder, tmp_path / "project" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    words = ("results/tracks/talk.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    script = tmp_path / "project/scripts/talking/faces/tracks.py"
+    whole = script.read_text()
+    with started(tmp_path, *words) as first:
+        # Faces take much longer than it takes to notice that the video is ingested.
+        while not (tmp_path / "results/media/talk.json").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        script.write_text(f"raise RuntimeError('in the middle of an edit')\n{whole}")
+        printed = first.communicate(timeout=600)[0]
+    assert first.returncode != 0
+    assert "Videos failed: talk: track_faces: RuntimeError: in the middle of an edit" in printed
+    script.write_text(whole)
+    with started(tmp_path, *words) as again:
+        printed = again.communicate(timeout=600)[0]
+    assert again.returncode == 0, printed
+    assert set(re.findall(r"^(?:local)?rule (\w+):", printed, re.MULTILINE)) == {"track_faces"}
+    assert len(tables.read("tracks", tmp_path / "results/tracks/talk.parquet"))
+
+
+def test_a_sheet_that_is_edited_while_the_run_goes_on_changes_nothing_of_it(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    before = (folder / "videos.tsv").read_text()
+    with started(folder, "--forcerun", "cluster_identities") as going:
+        while not list((folder / ".snakemake/locks").glob("*")):
+            assert going.poll() is None
+            time.sleep(0.05)
+        # As an editor leaves it that has saved half of it.
+        (folder / "videos.tsv").write_text("video\tpa")
+        printed = going.communicate(timeout=600)[0]
+    assert going.returncode == 0 and "Finished jobid" in printed and "could not be made" not in printed, printed
+    for name in ("identities.parquet", "dataset/clips.parquet"):
+        assert (folder / "results" / name).read_bytes() == (run[0] / "results" / name).read_bytes()
+    # What it says counts next time, though the tables are younger than it.
+    (folder / "videos.tsv").write_text(
+        before.replace("licence\n", "licence\tsplit\n", 1).replace("CC0\n", "CC0\ttrain\n")
+    )
+    os.utime(folder / "videos.tsv", (time.time() - 3600,) * 2)
+    jobs = planned(folder)
+    assert jobs.get("collect_dataset") == 1 and not COSTLY & set(jobs)
+
+
+def test_a_film_that_is_gone_after_it_was_read_stops_the_run_and_costs_nothing(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    away = (folder / "mute.mp4").rename(tmp_path / "away.mp4")
+    stopped = snakemake(folder)
+    assert stopped.returncode != 0 and "of video mute is not there any more" in stopped.stdout + stopped.stderr
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+    without = ("--rerun-triggers", "mtime", "params", "software-env", "code")
+    assert planned(folder, *without) == {}
+    away.rename(folder / "mute.mp4")
+    assert planned(folder) == {}
+
+
+def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    jobs = planned(folder)
+    assert {rule for rule in COSTLY if jobs.get(rule) != 1} == set()
+    assert all(count == 1 for rule, count in jobs.items() if rule != "total")
+
+
+@pytest.mark.fault("a clock that jumped: files of the future", "no costly job planned, the run goes on")
+def test_files_of_the_future_plan_no_costly_job_and_are_worked_with(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    # As after a clock that jumped back by an hour while the run was at work.
+    media_files = list((folder / "results/media").iterdir())
+    assert max(file.stat().st_size for file in media_files) > 1_000_000
+    for file in media_files:
+        os.utime(file, (time.time() + 3600,) * 2)
+    assert not COSTLY & set(planned(folder))
+    done = snakemake(folder, "--forcerun", "annotate_clips")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not planned(folder)
+
+
+def test_deleted_intermediates_are_made_again_for_nothing_that_is_done(run, films, tmp_path):
+    folder, asked = copy_run(run[0], tmp_path / "run"), ("delete_intermediates=true",)
+    done = snakemake(folder, "all", "--delete-temp-output", config=asked)
+    assert done.returncode == 0 and not (folder / "results/landmarks/talk.npz").exists(), done.stdout + done.stderr
+    for config in (asked, (), (*asked, "gates={min_area_ratio: 0.99}")):
+        assert not COSTLY & set(planned(folder, config=config))
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    assert {rule: count for rule, count in planned(folder, config=asked).items() if rule in COSTLY} == dict.fromkeys(
+        COSTLY, 1
+    )
+
+
+@pytest.mark.parametrize("gate", ["min_area_ratio: 0.99", "min_duration_s: 4", "max_num_people: 2, min_num_people: 2"])
+def test_a_changed_gate_plans_no_costly_job(run, gate):
+    jobs = planned(run[0], config=(f"gates={{{gate}}}",))
+    assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)
+
+
+def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
+    jobs = planned(run[0], config=("qualities={min_talker_s: 2}",))
+    assert jobs.get("measure_qualities") == 4 and not COSTLY & set(jobs)
+    jobs = planned(run[0], config=("fusion={use_turns: false}",))
+    assert COSTLY & set(jobs) == {"fuse_speaking"}
+    assert not {"find_people", "find_candidates", "estimate_poses", "embed_sound"} & set(jobs)
+
+
+def test_a_changed_model_plans_its_stage_and_what_follows(run):
+    jobs = planned(run[0], config=("sound={model: wav2vec2}",))
+    assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
+    assert COSTLY & set(jobs) == {"embed_sound"}
+    jobs = planned(run[0], config=("speaking={model: light_asd}",))
+    assert {"score_asd", "diarize", "fuse_speaking", "find_candidates", "estimate_poses"} <= set(jobs)
+    before = {"ingest_media", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
+    assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
+
+
+def test_damaged_weights_of_a_frozen_model_are_trained_anew_on_its_own_data_set_only(run, films, tmp_path):
+    folder, asked = copy_run(run[0], tmp_path / "run"), ("covog={train: frozen}",)
+    stage = folder / "results/covog/covog/stage2"
+    stage.mkdir(parents=True)
+    (stage / "weights.safetensors").write_bytes(b"no weights")
+    benchmark = folder / "results/benchmarks/covog/covog/stage2.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\n1\n")
+    os.utime(benchmark, (1, 1))
+
+    def planning(digest):
+        (stage / "provenance.json").write_text(json.dumps({"data_set_sha256": digest}))
+        done = snakemake(folder, "--dry-run", "--quiet", "host", config=asked)
+        printed = done.stdout + done.stderr
+        assert "stage2/weights.safetensors was changed after it was made and is damaged" in printed
+        assert "Traceback" not in printed
+        return done.returncode == 0, "put a copy of it back" in printed
+
+    digest = store.data_set_hash(folder / "results/dataset")
+    assert planning(digest) == (True, False)
+    assert planning("0" * 64) == (False, True)
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
+    assert planning(digest) == (False, True)
+
+
+def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    covog = folder / "results/covog"
+    # A model as training leaves it, and what is made of it.
+    trained = [
+        "config.yaml",
+        *(f"stage{n}/{name}" for n in (1, 2) for name in ("weights.safetensors", "losses.parquet")),
+    ]
+    made = [
+        covog / "latents.done",
+        *(covog / "covog" / name for name in trained),
+        covog / "metrics.parquet",
+        covog / "videos/a",
+    ]
+    made += [folder / "results/report/covog_curves.svg", folder / "results/report/covog_metrics.html"]
+    for file in made:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("made\n")
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.writelines(f"new{n}\t{films / 'talk.mp4'}\ttest\tCC0\n" for n in range(10))
+    training = {"cache_latents", "train_stage1", "train_stage2", "evaluate_covog"}
+    jobs = planned(folder, config=("covog={train: frozen}",))
+    assert {jobs.get(rule) for rule in COSTLY} == {10} and not training & set(jobs)
+    jobs = planned(folder, config=("covog={train: latest}",))
+    assert {jobs.get(rule) for rule in COSTLY} == {10} and training <= set(jobs)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(films, tmp_path):
+    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    # Landmarks take several times as long as a second run needs to look for the lock.
+    target = "results/landmarks/talk.npz"
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "1", "--directory", tmp_path]
+    with subprocess.Popen(
+        [*command, "--config", f"videos={tmp_path / 'videos.tsv'}"], cwd=REPO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:  # fmt: skip
+        try:
+            while not list((tmp_path / ".snakemake/locks").glob("*")):
+                assert first.poll() is None
+                time.sleep(0.05)
+            second = snakemake(tmp_path, target)
+        finally:
+            assert first.wait(600) == 0
+    assert second.returncode != 0 and "cannot be locked" in second.stdout + second.stderr
+
+
+def test_a_removed_row_takes_its_clips_with_it(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
+    write_sheet(folder, {"mute": "mute.mp4"})
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tables.read("dataset", folder / "results/dataset/clips.parquet").empty
+    assert not list((folder / "results/dataset").glob("test_talk_*"))
