@@ -20,10 +20,10 @@ test: $(READY) lint ## all tests that need nothing else, and lint (CI runs this 
 test-real: $(READY) ## the workflow on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
 	$(BIN)/python -m pytest tests/real
 
-test-faults: $(READY) ## runs that are killed, runs on a full disk, damaged inputs
+test-faults: $(READY) ## runs and trainings that are killed, jobs that break, full disks, damaged inputs
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
-test-scale: $(READY) ## plans of large sample sheets, cost of many videos
+test-scale: $(READY) ## plans of large sample sheets, what stages, training steps and many videos cost
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/scale
 
 test-slurm: $(READY) ## the workflow on a SLURM cluster made on this machine (Debian, as root)

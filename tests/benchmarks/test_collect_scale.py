@@ -76,7 +76,7 @@ def test_a_million_clips_take_at_most_a_minute_and_two_gigabytes(tmp_path):
         "import resource, runpy, sys, time\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
         f"sys.argv[0] = {str(SCRIPT)!r}\n"
-        "import talking.collect\n"
+        "import talking.dataset.collect\n"
         "began = time.process_time()\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
         "print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"

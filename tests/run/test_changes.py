@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,16 +73,21 @@ def test_a_sheet_that_is_edited_while_the_run_goes_on_changes_nothing_of_it(run,
     assert jobs.get("collect_dataset") == 1 and not COSTLY & set(jobs)
 
 
-def test_a_film_that_is_gone_after_it_was_read_stops_the_run_and_costs_nothing(run, tmp_path):
-    folder = copy_run(run[0], tmp_path / "run")
-    away = (folder / "mute.mp4").rename(tmp_path / "away.mp4")
-    stopped = snakemake(folder)
+def test_a_film_that_is_gone_after_it_was_read_stops_the_run_and_costs_nothing(films, tmp_path):
+    # A run of its own: others look at the films of the shared one meanwhile.
+    film = Path(shutil.copy(films / "mute.mp4", tmp_path))
+    write_sheet(tmp_path, {"mute": film})
+    made = [f"results/{stage}/mute.parquet" for stage in ("shots", "voice")]
+    done = snakemake(tmp_path, *made)
+    assert done.returncode == 0, done.stdout + done.stderr
+    away = film.rename(tmp_path / "away.mp4")
+    stopped = snakemake(tmp_path, *made)
     assert stopped.returncode != 0 and "of video mute is not there any more" in stopped.stdout + stopped.stderr
     assert "Traceback" not in stopped.stdout + stopped.stderr
     without = ("--rerun-triggers", "mtime", "params", "software-env", "code")
-    assert planned(folder, *without) == {}
-    away.rename(folder / "mute.mp4")
-    assert planned(folder) == {}
+    assert planned(tmp_path, *made, *without) == {}
+    away.rename(film)
+    assert planned(tmp_path, *made) == {}
 
 
 def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_path):
@@ -215,9 +221,9 @@ def test_a_second_run_in_the_same_folder_is_refused(films, tmp_path):
     assert second.returncode != 0 and "cannot be locked" in second.stdout + second.stderr
 
 
-def test_a_removed_row_takes_its_clips_with_it(run, tmp_path):
+def test_a_removed_row_takes_its_clips_with_it(run, films, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
-    write_sheet(folder, {"mute": "mute.mp4"})
+    write_sheet(folder, {"mute": films / "mute.mp4"})
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert tables.read("dataset", folder / "results/dataset/clips.parquet").empty

@@ -85,10 +85,8 @@ def make_run(folder: Path, films: Path) -> None:
     """Run the workflow on those films and one that does not exist; what it prints is written to `printed.txt` above the folder."""
     hostile = folder.parent / 'it\'s "$(odd)" {name} -ü.mp4'
     shutil.copy(films / "talk.mp4", hostile)
-    rows = {"talk": str(hostile).replace('"', '""').join('""'), "mute": "mute.mp4", "text": films / "text.mp4"}
-    write_sheet(folder, rows | {"gone": films / "gone.mp4"})
-    # Beside the sheet: a copy of the run has its own.
-    shutil.copy(films / "mute.mp4", folder)
+    others = {video: films / f"{video}.mp4" for video in ("mute", "text", "gone")}
+    write_sheet(folder, {"talk": str(hostile).replace('"', '""').join('""'), **others})
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder.parent / "printed.txt").write_text(done.stdout + done.stderr)
