@@ -59,7 +59,7 @@ print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.
 """
 
 # The functions that the workflow's prefix gives to a job's shell.
-_FUNCTIONS = 'on_gpus() { shift; "$@"; }; give_up() { return 1; }; '
+_FUNCTIONS = 'talking() { python -P -m talking "$@"; }; on_gpus() { shift; "$@"; }; give_up() { return 1; }; '
 
 
 def cost_of(command: list[str], folder: Path | None = None) -> Cost:
