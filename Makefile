@@ -37,8 +37,8 @@ test-fast: $(READY) ## the quick tests only
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/rules tests/run tests/unit
 
 lint: $(READY) ## ruff, snakefmt, Snakemake's lint, codespell
-	$(BIN)/ruff check scripts tests
-	$(BIN)/ruff format --check scripts tests
+	$(BIN)/ruff check scripts tests notebooks
+	$(BIN)/ruff format --check scripts tests notebooks
 	PYTHONPATH=scripts $(BIN)/lint-imports --no-logo --no-cache pyproject.toml
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/snakemake --lint
