@@ -13,7 +13,17 @@ _LEFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
 
 def clear(results: Path) -> None:
     """Remove what killed processes have left in the folders of `results`; for a time when none is at work there."""
-    for pattern in ("*", "*/*", "covog/*/*", "covog/*/*/*", "dataset/splits/*", "export/*/*", "weights/**/*"):
+    for pattern in (
+        "*",
+        "*/*",
+        "checksums/**/*",
+        "failures/*/*",
+        "covog/*/*",
+        "covog/*/*/*",
+        "dataset/splits/*",
+        "export/*/*",
+        "weights/**/*",
+    ):
         for file in results.glob(pattern):
             if _LEFT.fullmatch(file.name) and file.is_file():
                 file.unlink()

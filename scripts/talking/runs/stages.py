@@ -1,7 +1,11 @@
-"""The stages that every video goes through."""
+"""The stages of the workflow: what each makes of a video, and which stage reads which."""
+
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import PurePath
 
 # Each stage's files below results/, in the order of the work: the first one stays as long as the stage is done. A stage's name
-# is its folder of logs and benchmarks.
+# is its folder of logs, benchmarks and checksums.
 STAGES = {
     "media": ("media/{video}.json", "media/{video}.mp4", "media/{video}.wav"),
     "shots": ("shots/{video}.parquet",),
@@ -38,7 +42,80 @@ AGGREGATES = {
 # What the folder of a kept clip holds.
 CLIP_FILES = ("video.mp4", "audio.wav", "speakers.json", "poses.npz", "sound.npz", "meta.json")
 
+# What each job reads of other jobs, in the order of the work. A job's name is its log's place below results/logs without the
+# video's, the film's, the weight's or the CovOG model's id.
+READS = {
+    "weights": (),
+    "films": (),
+    "downloads": (),
+    "media": ("films", "downloads"),
+    "shots": ("media",),
+    "faces": ("weights", "media", "shots"),
+    "tracks": ("weights", "media", "shots", "faces"),
+    "embeddings": ("weights", "media", "tracks"),
+    "voice": ("media",),
+    "asd": ("weights", "media", "tracks", "voice"),
+    "people": ("media", "shots", "tracks", "embeddings", "asd", "voice"),
+    "diarize": ("weights", "media", "asd", "people", "embeddings"),
+    "speaking": ("asd", "voice", "diarize", "people", "embeddings"),
+    "transcribe": ("weights", "media", "voice"),
+    "candidates": ("shots", "tracks", "people", "voice"),
+    "qualities": ("media", "candidates", "tracks", "speaking", "voice", "diarize"),
+    "poses": ("weights", "media", "candidates", "tracks"),
+    "inspections": ("media", "candidates", "tracks", "poses"),
+    "clips": ("candidates", "qualities", "inspections", "transcribe"),
+    "sound": ("weights", "media", "candidates", "speaking"),
+    "annotations": ("clips", "media", "tracks", "speaking", "transcribe", "diarize", "poses", "sound"),
+    "identities": ("embeddings", "tracks"),
+    "duplicates": ("clips", "inspections"),
+    "dataset": ("clips", "annotations", "media", "identities", "duplicates"),
+    "report": ("dataset",),
+    "strict": ("media",),
+    "failures": ("dataset", "report"),
+    "preview": ("dataset",),
+    "export_mit": ("dataset",),
+    "export_webdataset": ("dataset",),
+    "covog/configure": (),
+    "covog/convert": ("weights", "covog/configure"),
+    "covog/latents": ("weights", "dataset", "covog/configure"),
+    "covog/stage1": ("weights", "dataset", "covog/configure", "covog/convert", "covog/latents"),
+    "covog/stage2": ("weights", "dataset", "covog/configure", "covog/convert", "covog/latents", "covog/stage1"),
+    "covog/evaluate": ("weights", "dataset", "covog/configure", "covog/stage2"),
+    "covog/report": ("covog/stage1", "covog/stage2", "covog/evaluate"),
+}
+
+# Jobs that fill folders, of whose files Snakemake knows nothing, by those folders' names.
+FOLDERS = {
+    "annotations": "dataset/*",
+    "preview": "preview/*",
+    "export_webdataset": "export/webdataset",
+    "covog/latents": "covog/latents",
+    "covog/evaluate": "covog/videos",
+}
+
 
 def files_of(stage: str, video: str) -> list[str]:
     """Return the files of a video's stage, as paths below results/."""
     return [pattern.format(video=video) for pattern in STAGES[stage]]
+
+
+def job_of(place: str) -> tuple[str, str]:
+    """Return a job's name and the id of what it is about ("" if it is about all) by its log's place, for example faces/v."""
+    first, *rest = place.split("/")
+    if first != "covog":
+        return first, "/".join(rest)
+    return f"covog/{rest[-1]}", rest[0] if len(rest) > 1 else ""
+
+
+def folder_of(name: str, file: str) -> str | None:
+    """Return the folder that a job fills and that a file, a path below results/, lies in; None if it lies in none."""
+    pattern = FOLDERS.get(name)
+    if pattern is None:
+        return None
+    return next((str(f) for f in reversed(PurePath(file).parents) if fnmatchcase(str(f), pattern)), None)
+
+
+@cache
+def made_of(name: str) -> frozenset[str]:
+    """Return the names of all jobs whose outputs a job is made of, directly or through others."""
+    return frozenset(READS[name]).union(*map(made_of, READS[name]))

@@ -1,0 +1,31 @@
+"""Write the checksums of what a job has made, by which verify-store knows its files later."""
+
+from pathlib import Path
+
+from talking.core import cli
+from talking.runs import made
+
+
+def main() -> None:
+    """Read the arguments, write the checksums."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("log", type=Path, help="log of the job, below results/logs")
+    parser.add_argument("outputs", type=Path, nargs="+", help="files and folders that the job has made")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="TABLE",
+        help="table of results/annotations: the folders of its clips are recorded too",
+    )
+    arguments = parser.parse_args()
+    results, _ = made.place_of(arguments.log)
+    outputs = list(arguments.outputs)
+    if arguments.clips is not None:
+        from talking.core import tables
+
+        outputs += [results / "dataset" / clip for clip in tables.read("annotations", arguments.clips)["clip"]]
+    made.record(arguments.log, outputs)
+
+
+if __name__ == "__main__":
+    cli.run(main)
