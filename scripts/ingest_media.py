@@ -13,6 +13,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="sheet that names the video's file")
     parser.add_argument("--video", required=True, help="id of the video in the sheet")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder of results, where downloads and synthetic videos lie"
+    )
     parser.add_argument("--media", type=Path, required=True, help="mp4 to write")
     parser.add_argument("--wav", type=Path, required=True, help="16 kHz mono wav to write")
     parser.add_argument("--probe", type=Path, required=True, help="json to write: status, reason, size, length, ...")
@@ -20,7 +23,7 @@ def main() -> None:
     cli.add_settings(parser, ingest.Settings)
     arguments = parser.parse_args()
     row = sheet.row_of(arguments.sheet, arguments.video)
-    source = sheet.file_of(arguments.sheet, arguments.video, row["path"])
+    source = sheet.file_of(arguments.sheet, arguments.video, row["path"], arguments.results)
     result = ingest.ingest(
         source,
         arguments.media,

@@ -12,6 +12,9 @@ from talking.core.atomic import atomic_write
 from talking.core.cli import setting
 from talking.core.errors import InputError
 
+# Files of the package covog.presets.
+PRESETS = ["tiny", "paper", "smoke"]
+
 
 @dataclass
 class Model:
@@ -171,9 +174,9 @@ class WorkflowSettings:
     )
     preset: str = setting(
         "tiny",
-        "settings to begin with, a file of config/presets: tiny (small random networks, a laptop), paper (as published, "
+        "settings to begin with: tiny (small random networks, a laptop), paper (as published, "
         "started from published weights), smoke (full size, two steps)",
-        choices=["tiny", "paper", "smoke"],
+        choices=PRESETS,
     )
     settings: dict[str, Any] = setting(
         {}, "what differs from the preset, with its keys, for example {stage1: {steps: 300}}"

@@ -58,17 +58,18 @@ _, status, usage = os.wait4(pid, 0)
 print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
 
-# The functions that the workflow's prefix gives to a job's shell.
-_FUNCTIONS = 'talking() { python -P -m talking "$@"; }; on_gpus() { shift; "$@"; }; give_up() { return 1; }; '
-
 
 def cost_of(command: list[str], folder: Path | None = None) -> Cost:
     """Run a program in a folder and return its cost; raises CalledProcessError if it fails."""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(REPO / "scripts"),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "SHEET": SHEET,
+        "PATH": os.pathsep.join(
+            [str(REPO / "scripts/talking/bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
+        "TALKING_SHEET": SHEET,
+        # A job that fails is an error here: none has an attempt left to give up after.
+        "TALKING_RETRIES": "1",
     }
     meter = [sys.executable, "-S", "-c", _METER, *command]
     run = subprocess.run(meter, stdout=subprocess.PIPE, env=environment, cwd=folder, text=True, check=True)
@@ -106,7 +107,7 @@ def commands(video: Path, folder: Path) -> dict[str, str]:
 
 def run_rule(command: str, folder: Path) -> Cost:
     """Run a rule's shell command, without a GPU, and return its cost."""
-    return cost_of(["bash", "-c", _FUNCTIONS + command], folder)
+    return cost_of(["bash", "-c", command], folder)
 
 
 def feed(name: str, results: Path) -> None:

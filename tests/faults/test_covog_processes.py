@@ -87,7 +87,14 @@ def same(one: Path, other: Path) -> None:
 
 def test_a_node_s_launcher_outside_slurm_says_so():
     without = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    command = [sys.executable, REPO / "scripts/launch_on_node.py", "--processes", "2", "train_covog"]
+    command = [
+        sys.executable,
+        REPO / "scripts/launch_processes.py",
+        "--across-nodes",
+        "--processes",
+        "2",
+        "train-covog",
+    ]
     done = subprocess.run(command, env=without, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.endswith("needs SLURM.\n") and "Traceback" not in done.stderr
 

@@ -30,7 +30,7 @@ def apply(monkeypatch):
     monkeypatch.setattr(slurm, "plain_run_jobs", slurm.Executor.run_jobs, raising=False)
 
     def apply(name):
-        space = {"workflow": SimpleNamespace(current_basedir=PATCHES)}
+        space = {"CODE": REPO / "scripts"}
         exec(compile((PATCHES / f"{name}.smk").read_text(), name, "exec"), space)
         return SimpleNamespace(**space)
 

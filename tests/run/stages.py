@@ -12,6 +12,7 @@ def per_video_rules():
         for text in re.split(r"^(?=rule )", file.read_text(), flags=re.MULTILINE)[1:]:
             outputs = re.search(r"output:\n(.*?)\n    log:", text, re.DOTALL)
             if outputs and "{video}" in outputs[1] and "results/covog" not in outputs[1]:
-                commands = re.findall(r"(?:talking|--then) ([a-z-]+) ", text.split("shell:")[1])
+                work = text.split("shell:")[1].split("|| talking give-up")[0]
+                commands = re.findall(r"(?:talking(?: --gpus \{resources\.gpu\})?|--then) ([a-z-]+) ", work)
                 found[re.match(r"rule (\w+)", text)[1]] = re.findall(r'"(results/[^"]+)"', outputs[1]), commands, text
     return found

@@ -15,7 +15,9 @@ def test_every_job_of_a_video_gives_up():
     rules = per_video_rules()
     assert len(rules) >= 20
     for name, (_, _, text) in rules.items():
-        assert f"|| give_up {name} {{wildcards.video}} {{resources.tries}} {{log:q}} {{output:q}}" in text, name
+        assert f"|| talking give-up $? {name} {{wildcards.video}} {{resources.tries}} {{log:q}} {{output:q}}" in text, (
+            name
+        )
         assert "tries=this_attempt" in text, name
 
 

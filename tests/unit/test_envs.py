@@ -213,5 +213,5 @@ def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
         env=os.environ | {"PATH": f"{conda}:{os.environ['PATH']}"},
         check=True,
     )
-    assert "-m talking ingest-media" in (tmp_path / "conda/jobs").read_text()
+    assert "__main__.py ingest-media" in (tmp_path / "conda/jobs").read_text()
     assert "gone.mp4" in (tmp_path / "results/media/gone.json").read_text()

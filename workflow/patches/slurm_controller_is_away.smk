@@ -10,10 +10,9 @@ Goes once tests/rules/test_patches.py finds that the executor asks squeue as it 
 
 import os
 from importlib import metadata
-from pathlib import Path
 
 FORGETS_JOBS = {"2.8.0"}
-COMMANDS = Path(str(workflow.current_basedir)) / "slurm_controller_is_away"
+COMMANDS = CODE / "talking/bin/slurm_controller_is_away"
 
 
 def outlive_the_controller(has_accounts):

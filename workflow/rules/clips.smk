@@ -26,7 +26,7 @@ rule find_candidates:
         "talking find-candidates --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
         " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
-        " || give_up find_candidates {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? find_candidates {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule measure_qualities:
@@ -59,7 +59,7 @@ rule measure_qualities:
         "talking measure-qualities --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
         " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
-        " || give_up measure_qualities {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? measure_qualities {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule inspect_clips:
@@ -88,7 +88,7 @@ rule inspect_clips:
         "OMP_NUM_THREADS={threads} talking inspect-clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
         " --inspections {output.inspections:q} > {log:q} 2>&1"
-        " || give_up inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule select_clips:
@@ -119,4 +119,4 @@ rule select_clips:
         "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
-        " || give_up select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

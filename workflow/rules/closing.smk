@@ -14,8 +14,10 @@ rule check_strict:
     resources:
         mem_mb=each_attempt(500),
         runtime=each_attempt(10),
+    params:
+        results=subpath(output.ok, parent=True),
     shell:
-        'talking summarise-run --results results --sheet "$SHEET" --strict {output.ok} > {log:q} 2>&1'
+        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --strict {output.ok:q} > {log:q} 2>&1'
 
 
 rule check_failures:
@@ -35,5 +37,7 @@ rule check_failures:
     resources:
         mem_mb=each_attempt(500),
         runtime=each_attempt(10),
+    params:
+        results=subpath(output.ok, parent=True),
     shell:
-        'talking summarise-run --results results --sheet "$SHEET" --no-failures {output.ok} > {log:q} 2>&1'
+        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --no-failures {output.ok:q} > {log:q} 2>&1'

@@ -3,9 +3,7 @@ wildcard_constraints:
 
 
 rule configure_covog:
-    """Writing the settings of {wildcards.covog_model} (preset {config[covog][preset]})."""
-    input:
-        preset=COVOG_PRESET,
+    """Writing the settings of {wildcards.covog_model} (preset {params.preset})."""
     output:
         config="results/covog/{covog_model}/config.yaml",
     log:
@@ -19,10 +17,12 @@ rule configure_covog:
         mem_mb=each_attempt(1000),
         runtime=each_attempt(5),
     params:
+        preset=COVOG["preset"],
+        content=checksums.sha256(presets.file_of(COVOG["preset"])),
         settings=json.dumps(COVOG["settings"]),
         baseline=lambda wildcards: "--baseline" if wildcards.covog_model == "baseline" else "",
     shell:
-        "talking configure-covog --preset {input.preset:q} --settings {params.settings:q}"
+        "talking configure-covog --preset {params.preset} --settings {params.settings:q}"
         " --out {output.config:q} {params.baseline} > {log:q} 2>&1"
 
 
@@ -71,7 +71,7 @@ rule cache_latents:
         dataset=subpath(input.clips, parent=True),
         latents=subpath(output.done, strip_suffix=".done"),
     shell:
-        "on_gpus {resources.gpu} talking cache-latents --config {input.config:q} --dataset {params.dataset:q}"
+        "talking --gpus {resources.gpu} cache-latents --config {input.config:q} --dataset {params.dataset:q}"
         " --latents {params.latents:q} > {log:q} 2>&1"
 
 
@@ -102,9 +102,9 @@ rule train_stage1:
     params:
         dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
-        latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
+        latents=as_flags({"latents": "results/covog/latents" if COVOG["cache_latents"] else None}),
     shell:
-        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - talking train-covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train-covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty >> {log:q} 2>&1"
 
 
@@ -136,7 +136,7 @@ rule train_stage2:
     params:
         dataset=subpath(input.clips, parent=True),
         folder=subpath(output.weights, parent=True),
-        latents=f"--latents {COVOG_LATENTS}" if COVOG["cache_latents"] else "",
+        latents=as_flags({"latents": "results/covog/latents" if COVOG["cache_latents"] else None}),
     shell:
-        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - talking train-covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
+        'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train-covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
         " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty >> {log:q} 2>&1"

@@ -30,13 +30,14 @@ rule evaluate_covog:
     params:
         # The untrained model has the widths of the one before it.
         models=[
-            f"--model {m}=results/covog/{m}/stage2/weights.safetensors" + " --model untrained=random" * (m == "covog")
+            f"--model {m}={shlex.quote(in_results(f'results/covog/{m}/stage2/weights.safetensors'))}"
+            + " --model untrained=random" * (m == "covog")
             for m in COVOG_MODELS
         ],
         dataset=subpath(input.clips, parent=True),
-        folder=f"--weights-dir {shlex.quote(METRICS_FOLDER)}" if METRICS_FOLDER else "",
+        folder=as_flags({"weights_dir": METRICS_FOLDER or None}),
     shell:
-        "on_gpus {resources.gpu} talking evaluate-covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
+        "talking --gpus {resources.gpu} evaluate-covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
         " --videos {output.videos:q} --metrics {output.metrics:q} {params.folder} > {log:q} 2>&1"
 
 

@@ -1,3 +1,6 @@
+from talking.dataset.store import SPLITS
+
+
 rule annotate_clips:
     """Giving the words of {wildcards.video} to who says them, and making the folders of its kept clips: pictures, sound, labels."""
     input:
@@ -31,15 +34,16 @@ rule annotate_clips:
         url=from_sheet("url"),
         attribution=flags("attribution"),
         settings=flags("annotate"),
+        results=subpath(output.annotations, ancestor=2),
     shell:
         "talking attribute-words --transcript {input.transcript:q} --turns {input.turns:q}"
         " --speaking {input.speaking:q} --words {output.words:q} {params.attribution}"
         " --then annotate-clips --video={wildcards.video:q} --source={params.source:q}"
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
-        " --poses {input.poses:q} --sound {input.sound:q} --dataset results/dataset"
-        " --results results --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
-        " || give_up annotate_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " --poses {input.poses:q} --sound {input.sound:q} --dataset {params.results:q}/dataset"
+        " --results {params.results:q} --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
+        " || talking give-up $? annotate_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule find_duplicates:
@@ -62,10 +66,11 @@ rule find_duplicates:
         runtime=each_attempt(60),
     params:
         settings=flags("duplicates"),
-        rows=sheet_rows(),
+        results=subpath(output.duplicates, parent=True),
+        rows=ROWS.checksum(),
     shell:
-        'talking find-duplicates --sheet "$SHEET" --results results'
-        " --clips results/clips --inspections results/inspections"
+        'talking find-duplicates --sheet "$TALKING_SHEET" --results {params.results:q}'
+        " --clips {params.results:q}/clips --inspections {params.results:q}/inspections"
         " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
 
 
@@ -97,11 +102,12 @@ rule collect_dataset:
         mem_mb=each_attempt(4000),
         runtime=each_attempt(60),
     params:
+        results=subpath(output.videos, parent=True),
         card=flags("card"),
         splits=flags("splits"),
-        rows=sheet_rows(),
+        rows=ROWS.checksum(),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
-        'talking collect-dataset --sheet "$SHEET" --results results --clips results/clips'
-        " --annotations results/annotations --media results/media --identities {input.identities:q}"
-        " --duplicates {input.duplicates:q} --dataset results/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"
+        'talking collect-dataset --sheet "$TALKING_SHEET" --results {params.results:q} --clips {params.results:q}/clips'
+        " --annotations {params.results:q}/annotations --media {params.results:q}/media --identities {input.identities:q}"
+        " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"

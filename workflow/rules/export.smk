@@ -16,9 +16,11 @@ rule export_mit:
         mem_mb=each_attempt(8000),
         runtime=each_attempt(480),
     params:
+        dataset=subpath(input[0], ancestor=2),
+        folder=subpath(output.readme, parent=True),
         settings=flags("export_mit"),
     shell:
-        "talking export-mit --dataset results/dataset --out results/export/mit --threads {threads}"
+        "talking export-mit --dataset {params.dataset:q} --out {params.folder:q} --threads {threads}"
         " {params.settings} > {log:q} 2>&1"
 
 
@@ -39,7 +41,8 @@ rule export_webdataset:
         mem_mb=each_attempt(2000),
         runtime=each_attempt(240),
     params:
+        dataset=subpath(input[0], ancestor=2),
         settings=flags("export_webdataset"),
     shell:
-        "talking export-webdataset --dataset results/dataset --out {output.shards:q} {params.settings}"
+        "talking export-webdataset --dataset {params.dataset:q} --out {output.shards:q} {params.settings}"
         " > {log:q} 2>&1"

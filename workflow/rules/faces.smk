@@ -3,7 +3,7 @@ rule detect_faces:
     input:
         media="results/media/{video}.mp4",
         shots="results/shots/{video}.parquet",
-        weights=weights_below(config["faces"]["weights"]),
+        weights=WEIGHT_LIST.below(config["faces"]["weights"]),
     output:
         faces="results/faces/{video}.parquet",
     log:
@@ -23,7 +23,7 @@ rule detect_faces:
     shell:
         "talking detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
         " {params.settings} > {log:q} 2>&1"
-        " || give_up detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule track_faces:
@@ -32,7 +32,7 @@ rule track_faces:
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
-        weights=weights_below(config["embeddings"]["weights"]),
+        weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
     output:
         tracks="results/tracks/{video}.parquet",
         landmarks=intermediate("results/landmarks/{video}.npz"),
@@ -57,7 +57,7 @@ rule track_faces:
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks} > {log:q} 2>&1"
-        " || give_up track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule embed_faces:
@@ -66,7 +66,7 @@ rule embed_faces:
         media="results/media/{video}.mp4",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        weights=weights_below(config["embeddings"]["weights"]),
+        weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
     output:
         embeddings="results/embeddings/{video}.npz",
     log:
@@ -86,4 +86,4 @@ rule embed_faces:
     shell:
         "talking embed-faces --media {input.media:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"
-        " || give_up embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -16,8 +16,9 @@ rule cluster_identities:
         mem_mb=each_attempt(4000),
         runtime=each_attempt(60),
     params:
+        results=subpath(output.identities, parent=True),
         settings=flags("identities"),
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
-        'talking cluster-identities --sheet "$SHEET" --results results --embeddings results/embeddings'
-        " --tracks results/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"
+        'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'
+        " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"

@@ -15,18 +15,19 @@ rule download_video:
         runtime=each_attempt(240),
         tries=this_attempt,
     params:
-        row=source_row,
-        tries=tries_in_vain,
+        row=of_video(ROWS.content_of),
+        # One more than before has a download that failed for a passing reason tried again.
+        tries=of_video(lambda video: fetch.tries_in_vain(RESULTS / f"downloads/{video}.json")),
     shell:
-        'talking download-video --sheet "$SHEET" --video {wildcards.video} '
+        'talking download-video --sheet "$TALKING_SHEET" --video {wildcards.video} '
         "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
-        " || give_up download_video {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? download_video {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule ingest_media:
     """Turning {wildcards.video} into 25 frames a second and 16 kHz sound."""
     input:
-        source=source_file,
+        source=of_video(ROWS.input_of),
     output:
         media="results/media/{video}.mp4",
         wav="results/media/{video}.wav",
@@ -44,9 +45,10 @@ rule ingest_media:
         runtime=minutes("media"),
         tries=this_attempt,
     params:
-        row=source_row,
+        row=of_video(ROWS.content_of),
+        results=subpath(output.probe, ancestor=2),
         settings=flags("ingest"),
     shell:
-        'talking ingest-media --sheet "$SHEET" --video {wildcards.video} --media {output.media:q} '
-        "--wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
-        " || give_up ingest_media {wildcards.video} {resources.tries} {log:q} {output:q}"
+        'talking ingest-media --sheet "$TALKING_SHEET" --video {wildcards.video} --results {params.results:q}'
+        " --media {output.media:q} --wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
+        " || talking give-up $? ingest_media {wildcards.video} {resources.tries} {log:q} {output:q}"

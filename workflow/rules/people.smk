@@ -29,4 +29,4 @@ rule find_people:
         "talking find-people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {input.embeddings:q} --asd {input.asd:q} --voice {input.voice:q}"
         " --detector {params.detector} --people {output.people:q} {params.settings} > {log:q} 2>&1"
-        " || give_up find_people {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? find_people {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -1,11 +1,11 @@
 rule estimate_poses:
-    """Estimating the poses of the people in {wildcards.video} ({config[poses][model]})."""
+    """Estimating the poses of the people in {wildcards.video} ({params.model})."""
     input:
         media="results/media/{video}.mp4",
         candidates="results/candidates/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        weights=weights_below(config["poses"]["sapiens_weights"]),
+        weights=WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
     output:
         poses="results/poses/{video}.npz",
     log:
@@ -22,9 +22,10 @@ rule estimate_poses:
         tries=this_attempt,
         gpu=gpu_if("poses"),
     params:
+        model=config["poses"]["model"],
         settings=flags("poses"),
     shell:
-        "on_gpus {resources.gpu} talking estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
+        "talking --gpus {resources.gpu} estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
         " --threads {threads} {params.settings} > {log:q} 2>&1"
-        " || give_up estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -16,11 +16,12 @@ rule preview_clips:
         runtime=each_attempt(60),
         tries=this_attempt,
     params:
+        dataset=subpath(input.clips, parent=True),
         settings=flags("preview"),
     shell:
-        "talking preview-clips --video={wildcards.video:q} --clips {input.clips:q} --dataset results/dataset"
+        "talking preview-clips --video={wildcards.video:q} --clips {input.clips:q} --dataset {params.dataset:q}"
         " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
-        " || give_up preview_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? preview_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule preview:

@@ -20,7 +20,8 @@ rule draw_report:
         mem_mb=each_attempt(4000),
         runtime=each_attempt(30),
     params:
+        results=subpath(output.funnel, ancestor=2),
         folder=subpath(output.funnel, parent=True),
         settings=flags("report"),
     shell:
-        "talking draw-report --results results --report {params.folder:q} {params.settings} > {log:q} 2>&1"
+        "talking draw-report --results {params.results:q} --report {params.folder:q} {params.settings} > {log:q} 2>&1"

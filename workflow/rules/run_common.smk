@@ -1,9 +1,17 @@
-"""How a run begins and ends: the folder's lock, the report, what the user is told."""
+"""How a run begins and ends: the folder's lock, the report, what the user is told. A module's run does none of this."""
 
 import fcntl
 
+from talking.core import atomic
+from talking.core.atomic import atomic_write
+from talking.runs import devices, giving_up, slurm
+
 # The folder's lock, for as long as this process lives.
 HELD = []
+# A site may keep the file elsewhere; an installed package has none.
+PARTITIONS = PROJECT / "workflow/profiles/slurm/partitions.yaml"
+if PARTITIONS.exists():
+    os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(PARTITIONS))
 
 
 def hold_folder():
@@ -19,6 +27,42 @@ def hold_folder():
         )
 
 
+def prepare_slurm():
+    """Make ready for a run whose jobs go to SLURM, if they do; raises WorkflowError if jobs of an earlier run do not end."""
+    if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
+        return
+    outlive_the_controller(slurm.has_accounts())
+    if warning := slurm.warning_of_memory():
+        logger.warning(warning)
+    try:
+        if left := slurm.jobs_of_this_folder():
+            logger.warning(
+                f"{len(left)} jobs of an earlier run of this folder are still in the queue; they are cancelled."
+            )
+            slurm.end_jobs(left)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
+def unused_gpus():
+    """Return a sentence that says which config keys leave this machine's GPUs unused, empty if none does."""
+    large = any(map(uses_gpu_model, ("speaking", "diarization", "words", "poses", "sound")))
+    unused = ["gpu"] * (large and not config["gpu"]) + ["covog.gpu"] * (IS_TRAINING and not config["covog"]["gpu"])
+    if not unused or not devices.present():
+        return ""
+    return f"this machine has GPUs, which only jobs see that request them: set {' and '.join(unused)} in the config"
+
+
+def products():
+    """Return the files of a whole run."""
+    wanted = ["results/dataset/clips.parquet", "results/report/clips.html", "results/no_failures.ok"]
+    if IS_TRAINING:
+        wanted += ["results/covog/metrics.parquet", "results/report/covog_metrics.html"]
+    if config["strict"]:
+        wanted.append("results/strict.ok")
+    return wanted
+
+
 def make_report():
     """Make results/report.html of what is there, once the figures of the report are."""
     made = [product for product in products() if os.path.exists(product)]
@@ -29,44 +73,37 @@ def make_report():
     options = "--quiet all --report results/report.html --workflow-profile none --configfile results/config.yaml"
     snakemake = [sys.executable, "-m", "snakemake", *made, "--snakefile", workflow.main_snakefile, *options.split()]
     if subprocess.run(snakemake).returncode:
-        logger.warning("results/report.html could not be made, as is told above; all else is there.")
-
-
-def close_run(logs=()):
-    """Tell the user what there is, which videos could not be read, by the logs of a failed run which jobs failed, and what to do next."""
-    words = ["--results", "results", "--sheet", SHEET_OF_RUN, "--edited", SHEET]
-    words += ["--run-log", logs[0]] if logs else []
-    subprocess.run([sys.executable, SCRIPTS / "summarise_run.py", *words], check=True)
-
-
-def fail_if_given_up():
-    """Raise WorkflowError if a stage of a video has failed: a run of single targets does not ask check_failures."""
-    broken = giving_up.of_videos(Path("results"), VIDEOS.index)
-    if broken:
-        told = " ".join(f"{video}: {failure.reason}" for video, failure in broken.items())
-        raise WorkflowError(f"Videos failed: {told} The next run tries them again.")
+        logger.warning("results/report.html could not be made, for the reason above; all else is there.")
 
 
 def begin_run():
     """Hold the folder and say what the run needs, before its first job."""
     hold_folder()
-    os.environ.update(TALKING_RETRIES=str(workflow.execution_settings.retries))
     prepare_slurm()
-    for told in filter(None, (weights_told(), gpus_told())):
-        logger.info(told)
+    for sentence in filter(None, (WEIGHT_LIST.summary(WEIGHTS_WANTED), unused_gpus())):
+        logger.info(sentence)
 
 
-def end_run():
-    """Clear up, make the report and say what there is; raise WorkflowError if a stage of a video has failed."""
-    atomic.clear(Path("results"))
-    clear_sheets()
-    make_report()
-    close_run()
-    fail_if_given_up()
+def end_run(log=()):
+    """Clear up, make the report and say what there is, by a failed run's log what failed; raise WorkflowError if a stage of a video has.
 
-
-def end_failed_run(log):
-    """Say what has failed, by the run's log; if only single videos have, all else is there, the report too."""
-    if giving_up.all_of(Path("results")):
+    If only single videos have failed, all else is there, the report too.
+    """
+    broken = giving_up.of_videos(RESULTS, VIDEOS)
+    if not log:
+        atomic.clear(RESULTS)
+        for copy in COPIES.glob("*.tsv"):
+            if copy.absolute() != SHEET_OF_RUN:
+                copy.unlink()
+    if broken or not log:
         make_report()
-    close_run(log)
+    words = ["--results", RESULTS, "--sheet", SHEET_OF_RUN, "--edited", SHEET, *(["--run-log", log[0]] if log else [])]
+    subprocess.run([sys.executable, "-P", CODE / "talking/__main__.py", "summarise-run", *words], check=True)
+    if broken and not log:
+        reasons = " ".join(f"{video}: {failure.reason}" for video, failure in broken.items())
+        raise WorkflowError(f"Videos failed: {reasons} The next run tries them again.")
+
+
+# Set once, by the process that plans and runs.
+if workflow.is_main_process and workflow.execution_settings is not None:
+    environment.tell_jobs(TALKING_RETRIES=str(workflow.execution_settings.retries))

@@ -20,4 +20,4 @@ rule detect_shots:
         settings=flags("shots"),
     shell:
         "talking detect-shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
-        " || give_up detect_shots {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? detect_shots {wildcards.video} {resources.tries} {log:q} {output:q}"

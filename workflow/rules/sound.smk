@@ -1,5 +1,5 @@
 rule embed_sound:
-    """Embedding the sound of {wildcards.video} ({config[sound][model]})."""
+    """Embedding the sound of {wildcards.video} ({params.model})."""
     input:
         sound="results/media/{video}.wav",
         candidates="results/candidates/{video}.parquet",
@@ -7,7 +7,7 @@ rule embed_sound:
             config["sound"]["sound_mode"] == "per_person",
             then="results/speaking/{video}.parquet",
         ),
-        weights=weights_below(config["sound"]["weights"]) + weights_below(config["sound"]["separation_weights"]),
+        weights=WEIGHT_LIST.below(config["sound"]["weights"]) + WEIGHT_LIST.below(config["sound"]["separation_weights"]),
     output:
         embedded="results/sound/{video}.npz",
     log:
@@ -24,9 +24,10 @@ rule embed_sound:
         tries=this_attempt,
         gpu=gpu_if("sound"),
     params:
+        model=config["sound"]["model"],
         settings=flags("sound"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking embed-sound --sound {input.sound:q}"
+        "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} embed-sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
         " {params.settings} > {log:q} 2>&1"
-        " || give_up embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"

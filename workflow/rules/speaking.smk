@@ -6,7 +6,7 @@ rule score_asd:
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         voice="results/voice/{video}.parquet",
-        weights=weights_below(config["speaking"]["weights"]),
+        weights=WEIGHT_LIST.below(config["speaking"]["weights"]),
     output:
         asd="results/asd/{video}.parquet",
     log:
@@ -26,9 +26,9 @@ rule score_asd:
         model=config["speaking"]["model"],
         settings=flags("speaking"),
     shell:
-        "on_gpus {resources.gpu} talking score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
+        "talking --gpus {resources.gpu} score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
-        " || give_up score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule fuse_speaking:
@@ -61,4 +61,4 @@ rule fuse_speaking:
         "talking fuse-speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
-        " || give_up fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"

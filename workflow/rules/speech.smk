@@ -20,7 +20,7 @@ rule detect_voice:
         settings=flags("voice"),
     shell:
         "talking detect-voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
-        " || give_up detect_voice {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? detect_voice {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule diarize:
@@ -30,7 +30,7 @@ rule diarize:
         asd="results/asd/{video}.parquet",
         people="results/people/{video}.parquet",
         embeddings="results/embeddings/{video}.npz",
-        weights=weights_below(config["diarization"]["weights"]),
+        weights=WEIGHT_LIST.below(config["diarization"]["weights"]),
     output:
         turns="results/speech/{video}.rttm",
     log:
@@ -50,9 +50,9 @@ rule diarize:
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
+        "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
         "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
-        " || give_up diarize {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? diarize {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
 rule transcribe:
@@ -60,7 +60,7 @@ rule transcribe:
     input:
         sound="results/media/{video}.wav",
         voice="results/voice/{video}.parquet",
-        weights=weights_below(config["words"]["weights"]) + weights_below(config["words"]["aligner_weights"]),
+        weights=WEIGHT_LIST.below(config["words"]["weights"]) + WEIGHT_LIST.below(config["words"]["aligner_weights"]),
     output:
         transcript="results/speech/{video}.transcript.parquet",
         pieces="results/speech/{video}.pieces.parquet",
@@ -80,6 +80,6 @@ rule transcribe:
     params:
         settings=flags("words"),
     shell:
-        "OMP_NUM_THREADS={threads} on_gpus {resources.gpu} talking transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
+        "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
         "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
-        " || give_up transcribe {wildcards.video} {resources.tries} {log:q} {output:q}"
+        " || talking give-up $? transcribe {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -50,12 +50,12 @@ def film_of(path: str) -> str | None:
     return path[len(_FILM) :] if path.startswith(_FILM) else None
 
 
-def file_of(sheet: str | Path, video: str, path: str) -> Path:
-    """Return where the file of a row lies: beside the sheet, or below results/ if it is filmed or downloaded."""
+def file_of(sheet: str | Path, video: str, path: str, results: Path = Path("results")) -> Path:
+    """Return where the file of a row lies: beside the sheet, or below a folder of results if it is filmed or downloaded."""
     if is_url(path):
-        return Path("results/downloads") / f"{video}.bin"
+        return results / "downloads" / f"{video}.bin"
     if film := film_of(path):
-        return Path("results/films") / f"{film}.mp4"
+        return results / "films" / f"{film}.mp4"
     return Path(sheet).parent / path
 
 

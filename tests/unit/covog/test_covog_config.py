@@ -9,7 +9,7 @@ import pytest
 from covog import config, presets
 from talking.core.errors import InputError
 
-PRESETS = sorted((Path(__file__).resolve().parents[3] / "config/presets").glob("covog_*.yaml"))
+PRESETS = sorted(Path(presets.__file__).parent.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.stem)
@@ -20,7 +20,7 @@ def test_presets_are_whole_and_come_back(preset, tmp_path):
 
 
 def test_the_papers_settings():
-    settings = config.load(next(p for p in PRESETS if p.stem == "covog_paper"))
+    settings = config.load(next(p for p in PRESETS if p.stem == "paper"))
     assert (settings.data.width, settings.data.height, settings.data.frames, settings.seed) == (640, 384, 15, 12580)
     assert (settings.stage2.learning_rate, settings.stage2.steps, settings.stage2.optimizer) == (
         1e-5,
@@ -68,14 +68,17 @@ def test_texts_of_the_command_lines_config_mean_what_they_say():
 
 def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what_the_ablation_removes(tmp_path):
     arguments = Namespace(
-        preset=next(p for p in PRESETS if p.stem == "covog_tiny"),
+        preset="tiny",
         settings=json.dumps({"stage1": {"steps": 7}}),
         baseline=True,
         out=tmp_path / "config.yaml",
     )
     presets.configure(arguments)
     settings = config.load(arguments.out)
-    assert (settings.stage1.steps, settings.stage1.batch_size) == (7, config.load(arguments.preset).stage1.batch_size)
+    assert (settings.stage1.steps, settings.stage1.batch_size) == (
+        7,
+        config.load(presets.file_of("tiny")).stage1.batch_size,
+    )
     assert not settings.model.audio
     assert not settings.model.person_masks
     arguments.settings = json.dumps({"stage1": {"step": 7}})
@@ -85,8 +88,7 @@ def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what
 
 def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "find_spec", lambda name: None)
-    paper = next(p for p in PRESETS if p.stem == "covog_paper")
-    arguments = Namespace(preset=paper, settings="{}", baseline=False, out=tmp_path / "config.yaml")
+    arguments = Namespace(preset="paper", settings="{}", baseline=False, out=tmp_path / "config.yaml")
     with pytest.raises(InputError, match="adamw_8bit needs the package bitsandbytes"):
         presets.configure(arguments)
     arguments.settings = json.dumps({"stage2": {"optimizer": "adamw"}})
@@ -96,4 +98,4 @@ def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_pat
 
 def test_every_preset_that_the_workflow_offers_is_there():
     offered = config.WorkflowSettings.__dataclass_fields__["preset"].metadata["choices"]
-    assert sorted(f"covog_{name}" for name in offered) == [p.stem for p in PRESETS]
+    assert sorted(offered) == [p.stem for p in PRESETS]

@@ -4,8 +4,7 @@ import pytest
 import torch
 import torch.fx.experimental._config
 
-from conftest import REPO
-from covog import config, train
+from covog import config, presets, train
 from covog.config import Model
 from covog.model import CovOG
 
@@ -14,7 +13,7 @@ FRAMES, PEOPLE, HEIGHT, WIDTH = 15, 2, 384, 640
 
 @pytest.fixture(scope="module")
 def full() -> CovOG:
-    settings = config.load(REPO / "config/presets/covog_smoke.yaml").model
+    settings = config.load(presets.file_of("smoke")).model
     assert Model(**{**vars(settings), "audio_layers": 12, "audio_channels": 768}) == Model()
     with torch.device("meta"):
         return CovOG(Model())
@@ -54,7 +53,7 @@ def test_a_window_of_full_size_has_the_right_shapes(full):
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_weights_gradients_and_optimiser_of_the_smoke_preset_leave_a_24_gb_gpu_room_for_activations(full, stage):
-    settings = config.load(REPO / "config/presets/covog_smoke.yaml")
+    settings = config.load(presets.file_of("smoke"))
     training = settings.stage1 if stage == 1 else settings.stage2
     assert (training.steps, training.optimizer, training.checkpointing) == (2, "adafactor", True)
     with torch.device("meta"):

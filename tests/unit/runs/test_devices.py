@@ -35,7 +35,8 @@ def machine(tmp_path, monkeypatch):
 
 def start(count, program=SHOW):
     """Start a job that shows which devices it sees and stays until its input ends."""
-    words = [sys.executable, "-PS", "-m", "run_on_gpus", str(count), sys.executable, "-c", program]
+    take = "import sys; from talking import __main__; __main__._take_gpus(sys.argv[1]); exec(sys.argv[2])"
+    words = [sys.executable, "-PS", "-c", take, str(count), program]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(words, text=True, **pipes)
 

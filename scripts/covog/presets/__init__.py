@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from importlib.util import find_spec
+from pathlib import Path
 
 import yaml
 
@@ -11,17 +12,21 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
 
+def file_of(preset: str) -> Path:
+    """Return the YAML file of a preset."""
+    return Path(__file__).with_name(f"{preset}.yaml")
+
+
 def configure(arguments: Namespace) -> None:
     """Run `scripts/configure_covog.py`."""
-    try:
-        preset = yaml.safe_load(arguments.preset.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{arguments.preset} cannot be read as YAML ({error}).") from error
+    preset = yaml.safe_load(file_of(arguments.preset).read_text())
     merged = _merged(preset, json.loads(arguments.settings))
     if arguments.baseline:
         # The paper's ablation: no audio driver, the pose of all people as one picture.
         merged = _merged(merged, {"model": {"audio": False, "person_masks": False}})
-    settings = config.from_dict(config.Config, merged, f"{arguments.preset} with the config's covog.settings")
+    settings = config.from_dict(
+        config.Config, merged, f"the preset {arguments.preset} with the config's covog.settings"
+    )
     if "adamw_8bit" in (settings.stage1.optimizer, settings.stage2.optimizer) and find_spec("bitsandbytes") is None:
         # Stage 2 would find out after days of stage 1.
         raise InputError(

@@ -1,4 +1,4 @@
-"""Start a training on one node of a SLURM job that has several: run by srun, once a node, it becomes accelerate's launcher."""
+"""Run a command line in several processes by accelerate's launcher, one a GPU: all on this machine or, run by srun once a node, on a SLURM job's nodes."""
 
 import argparse
 import os
@@ -6,16 +6,27 @@ import re
 import subprocess
 import sys
 
+import talking.__main__
 from talking.core import cli
 from talking.core.errors import InputError
 
 
 def main() -> None:
-    """Read the arguments and the job's environment, find the first node, launch."""
+    """Read the arguments, find where the processes meet, become the launcher."""
     parser = cli.parser(__doc__)
     parser.add_argument("--processes", type=int, required=True, help="processes on all nodes together, one a GPU")
-    parser.add_argument("words", nargs=argparse.REMAINDER, help="module to run, with its arguments")
+    parser.add_argument("--across-nodes", action="store_true", help="this is one node of several of a SLURM job")
+    parser.add_argument("words", nargs=argparse.REMAINDER, help="command line to run, with its arguments")
     arguments = parser.parse_args()
+    where = meeting_point_of_nodes() if arguments.across_nodes else ["--main_process_port", "0"]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(arguments.processes), *where]
+    # Its own folder holds packages of common names, which are not to be found by them.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.execv(sys.executable, [sys.executable, *launch, talking.__main__.__file__, *arguments.words])
+
+
+def meeting_point_of_nodes() -> list[str]:
+    """Return the launcher's words for this node of a SLURM job; raises InputError outside SLURM."""
     try:
         job, rank, nodes = (os.environ[f"SLURM_{name}"] for name in ("JOB_ID", "PROCID", "NTASKS"))
     except KeyError as missing:
@@ -23,9 +34,7 @@ def main() -> None:
     # A port of the job's own: another training may use the same nodes.
     port = 20_000 + int(job) % 10_000
     where = ["--num_machines", nodes, "--machine_rank", rank, "--main_process_ip", first_address(job)]
-    launch = ["--multi_gpu", "--num_processes", str(arguments.processes), *where, "--main_process_port", str(port)]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *launch, "--module", *arguments.words]
-    os.execv(sys.executable, command)
+    return [*where, "--main_process_port", str(port)]
 
 
 def first_address(job: str) -> str:
