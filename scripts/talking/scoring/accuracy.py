@@ -63,7 +63,7 @@ def _json(file: Path) -> dict:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} holds no figures ({error}); print them anew.") from error
+        raise InputError(f"{file} holds no figures ({error}); print them again.") from error
 
 
 _SPEAKING = (
@@ -90,9 +90,9 @@ _REAL = (
     "longest loop",
 )
 _REAL_UNITS = (
-    "A right clip is found if one kept clip with as many people covers 70 % of it; a kept clip is wrong if 70 % of it lies in no right one.\n"
-    "A false person-frame is a participant too many in a frame of a right clip, a missing one a participant too few. A phrase of a partial\n"
-    "transcript counts as heard with 60 % of its words in order; the longest loop is how often a phrase follows itself."
+    "A right clip is found if one kept clip with as many people covers 70 % of it. A kept clip is wrong if 70 % of it lies in no right clip.\n"
+    "A false person-frame is one participant too many in a frame of a right clip, a missing one is one too few. A phrase of a partial\n"
+    "transcript counts as heard if 60 % of its words are found in order. The longest loop is how often a phrase follows itself."
 )
 _FACES = (
     "video",
@@ -109,15 +109,15 @@ _FACES = (
 )
 _TURNS = ("video", "DER, 0.25 s each side", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s", "short turns", "words", "word error", "word's speaker")  # fmt: skip
 _TURN_UNITS = (
-    "A short turn lasts less than a second; it counts if its person is seen in half of it and is found if half of what is seen is labelled\n"
-    "speaking. Word error: substituted, inserted and missed words over the true ones, without case and punctuation."
+    "A short turn lasts less than a second. It counts if its person is seen for half of it, and is found if half of that is labelled as\n"
+    "speaking. Word error: substituted, inserted and missed words divided by true words, without case and punctuation."
 )
 
 _SOUNDS = ("model", "people given", "recording", "speakers true/found", "DER, 0.25 s each side", "DER, 0.25 s in all", "DER, no collar", "missed s", "false alarm s", "confusion s", "speech s")  # fmt: skip
 _POSES = ("model", "people", "valid poses", "body keypoints found", "body error, mean", "median", "face error, mean", "median", "sides swapped")  # fmt: skip
 _POSE_UNITS = (
-    "Errors are in shares of the square root of the body box's area, or the face box's; annotators differ by 0.03 (eyes) to 0.1 (hips)\n"
-    "of a body by COCO's own measure."
+    "Errors are divided by the square root of the area of the body's box, or of the face's box. Annotators differ by 0.03 (eyes) to 0.1 (hips)\n"
+    "of a body, as COCO measured."
 )
 
 
@@ -197,7 +197,7 @@ def _poses(d: dict) -> list[Any]:
 
 
 def _by_kind(videos: Iterable[dict]) -> str:
-    """Return accuracy by what is hard in a shot, over all films; a shot with two cases counts for the pair."""
+    """Return accuracy by the hard case of a shot, over all videos; a shot with two cases counts for the pair."""
     right: dict[str, list[float]] = {}
     for shot in (shot for d in videos for shot in d["shots"] or []):
         if shot["accuracy"] is not None:
@@ -209,7 +209,7 @@ def _by_kind(videos: Iterable[dict]) -> str:
 
 
 def _ingredients(videos: Iterable[dict]) -> str:
-    """Return the mean over films of accuracy and average precision with each ingredient left out."""
+    """Return the mean over videos of accuracy and average precision with each kind of evidence left out."""
     each = [d["ingredients"] for d in videos if "ingredients" in d]
     names = list(each[0]) if each else []
 
@@ -221,7 +221,7 @@ def _ingredients(videos: Iterable[dict]) -> str:
 
 
 def draw_calibration(scores: Path, path: Path) -> None:
-    """Draw how often decisions of a stated confidence are right, over all films of each model, as an SVG."""
+    """Draw how often decisions of a stated confidence are right, over all videos of each model, as an SVG."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -231,7 +231,7 @@ def draw_calibration(scores: Path, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(4.2, 3.6), layout="constrained")
     axes.plot([0.5, 1], [0.5, 1], color="#bbbbbb", linewidth=1, label="perfect")
     for model, videos in _read(scores).items():
-        # Of fewer decisions the share that is right is chance.
+        # Fewer decisions say little.
         known = [(said, right) for _, said, right, n in _bins(videos.values()) if n >= _FEW]
         axes.plot(*zip(*known, strict=True), marker="o", label=model)
     axes.set(xlabel="stated confidence", ylabel="right", xlim=(0.5, 1), ylim=(0.45, 1))
@@ -248,7 +248,7 @@ def _calibration(videos: Iterable[dict]) -> str:
 
 
 def _bins(videos: Iterable[dict]) -> list[tuple[int, float, float, int]]:
-    """Return of each tenth of stated confidence its number, mean, share that is right and person-frames, over all films."""
+    """Return for each tenth of stated confidence its number, mean, fraction that is right and person-frames, over all videos."""
     sums: dict[int, list[float]] = {}
     for part in (part for d in videos for part in d["speaking"]["calibration"]["bins"]):
         into = sums.setdefault(min(int(part["confidence"] * 10), 9), [0.0, 0.0, 0.0])
