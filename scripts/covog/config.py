@@ -168,26 +168,24 @@ class WorkflowSettings:
 
     train: str = setting(
         "frozen",
-        "whether a run goes on to CovOG: frozen (trained and measured once, then left as it is when videos are added), "
-        "latest (again whenever the data set has changed), never",
+        "frozen: train and measure CovOG once and keep it when videos are added; latest: train again whenever the data set has "
+        "changed; never: stop at the data set",
         choices=["frozen", "latest", "never"],
     )
     preset: str = setting(
         "tiny",
-        "settings to begin with: tiny (small random networks, a laptop), paper (as published, "
-        "started from published weights), smoke (full size, two steps)",
+        "settings to start from: tiny (small random networks, for a laptop), paper (as published, from published weights), "
+        "smoke (full size, two steps)",
         choices=PRESETS,
     )
-    settings: dict[str, Any] = setting(
-        {}, "what differs from the preset, with its keys, for example {stage1: {steps: 300}}"
-    )
-    baseline: bool = setting(False, "train and measure the model without audio driver and person masks as well")
-    cache_latents: bool = setting(True, "compute once what the frozen networks make of every frame")
+    settings: dict[str, Any] = setting({}, "settings that differ from the preset, for example {stage1: {steps: 300}}")
+    baseline: bool = setting(False, "also train and measure the model without audio driver and person masks")
+    cache_latents: bool = setting(True, "compute the outputs of the frozen encoders once for every frame")
     gpu: int = setting(0, "GPUs that training requests, on each node", minimum=0)
     nodes: int = setting(1, "nodes of a SLURM cluster that training takes", minimum=1)
-    launcher: str = setting("", "what starts the training instead of python, accelerate launch or srun")
-    start: list[str] = setting([], "published weights to start from instead of those that the preset fetches")
-    weights_dir: str = setting("", "folder that is searched for fetched weights before anything is downloaded")
+    launcher: str = setting("", "command that starts the training, in place of python, accelerate launch or srun")
+    start: list[str] = setting([], "published weights to start from, in place of those that the preset downloads")
+    weights_dir: str = setting("", "folder that is searched for weights before anything is downloaded")
 
 
 def load(path: str | Path) -> Config:

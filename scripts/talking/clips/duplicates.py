@@ -33,16 +33,16 @@ class Settings:
     """What counts as the same."""
 
     min_overlap_share: float = cli.setting(
-        0.5, "how much of the shorter of two clips the other must show to be the same", minimum=0, maximum=1
+        0.5, "fraction of the shorter of two clips that the other must show to be a duplicate", minimum=0, maximum=1
     )
     max_sound_bit_error: float = cli.setting(
         0.35,
-        "share of differing fingerprint bits up to which sounds are the same; by chance it is 0.5",
+        "fraction of differing fingerprint bits up to which sounds are the same; by chance it is 0.5",
         minimum=0,
         maximum=0.5,
     )
     max_picture_bits: float = cli.setting(
-        16.0, "differing bits, of 64, up to which pictures are the same; by chance it is 32", minimum=0, maximum=64
+        16.0, "differing bits, of 64, up to which pictures are the same; by chance there are 32", minimum=0, maximum=64
     )
 
 

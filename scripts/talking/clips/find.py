@@ -31,20 +31,18 @@ class Settings:
 
     max_absence_s: float = cli.setting(
         1.0,
-        "seconds for which a participant may be away (turned, covered, not found) within a clip; another person who shows for"
-        " no longer is a bystander",
+        "longest time that a participant may be away (turned, covered, not found) within a clip, in seconds; another person who"
+        " is seen for no longer is a bystander",
         minimum=0,
     )
     min_measured_s: float = cli.setting(
         3.0, "shorter segments are not measured, whatever `gates: min_duration_s` says", minimum=0.04
     )
     min_measured_people: int = cli.setting(2, "segments with fewer participants are not measured", minimum=1)
-    max_measured_people: int = cli.setting(
-        6, "segments with more participants are not measured: they are a crowd", minimum=1
-    )
+    max_measured_people: int = cli.setting(6, "segments with more participants are not measured", minimum=1)
     max_clip_s: float = cli.setting(
         60.0,
-        "longest clip in seconds; a longer one is split in pauses, into pieces of at least half as long",
+        "longest clip in seconds; longer ones are split at pauses, into pieces of at least half that length",
         minimum=0.08,
     )
 

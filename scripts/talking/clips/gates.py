@@ -26,48 +26,50 @@ class Settings:
     min_duration_s: float = cli.setting(5.0, "shortest clip in seconds", minimum=0.04)
     max_num_jump_cuts: int = cli.setting(5, "jump cuts within a clip", minimum=0)
     max_absent_share: float = cli.setting(
-        0.3, "share of frames in which a participant is away: turned, covered or not found", minimum=0, maximum=1
+        0.3, "fraction of frames in which a participant is away: turned, covered or not found", minimum=0, maximum=1
     )
     max_bystander_ratio: float = cli.setting(
         1.0,
-        "largest bystander's face, averaged over the frames of the clip, to the smallest participant's, by area",
+        "area of the largest bystander's face, averaged over the frames of the clip, divided by that of the smallest participant's",
         minimum=0,
     )
-    max_bystander_share: float = cli.setting(1.0, "share of frames in which a bystander shows", minimum=0, maximum=1)
+    max_bystander_share: float = cli.setting(
+        1.0, "fraction of frames in which a bystander is seen", minimum=0, maximum=1
+    )
     max_repeated_person: int = cli.setting(
-        0, "people who are shown twice in the picture, as by a mirror or a video call beside its recording", minimum=0
+        0, "people who appear twice in the picture, as in a mirror or a video call", minimum=0
     )
     min_face_height_share: float = cli.setting(
-        0.025, "height of the smallest face in shorter sides of the picture", minimum=0, maximum=1
+        0.025, "height of the smallest face, as a fraction of the picture's shorter side", minimum=0, maximum=1
     )
     min_area_ratio: float = cli.setting(
         0.25,
-        "smallest to largest participant's face by area; somebody far smaller is in the background",
+        "area of the smallest participant's face divided by that of the largest; a far smaller face is in the background",
         minimum=0,
         maximum=1,
     )
     min_num_talkers: int = cli.setting(
         1,
-        "people on screen who talk: one is enough, as who listens to the whole of a turn is half of a conversation",
+        "people on screen who talk; 1, as a listener is half of a conversation",
         minimum=0,
     )
     min_speaking_share: float = cli.setting(
-        0.1, "share of frames in which anybody on screen speaks", minimum=0, maximum=1
+        0.1, "fraction of frames in which anybody on screen speaks", minimum=0, maximum=1
     )
     min_num_exchanges: int = cli.setting(
         0,
-        "turns that another person answers; 0, as who listens to the whole of a turn is half of a conversation",
+        "turns that another person answers; 0, as a listener is half of a conversation",
         minimum=0,
     )
     min_talk_balance: float = cli.setting(
-        0.0, "share of all talk that who talks second most has; 0 for the same reason", minimum=0, maximum=0.5
+        0.0, "fraction of all talk by the second most talkative person; 0 for the same reason", minimum=0, maximum=0.5
     )
     max_off_screen_share: float = cli.setting(
-        0.5, "share of frames with a voice that nobody on screen owns", minimum=0, maximum=1
+        0.5, "fraction of frames with a voice from off screen", minimum=0, maximum=1
     )
     min_mouth_sound_agreement: float = cli.setting(
         0.5,
-        "share of labelled speech that a voice and moving lips bear out",
+        "fraction of labelled speech that a voice and moving lips confirm",
         minimum=0,
         maximum=1,
     )
@@ -75,53 +77,53 @@ class Settings:
         0.55, "mean probability that the speaking decisions are right", minimum=0, maximum=1
     )
     min_detected_share: float = cli.setting(
-        0.5, "share of the frames with a box in which the detector saw each face", minimum=0, maximum=1
+        0.5, "fraction of each person's boxes that the detector saw, not interpolation", minimum=0, maximum=1
     )
     min_landmark_share: float = cli.setting(
         0.0,
-        "share of the frames with a box in which each face has landmarks; profiles lose them, and who look at each other are"
-        " in profile, so off by default",
+        "fraction of each person's boxes with landmarks; 0 (off), as people who look at each other are seen in profile, where"
+        " landmarks are lost",
         minimum=0,
         maximum=1,
     )
     max_turned_away_share: float = cli.setting(
         0.8,
-        "share of frames in which anybody's head is turned away; who look at each other are in profile for half of them",
+        "fraction of frames in which a head is turned away; people who look at each other are in profile half of the time",
         minimum=0,
         maximum=1,
     )
     min_face_motion: float = cli.setting(
-        0.002, "motion of the points of a face against each other: below it the face is a photograph", minimum=0
+        0.002, "motion of a face's points against each other; a photograph has less", minimum=0
     )
     max_covered_share: float = cli.setting(
-        0.5, "share of frames in which another face covers a fifth of anybody's", minimum=0, maximum=1
+        0.5, "fraction of frames in which another face covers a fifth of a face", minimum=0, maximum=1
     )
     max_hand_over_face_share: float = cli.setting(
-        0.3, "share of frames in which a hand lies over anybody's face", minimum=0, maximum=1
+        0.3, "fraction of frames in which a hand lies over a face", minimum=0, maximum=1
     )
     max_caption_over_face_share: float = cli.setting(
-        0.2, "share of seconds in which writing, such as a caption, lies over anybody's face", minimum=0, maximum=1
+        0.2, "fraction of seconds in which writing, such as a caption, lies over a face", minimum=0, maximum=1
     )
     max_unseen_person_share: float = cli.setting(
         1.0,
-        "share of seconds that show a person without a found face, such as somebody from behind; 1, as a moderator may sit"
-        " before two who debate",
+        "fraction of seconds that show a person without a found face, such as from behind; 1 (off), as a moderator may sit"
+        " with the back to the camera",
         minimum=0,
         maximum=1,
     )
     max_sync_error_frames: float = cli.setting(
-        3.0, "frames by which the sound may lead or lag a mouth, where that can be told", minimum=0
+        3.0, "frames by which the sound may lead or lag a mouth, where that can be measured", minimum=0
     )
     max_not_understood_share: float = cli.setting(
         1.0,
-        "share of the time of speech whose words were not understood; 1, as who talks in any language converses",
+        "fraction of the time of speech whose words were not understood; 1 (off), as the language does not matter",
         minimum=0,
         maximum=1,
     )
-    max_camera_motion: float = cli.setting(0.5, "camera motion in picture heights a second", minimum=0)
-    min_picture_motion: float = cli.setting(0.0001, "picture motion: below it the clip is a still", minimum=0)
+    max_camera_motion: float = cli.setting(0.5, "camera motion, in picture heights a second", minimum=0)
+    min_picture_motion: float = cli.setting(0.0001, "picture motion; a still has less", minimum=0)
     min_sharpness: float = cli.setting(
-        0.0, "sharpness of the least sharp face; depends on the source, so off by default", minimum=0
+        0.0, "sharpness of the least sharp face; 0 (off), as it depends on the source", minimum=0
     )
 
 

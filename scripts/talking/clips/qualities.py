@@ -44,22 +44,22 @@ class Settings:
     min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip", minimum=0)
     turn_pause_s: float = cli.setting(0.5, "a pause of a talker up to this long does not end the turn", minimum=0)
     answer_s: float = cli.setting(
-        2.0, "a turn answers another person's if it begins no more than these seconds after its end", minimum=0
+        2.0, "a turn answers another person's turn if it begins at most so many seconds after its end", minimum=0
     )
     lip_motion: float = cli.setting(
         0.006,
-        "lips move from this motion of the inner-lip gap on, in face heights (RMS over about a second, 1.5-8 Hz)",
+        "motion of the inner-lip gap from which lips count as moving, in face heights (RMS over about a second, 1.5-8 Hz)",
         minimum=0,
     )
     turned_away_deg: float = cli.setting(60.0, "yaw beyond which a head is turned away", minimum=0)
     min_sync_confidence: float = cli.setting(
         0.5,
-        "confidence from which the frames count by which sound leads a mouth; true offsets of synthetic videos have 0.5 to 0.8",
+        "confidence from which an offset between sound and mouth counts; true offsets of synthetic videos have 0.5 to 0.8",
         minimum=0,
     )
     min_sync_s: float = cli.setting(
         4.0,
-        "seconds for which somebody must speak alone for that: of less speech, and of speech under others', any offset may fit",
+        "seconds for which somebody must speak alone for an offset to count; with less, any offset may fit",
         minimum=0,
     )
 

@@ -37,7 +37,7 @@ class Settings:
     """Settings of annotating clips."""
 
     min_period_frames: int = cli.setting(
-        25, "shorter speaking and listening periods are merged into a neighbour", minimum=1
+        25, "shorter periods of speaking and listening are merged into a neighbour", minimum=1
     )
     crf: int = cli.setting(
         20, "quality of the clips' pictures: x264's constant rate factor, lower is better", minimum=0, maximum=51

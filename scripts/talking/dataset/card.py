@@ -24,7 +24,7 @@ _STATISTICS = {
 class Settings:
     """Settings of the data card."""
 
-    contact: str = cli.setting("", "where people ask to be removed: an address or a page, named in the data card")
+    contact: str = cli.setting("", "email address or page where people can ask to be removed; named in the data card")
 
 
 def text(

@@ -38,7 +38,7 @@ _USUAL = {
 class Settings:
     """Settings of the export in the published layout."""
 
-    root: str = cli.setting("", "path before each clip's folder in the lists; empty: the export's own absolute path")
+    root: str = cli.setting("", "path before each clip's folder in the lists; empty: the absolute path of the export")
 
 
 @dataclass(frozen=True)

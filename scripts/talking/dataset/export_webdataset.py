@@ -23,7 +23,7 @@ _SHARD_FILES = {
 class Settings:
     """Settings of the export as WebDataset shards."""
 
-    max_shard_mb: int = cli.setting(500, "size from which on a new shard is begun, in MB", minimum=1)
+    max_shard_mb: int = cli.setting(500, "size from which a new shard begins, in MB", minimum=1)
 
 
 def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:

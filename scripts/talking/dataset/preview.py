@@ -33,7 +33,7 @@ _LINE_PAUSE_S, _LINE_LENGTH, _LINE_STAYS_S = 0.8, 48, 0.5
 class Settings:
     """Settings of the previews."""
 
-    poses: bool = cli.setting(False, "draw the skeletons too")
+    poses: bool = cli.setting(False, "also draw skeletons")
     crf: int = cli.setting(23, "quality of the previews' pictures: x264's constant rate factor, lower is better")
 
 

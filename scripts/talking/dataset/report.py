@@ -36,7 +36,9 @@ plt.rcParams |= {
 class Settings:
     """What the report shows."""
 
-    max_cards: int = cli.setting(40, "clips shown as cards, spread evenly over the data set", minimum=0)
+    max_cards: int = cli.setting(
+        40, "largest number of clips shown as cards, spread evenly over the data set", minimum=0
+    )
 
 
 def read_columns(paths: Iterable[Path], columns: list[str]) -> pd.DataFrame:

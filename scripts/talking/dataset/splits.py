@@ -37,29 +37,34 @@ _MEMORY_NOTE = "# Which split each video is in, and who of it is in several. Wri
 class Settings:
     """Settings of the splits."""
 
-    test_share: float = cli.setting(0.1, "share of the seconds meant for the test splits (0-1)", minimum=0, maximum=1)
+    test_share: float = cli.setting(
+        0.1, "target fraction of the seconds for the test splits (0-1)", minimum=0, maximum=1
+    )
     val_share: float = cli.setting(
-        0.05, "share of the seconds meant for the validation split (0-1)", minimum=0, maximum=1
+        0.05, "target fraction of the seconds for the validation split (0-1)", minimum=0, maximum=1
     )
     common_share: float = cli.setting(
         0.3,
-        "who is in a larger share of a source's videos ties none together and may be in several splits",
+        "a person in a larger fraction of a source's videos, such as a host, does not join them and may be in several splits",
         minimum=0,
         maximum=1,
     )
-    common_videos: int = cli.setting(4, "and in at least as many videos of the source", minimum=2)
+    common_videos: int = cli.setting(4, "if the person is in at least so many videos of the source", minimum=2)
     memory: str = cli.setting(
-        "splits.tsv", "file that remembers the splits, relative to the working directory; keep it when results go"
+        "splits.tsv", "file that remembers the splits, relative to the working directory; keep it if you delete results"
     )
-    hard_num_people: int = cli.setting(3, "a clip with as many people is hard", minimum=1)
+    hard_num_people: int = cli.setting(3, "a clip with at least so many people is hard", minimum=1)
     hard_camera_motion: float = cli.setting(
-        0.05, "so is one whose camera moves faster, in picture heights a second", minimum=0
+        0.05, "a clip whose camera moves faster is hard, in picture heights a second", minimum=0
     )
     hard_overlap_share: float = cli.setting(
-        0.1, "so is one in which several people speak in a larger share of the frames", minimum=0, maximum=1
+        0.1,
+        "a clip in which several people speak at once in a larger fraction of the frames is hard",
+        minimum=0,
+        maximum=1,
     )
-    hard_face_px: float = cli.setting(96.0, "so is one whose smallest face is smaller, in px", minimum=0)
-    seed: int = cli.setting(0, "another number gives other splits")
+    hard_face_px: float = cli.setting(96.0, "a clip with a smaller face is hard, in px", minimum=0)
+    seed: int = cli.setting(0, "random seed")
 
 
 @dataclass(frozen=True)

@@ -45,14 +45,16 @@ class Settings:
     """How faces are found."""
 
     model: str = setting("centerface", "face detector", choices=("centerface", "yunet", "scrfd"))
-    weights: str = setting("", "ONNX file of the models yunet and scrfd; centerface has its own")
+    weights: str = setting("", "ONNX file, for the models yunet and scrfd")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
     search_every: int = setting(12, "frames from one search of the whole picture to the next", minimum=1)
     look_every: int = setting(
-        4, "frames from one look at the known faces to the next; in between, boxes are interpolated", minimum=1
+        4, "frames from one detection around the known faces to the next; in between, boxes are interpolated", minimum=1
     )
-    smallest: float = setting(0.02, "faces whose longer side is less are not written, in shorter sides of the picture")
-    min_confidence: float = setting(0.3, "detections below are not written (0-1)")
+    smallest: float = setting(
+        0.02, "smallest face that is written: its longer side, as a fraction of the picture's shorter side"
+    )
+    min_confidence: float = setting(0.3, "detections of lower confidence are not written (0-1)")
 
 
 def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) -> pd.DataFrame:

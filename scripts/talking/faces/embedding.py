@@ -28,10 +28,10 @@ class Settings:
     """How faces are embedded."""
 
     model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
-    weights: str = setting("", "ONNX file of the model arcface; dlib has its own")
-    faces_per_track: int = setting(8, "faces of a track that are embedded and averaged, at most")
-    smallest_px: float = setting(24.0, "tracks whose faces are all smaller (longer side, pixels) are not compared")
-    least_sharp: float = setting(4.0, "faces less sharp than this are not compared: all blurred faces look alike")
+    weights: str = setting("", "ONNX file, for the model arcface")
+    faces_per_track: int = setting(8, "largest number of faces of a track that are embedded and averaged")
+    smallest_px: float = setting(24.0, "tracks whose faces are all smaller are not compared (longer side in pixels)")
+    least_sharp: float = setting(4.0, "faces of lower sharpness are not compared, as all blurred faces look alike")
     most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
 
 

@@ -25,7 +25,7 @@ class Settings:
 
     same_person: float = setting(
         0.0,
-        "greatest average cosine distance of the tracks of one person; 0: what suits the embedding, 0.07 for dlib and 0.6 for arcface",
+        "largest average cosine distance of the tracks of one person; 0: the embedding's own value, 0.07 for dlib and 0.6 for arcface",
         minimum=0,
     )
 

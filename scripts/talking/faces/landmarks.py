@@ -43,8 +43,8 @@ class Settings:
     """How faces are marked."""
 
     model: str = setting("mediapipe", "face mesh", choices=("mediapipe",))
-    region: float = setting(1.4, "side of the square given to the mesh, in longer sides of the face box")
-    min_score: float = setting(0.5, "a face whose presence score is lower is lost: its points are NaN")
+    region: float = setting(1.4, "side of the square that the mesh gets, as a multiple of the face box's longer side")
+    min_score: float = setting(0.5, "presence score (0-1) below which a face's points are NaN")
 
 
 class FaceMesh:

@@ -29,16 +29,17 @@ class Settings:
 
     max_missed_frames: int = setting(25, "longest gap without a detection that is filled in, in frames")
     start_confidence: float = setting(
-        0.5, "a track needs detections this confident; weaker ones only continue it, forwards and backwards"
+        0.5, "a track needs a detection of this confidence; weaker ones only continue it, forwards and backwards"
     )
-    min_frames: int = setting(3, "a track with fewer such detections is a flicker of the detector and left out")
-    reach: float = setting(0.7, "furthest a face may lie from where it is expected, in face sizes")
+    min_frames: int = setting(3, "tracks with fewer such detections are dropped")
+    reach: float = setting(0.7, "largest distance of a face from where it is expected, in face sizes")
     touch: float = setting(
-        1.1, "two faces touch when their centres are nearer, in face sizes; their looks are compared"
+        1.1, "distance of two faces' centres below which they touch and their embeddings are compared, in face sizes"
     )
-    part: float = setting(1.5, "faces that touched are apart again when their centres are further, in face sizes")
+    part: float = setting(1.5, "distance of the centres above which faces that touched are apart again, in face sizes")
     swap_margin: float = setting(
-        0.6, "two tracks are exchanged when their looks fit better by this share of the distance within one person"
+        0.6,
+        "two tracks are exchanged if that makes their embeddings fit better by this fraction of the distance within one person",
     )
 
 

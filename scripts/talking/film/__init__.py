@@ -25,33 +25,33 @@ _USUAL_VOICES = ["heart", "deep", "alto", "bright", "kumo"]
 class Settings:
     """What film to make."""
 
-    seed: int = setting(0, "same seed and options, same film")
-    seconds: float = setting(60.0, "length in seconds, when no shots are listed", minimum=0.04)
+    seed: int = setting(0, "random seed; the same seed and options give the same video")
+    seconds: float = setting(60.0, "length in seconds, if no shots are listed", minimum=0.04)
     width: int = setting(1280, "width of the picture in px, even", minimum=32)
     height: int = setting(720, "height of the picture in px, even", minimum=32)
     fps: str = setting("25", "frames a second; 23.976, 29.97 and 59.94 mean the exact NTSC rates")
     people: int = setting(3, "people of the cast, 1-4", minimum=1, maximum=4)
     cast: list[str] = setting(
-        [], "people by their names in openpeople (P001-P010); the usual ones if empty", choices=photographs.PEOPLE
+        [], "people by their names in openpeople (P001-P010); empty: the default ones", choices=photographs.PEOPLE
     )
     voices: list[str] = setting(
         [],
-        f"a voice for each person and one for off screen ({', '.join(voices.VOICES)}); the usual ones if empty",
+        f"a voice for each person and one for off screen ({', '.join(voices.VOICES)}); empty: the default ones",
         choices=list(voices.VOICES),
     )
     shots: list[str] = setting(
         [],
-        "shots as PEOPLE:SECONDS:FRAMING:CASES, e.g. 1,2:8:medium:mimic; random ones if empty",
+        "shots as PEOPLE:SECONDS:FRAMING:CASES, such as 1,2:8:medium:mimic; empty: random ones",
         pattern=script.SHOT_PATTERN,
     )
     shot_seconds: float = setting(8.0, "mean length of random shots in seconds")
     turn_seconds: float = setting(3.5, "mean length of a turn in seconds")
-    overlap: float = setting(0.05, "share of the speech during which two people talk")
+    overlap: float = setting(0.05, "fraction of the speech during which two people talk")
     hard: list[str] = setting(
         [], f"hard cases, one random shot each: {', '.join(script.HARD)}", choices=list(script.HARD)
     )
-    sound_snr_db: float = setting(35.0, "level of the voices over the room's noise in dB")
-    grain: float = setting(2.0, "standard deviation of the picture's noise, of 255")
+    sound_snr_db: float = setting(35.0, "level of the voices above the noise of the room, in dB")
+    grain: float = setting(2.0, "standard deviation of the picture's noise, in grey levels of 255")
 
 
 def film(settings: Settings, out: Path) -> None:

@@ -25,10 +25,10 @@ class Settings:
     """Who is a person, and who takes part."""
 
     min_face_probability: float = setting(
-        0.5, "a person whose face is less probably a living one has the role not_a_face", minimum=0, maximum=1
+        0.5, "probability of a living face below which a person has the role not_a_face", minimum=0, maximum=1
     )
     min_participant_probability: float = setting(
-        0.5, "a person who less probably takes part has the role bystander", minimum=0, maximum=1
+        0.5, "probability of taking part below which a person has the role bystander", minimum=0, maximum=1
     )
 
 

@@ -38,17 +38,17 @@ class Settings:
     model: str = cli.setting("mediapipe", "pose model", choices=["mediapipe", "sapiens", "sapiens2"])
     min_score: float = cli.setting(0.3, "score from which a keypoint counts for a person's body box, 0-1")
     smooth_frames: int = cli.setting(
-        0, "frames about each over which keypoints are smoothed in time, ahead as far as back; 0: not", minimum=0
+        0, "frames over which keypoints are smoothed in time, symmetrically; 0: no smoothing", minimum=0
     )
     mediapipe_every_frames: int = cli.setting(
         2,
-        "frames from one look of MediaPipe to the next; between them keypoints are interpolated where nobody moves fast",
+        "MediaPipe looks at every so many frames; in between, keypoints are interpolated where nobody moves fast",
         minimum=1,
     )
     sapiens_weights: str = cli.setting(
-        "", "Sapiens' TorchScript file for 133 points, or the folder of a Sapiens 2 for pose"
+        "", "TorchScript file of Sapiens for 133 points, or folder of a Sapiens 2 pose model"
     )
-    sapiens_batch: int = cli.setting(16, "person crops that Sapiens is given at a time")
+    sapiens_batch: int = cli.setting(16, "person crops in one batch for Sapiens")
     sapiens_flip: bool = cli.setting(True, "average Sapiens' heat maps with those of the mirrored crop")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import re
 from typing import Any, get_args, get_origin
 
@@ -42,10 +43,10 @@ FILM = "talking.film"
 _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 _TOP = {
-    "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sample sheet of videos; relative to the working directory, else to where the command is typed, else to the project"},
-    "strict": {"type": "boolean", "default": False, "description": "have a run with a video that cannot be read end as failed, after all the others are done"},
-    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once all that reads them is made; a stage that reads them and is rerun has them rebuilt too"},
-    "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests whose model can use them; the embedded models use none"},
+    "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sample sheet; relative to the working directory, else to where the command is typed, else to the project"},
+    "strict": {"type": "boolean", "default": False, "description": "end a run with a video that cannot be read as failed, after all other videos are done"},
+    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once everything that reads them is made; they are rebuilt if such a stage is rerun"},
+    "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests if its model can use one; the embedded models use none"},
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def config_schema() -> dict[str, Any]:
             **_TOP,
             "films": {
                 "type": "object",
-                "description": "films of conversations whose truth is known, by name; a row of the sample sheet with the path film:NAME uses one",
+                "description": "synthetic videos, by name; a row of the sample sheet with the path film:NAME uses one",
                 "default": {},
                 "additionalProperties": {**film, "default": {}},
             },
@@ -108,7 +109,7 @@ def _key_table(properties: dict[str, Any]) -> str:
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key, of in properties.items():
         choices = f" (one of {', '.join(f'`{c}`' for c in of['enum'])})" if "enum" in of else ""
-        rows.append(f"| `{key}` | `{of['default']!r}` | {of['description']}{choices} |")
+        rows.append(f"| `{key}` | `{json.dumps(of['default'])}` | {of['description']}{choices} |")
     return "\n".join(rows) + "\n"
 
 

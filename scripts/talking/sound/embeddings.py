@@ -35,17 +35,21 @@ Model = Callable[[np.ndarray], np.ndarray]
 class Settings:
     """Settings of the sound embedding."""
 
-    model: str = cli.setting("whisper_tiny_en", "network that hears the sound", choices=["whisper_tiny_en", "wav2vec2"])
+    model: str = cli.setting(
+        "whisper_tiny_en", "network that computes the sound features", choices=["whisper_tiny_en", "wav2vec2"]
+    )
     sound_mode: str = cli.setting(
         "mixed",
-        "one row a frame, or one a person and frame: the mix where that person speaks",
+        "mixed: one row of features a frame; per_person: one a person and frame, from the sound in which that person speaks",
         choices=["mixed", "per_person"],
     )
     weights: str = cli.setting(
         "", "folder of facebook/wav2vec2-base-960h (config.json, model.safetensors), for model wav2vec2"
     )
     separation: str = cli.setting(
-        "none", "network that takes music and noise away before the sound is embedded", choices=["none", "hdemucs"]
+        "none",
+        "network that removes music and noise before the sound features are computed",
+        choices=["none", "hdemucs"],
     )
     separation_weights: str = cli.setting("", "file of Hybrid Demucs (hdemucs_high_trained.pt), for separation hdemucs")
 

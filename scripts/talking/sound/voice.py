@@ -30,7 +30,7 @@ class Settings:
 
     model: str = cli.setting(
         "silero_segmentation",
-        "voice activity model: silero alone, or with speaker segmentation where it is in doubt, as under music",
+        "voice activity model: silero alone, or with a speaker segmentation network where silero is unsure, as under music",
         choices=["silero", "silero_segmentation"],
     )
 

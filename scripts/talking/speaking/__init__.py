@@ -18,7 +18,7 @@ class Settings:
     """Settings of the active-speaker score."""
 
     model: str = cli.setting("lip_sync", "active-speaker model", choices=["lip_sync", "light_asd", "lr_asd", "talknet"])
-    weights: str = cli.setting("", "published weight file of the model; lip_sync needs none")
+    weights: str = cli.setting("", "published weight file of the model; not for lip_sync")
 
 
 @dataclass(frozen=True)

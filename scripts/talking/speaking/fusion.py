@@ -50,7 +50,7 @@ class Settings:
     use_voice: bool = cli.setting(True, "nobody speaks where no voice is heard")
     use_turns: bool = cli.setting(True, "match the voices of the diarization to faces over the whole video")
     use_identities: bool = cli.setting(True, "match voices to persons across shots, not to single tracks")
-    use_competition: bool = cli.setting(True, "a face speaks less likely while another one does")
+    use_competition: bool = cli.setting(True, "a face is less likely to speak while another one speaks")
     pause_s: float = cli.setting(0.2, "pauses up to this long belong to the speech around them (s)")
     smooth_frames: int = cli.setting(7, "frames that score_smooth averages")
     shortest_frames: int = cli.setting(3, "shorter periods of speaking or silence are merged into their neighbours")

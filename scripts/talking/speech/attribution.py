@@ -23,11 +23,13 @@ class Settings:
     """Settings of the attribution of words to people."""
 
     utterance_weight: float = cli.setting(
-        0.6, "weight of the speaking scores over the whole utterance beside those over the word alone (0-1)"
+        0.6, "weight of the speaking scores over the whole utterance against those over the word alone (0-1)"
     )
-    utterance_pause_s: float = cli.setting(0.6, "a longer pause between two words, in seconds, begins an utterance")
+    utterance_pause_s: float = cli.setting(
+        0.6, "pause between two words above which a new utterance begins, in seconds"
+    )
     nearest_turn_s: float = cli.setting(
-        0.5, "a word outside every turn takes the speaker of a turn this near, in seconds"
+        0.5, "a word outside every turn gets the speaker of a turn within so many seconds"
     )
 
 

@@ -19,31 +19,31 @@ class Settings:
 
     model: str = cli.setting(
         "embedded",
-        "diarization pipeline: the one over packaged models, or one of pyannote.audio's published ones, in `weights`",
+        "diarization pipeline: embedded (packaged models) or a published one of pyannote.audio, in `weights`",
         choices=["embedded", "pyannote-community-1", "pyannote-3.1"],
     )
     weights: str = cli.setting(
         "",
-        "folder of the published pipeline; results/weights/pyannote-community-1 and results/weights/pyannote-3.1 are fetched",
+        "folder of the published pipeline, such as results/weights/pyannote-community-1, which is downloaded",
     )
     speech_threshold: float = cli.setting(
-        0.44, "embedded: a speaker is heard where the segmentation network is at least this sure (0-1)"
+        0.44, "embedded: probability of the segmentation network from which a speaker is heard (0-1)"
     )
     pause_s: float = cli.setting(0.5, "embedded: pauses of one speaker up to this long, in seconds, belong to the turn")
     same_voice: float = cli.setting(
         0.08,
-        "embedded: voices with centres nearer than this cosine distance are one, however many people are seen talking",
+        "embedded: cosine distance below which two voices are one, however many people are seen talking",
     )
     other_voice: float = cli.setting(
         0.22,
-        "embedded: a voice with a centre farther than this cosine distance from all others is one more person, seen or not",
+        "embedded: cosine distance from all other voices above which a voice is one more person, seen or not",
     )
     seconds_seen: float = cli.setting(
-        1.0, "a person who speaks for fewer seconds is not counted as a person seen talking"
+        1.0, "a person counts as seen talking if he or she speaks for at least so many seconds"
     )
     share_seen: float = cli.setting(
         0.02,
-        "nor one who speaks for a smaller share of the time in which anybody is seen talking",
+        "and for at least this fraction of the time in which anybody is seen talking",
         minimum=0,
         maximum=1,
     )

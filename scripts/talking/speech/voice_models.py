@@ -184,9 +184,9 @@ def published_pipeline(folder: Path, device: torch.device) -> SpeakerDiarization
         pipeline = SpeakerDiarization(**params, **networks, plda=calibration).instantiate(config["params"])
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise InputError(
-            f"{folder} holds no diarization pipeline of pyannote.audio ({type(error).__name__}: {str(error)[:80]}); name in "
-            "diarization: weights a folder with its config.yaml and networks, such as results/weights/pyannote-community-1, "
-            "which is fetched."
+            f"{folder} holds no diarization pipeline of pyannote.audio ({type(error).__name__}: {str(error)[:80]}); set "
+            "diarization: weights to a folder with its config.yaml and networks, such as results/weights/pyannote-community-1, "
+            "which is downloaded."
         ) from error
     pipeline.clustering.filter_embeddings = _evenly(pipeline.clustering.filter_embeddings)
     return pipeline.to(device)

@@ -40,14 +40,14 @@ class Settings:
 
     model: str = cli.setting(
         "whisper_base",
-        "recogniser: the packaged Whisper base (about 100 languages) or tiny.en (English), or the Whisper model in `weights`",
+        "speech recogniser: the packaged Whisper base (about 100 languages) or tiny.en (English), or the Whisper model in `weights`",
         choices=["whisper_base", "tiny_en", "whisper"],
     )
     weights: str = cli.setting("", "folder of a Whisper model in CTranslate2 format, for model whisper")
-    language: str = cli.setting("", "language spoken, as a two-letter code; empty: found for each piece of speech")
+    language: str = cli.setting("", "language spoken, as a two-letter code; empty: detected for each piece of speech")
     aligner: str = cli.setting(
         "cross_attention",
-        "where the words' times come from: Whisper's own cross attention, or the wav2vec2 model in `aligner_weights`",
+        "source of the words' times: Whisper's cross attention, or the wav2vec2 model in `aligner_weights`",
         choices=["cross_attention", "wav2vec2"],
     )
     aligner_weights: str = cli.setting(
@@ -56,30 +56,28 @@ class Settings:
         "the weight file of one of torchaudio's bundles",
     )
     batch: int = cli.setting(8, "pieces recognised at once", minimum=1)
-    beam: int = cli.setting(5, "width of the search for the likeliest words", minimum=1)
+    beam: int = cli.setting(5, "beam width of the search", minimum=1)
     temperatures: list[float] = cli.setting(
         [0.4, 0.8],
-        "a piece whose words repeat themselves or are a guess is read again at these temperatures; each costs as much as the first reading",
+        "a piece whose words repeat themselves or are improbable is recognised again at these temperatures; each costs as much as the first pass",
     )
     voice_threshold: float = cli.setting(
-        0.5, "voice probability from which a voice is sure (0-1); words lie where one is", minimum=0, maximum=1
+        0.5, "voice probability from which there is speech for sure (0-1); words must lie there", minimum=0, maximum=1
     )
     faint_voice_threshold: float = cli.setting(
         0.2,
-        "voice probability from which sound is transcribed (0-1): under music a voice is faint",
+        "voice probability from which sound is transcribed (0-1); lower, as a voice under music is faint",
         minimum=0,
         maximum=1,
     )
     min_log_probability: float = cli.setting(
         -0.8,
-        "mean log probability of a piece's words, times its language's probability, below which it is not understood",
+        "mean log probability of a piece's words, plus that of its language, below which it counts as not understood",
     )
     min_faint_log_probability: float = cli.setting(
-        -0.6, "the same for a piece in which the voice is mostly faint, where words are more often made up"
+        -0.6, "the same for a piece in which the voice is mostly faint, where the recogniser invents words more often"
     )
-    longest_piece_s: float = cli.setting(
-        28.0, "pieces given to the recogniser are at most this long, in seconds (Whisper hears 30)"
-    )
+    longest_piece_s: float = cli.setting(28.0, "longest piece given to the recogniser, in seconds (Whisper takes 30)")
 
 
 def transcribe(

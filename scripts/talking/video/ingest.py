@@ -42,9 +42,9 @@ class Settings:
     crf: int = cli.setting(22, "quality of pictures that must be re-encoded: H.264 CRF, lower is better")
     preset: str = cli.setting("ultrafast", "x264 preset: slower ones make smaller files")
     max_lines: int = cli.setting(1080, "shorter side of larger pictures after scaling, in pixels")
-    max_damage_s: float = cli.setting(0.5, "seconds of undecodable pictures above which a film counts as broken")
+    max_damage_s: float = cli.setting(0.5, "seconds of undecodable pictures above which a video counts as broken")
     max_seconds_per_second: float = cli.setting(
-        60.0, "time allowed for converting each second of a video; a job that needs more fails and is tried again"
+        60.0, "seconds allowed for converting each second of a video; a job that needs more fails and is retried"
     )
 
 

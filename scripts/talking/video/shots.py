@@ -45,17 +45,20 @@ _FLOW = {"winSize": (_PATCH, _PATCH), "maxLevel": 3, "criteria": (3, 20, 0.03)}
 class Settings:
     """What counts as a cut."""
 
-    min_content: float = cli.setting(4.0, "PySceneDetect content value (0-255) from which a cut is looked into")
-    min_ratio: float = cli.setting(2.0, "content value over its neighbours' mean from which a cut is looked into")
+    min_content: float = cli.setting(
+        4.0, "PySceneDetect content value (0-255) above which a frame is examined as a possible cut"
+    )
+    min_ratio: float = cli.setting(
+        2.0, "ratio of the content value to its neighbours' mean above which a frame is examined as a possible cut"
+    )
     max_same: float = cli.setting(
         0.2,
-        "share (0-1) of details found again after a cut, above which it is none; twice that where the picture stands still",
+        "fraction (0-1) of details that are found again after a possible cut, above which it is no cut; twice that where the picture is still",
     )
-    min_mixture: float = cli.setting(
-        10.0, "grey levels (0-255) that a dissolve or fade changes the picture by, at least"
-    )
+    min_mixture: float = cli.setting(10.0, "grey levels (0-255) by which a dissolve or fade must change the picture")
     min_shot_frames: int = cli.setting(
-        5, "frames; a shorter piece between two cuts belongs to the shot before it, but not to its clear frames"
+        5,
+        "shortest shot in frames; a shorter piece between two cuts belongs to the shot before it, but not to its clear frames",
     )
 
 
