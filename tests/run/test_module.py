@@ -77,3 +77,23 @@ def test_a_workflow_that_includes_it_has_the_same_data_set(alone, tmp_path, plac
     assert not (tmp_path / "results").exists() and (tmp_path / "clips.txt").exists()
     again = subprocess.run([*command, "--dry-run"], cwd="/", capture_output=True, text=True)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_it_is_planned_as_the_workflow_catalog_deploys_it(tmp_path):
+    # As `snakedeploy deploy-workflow` leaves a folder: a copy of config/ and a Snakefile that uses all rules as they are.
+    shutil.copytree(REPO / "config", tmp_path / "config")
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow/Snakefile").write_text(
+        'configfile: "config/config.yaml"\n\n'
+        f"module talking:\n    snakefile:\n        {a_repository(tmp_path)}\n    config:\n        config\n\n"
+        "use rule * from talking\n"
+    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--dry-run", "--printshellcmds"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in (
+        "rule film_conversation:",
+        "rule train_stage2:",
+        "--model covog=results/covog/covog/stage2/weights.safetensors",
+    ):
+        assert words in done.stdout + done.stderr
