@@ -11,7 +11,7 @@ from talking.core import cli
 def main() -> None:
     """Read the arguments and fetch the file."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--name", required=True, help="name of the entry in resources/weights.yaml")
+    parser.add_argument("--name", required=True, help="name of the entry in scripts/covog/weights.yaml")
     parser.add_argument("--entry", type=json.loads, required=True, help="the entry itself, as JSON")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--weights-dir", type=Path, help="folder that is searched before anything is downloaded")

@@ -11,7 +11,9 @@ def main() -> None:
     """Read the benchmark files, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, nargs="+", required=True, help="folders of results of finished runs")
-    parser.add_argument("--table", type=Path, required=True, help="table to update, resources/jobs.tsv of the workflow")
+    parser.add_argument(
+        "--table", type=Path, required=True, help="table to update, scripts/talking/runs/jobs.tsv of the clone"
+    )
     parser.add_argument(
         "--clock",
         choices=["s", "cpu_time"],

@@ -13,9 +13,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
     parser.add_argument("--state", nargs="*", help="only videos of these states: done unusable failed begun left")
-    default = Path(__file__).resolve().parents[1] / "resources/jobs.tsv"
     parser.add_argument(
-        "--jobs", type=Path, default=default, help="table of what jobs take, for stages of which none has ended"
+        "--jobs", type=Path, default=costs.table(), help="table of what jobs take, for stages of which none has ended"
     )
     arguments = parser.parse_args()
     found = status.videos(arguments.results.absolute(), sheet.read_sheet(arguments.sheet)["video"])

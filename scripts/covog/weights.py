@@ -10,9 +10,13 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.video import fetch
 
-LIST = "resources/weights.yaml"
 # Hubs ask for this to hand out gated files; it is read from the environment and written nowhere.
 TOKEN = "HF_TOKEN"
+
+
+def list_file() -> Path:
+    """Return the YAML file that lists the published weights."""
+    return Path(__file__).with_name("weights.yaml")
 
 
 def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = None, pause_s: float = 2.0) -> str:
@@ -28,7 +32,7 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     url = entry["url"].format(revision=entry["revision"])
     out.parent.mkdir(parents=True, exist_ok=True)
     noted = out.with_name(f"{out.name}.sha256")
-    held_to = LIST
+    held_to = str(list_file())
     if not entry["sha256"] and noted.exists():
         entry, held_to = entry | {"sha256": noted.read_text().strip()}, f"{noted}, noted at the first download"
     if folder is not None and (folder / name).is_file():

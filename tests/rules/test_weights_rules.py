@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from conftest import REPO
+from covog import weights
 from run.workflow import planned, snakemake, write_sheet
 from talking.clips import gates
 from talking.runs import settings
@@ -86,7 +87,7 @@ def test_the_recommended_preset_fetches_one_small_file_and_asks_for_no_gpu(folde
     assert jobs["fetch_weight"] == 1
     assert planned(folder, *preset("recommended"))["score_asd"] == 1
     chosen = yaml.safe_load((REPO / "config/presets/recommended.yaml").read_text())
-    listed = yaml.safe_load((REPO / "resources/weights.yaml").read_text())
+    listed = yaml.safe_load(weights.list_file().read_text())
     assert listed[Path(chosen["speaking"]["weights"]).name]["bytes"] < 10e6
     assert chosen["gpu"] == 0
 

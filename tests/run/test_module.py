@@ -52,7 +52,7 @@ def a_clone(folder: Path) -> str:
 def a_repository(folder: Path) -> str:
     """Make a git repository of the workflow as it is now; what Snakemake reads of it is its history."""
     repository = folder / "repository"
-    for name in ("config", "resources", "scripts", "workflow"):
+    for name in ("config", "scripts", "workflow"):
         if (REPO / name).exists():
             shutil.copytree(REPO / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-C", repository, "-c", "user.name=test", "-c", "user.email=test@example.org"]

@@ -2,7 +2,7 @@
 
 from talking.runs import costs
 
-NEEDS = costs.read_needs(PROJECT / "resources/jobs.tsv")
+NEEDS = costs.read_needs(costs.table())
 SECONDS = sheet_of_run.Lengths(ROWS, workflow.output_settings.dryrun)
 # Main memory of a model that uses a GPU, or that has no row in the table, over that of the embedded one.
 LARGE_MODEL_MB = 6000

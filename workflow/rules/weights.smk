@@ -1,6 +1,7 @@
+from covog import weights
 from covog.weight_list import WeightList
 
-WEIGHTS = yaml.safe_load((PROJECT / "resources/weights.yaml").read_text())
+WEIGHTS = yaml.safe_load(weights.list_file().read_text())
 
 
 wildcard_constraints:

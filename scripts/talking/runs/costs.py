@@ -39,6 +39,11 @@ class Job:
     disk_mb: float
 
 
+def table() -> Path:
+    """Return the file of the table of needs that comes with the package."""
+    return Path(__file__).with_name("jobs.tsv")
+
+
 def read_needs(path: Path) -> dict[str, Need]:
     """Return the table of needs by folder of benchmarks; raises InputError if it is not one."""
     try:

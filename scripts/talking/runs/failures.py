@@ -6,8 +6,8 @@ from pathlib import Path
 
 _MOST_TOLD, _LAST_LINES = 10, 5
 _ADVICE = {
-    "OUT_OF_MEMORY": "it took more memory than it had requested: --set-resources {rule}:mem_mb=MORE, or fit resources/jobs.tsv to your jobs",
-    "TIMEOUT": "it took longer than it had requested: --set-resources {rule}:runtime=MINUTES, or fit resources/jobs.tsv to your jobs",
+    "OUT_OF_MEMORY": "it took more memory than it had requested: --set-resources {rule}:mem_mb=MORE, or fit the table of requests to your jobs (fit_resources)",
+    "TIMEOUT": "it took longer than it had requested: --set-resources {rule}:runtime=MINUTES, or fit the table of requests to your jobs (fit_resources)",
     "NODE_FAIL": "its node failed: run the same command again",
     "CANCELLED": "it was cancelled: run the same command again",
     "PREEMPTED": "it had to make room for others: run the same command again",

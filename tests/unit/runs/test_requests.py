@@ -4,11 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import REPO
 from talking.runs import costs, requests
 
 HOUR, NEW = SimpleNamespace(video="hour"), SimpleNamespace(video="new")
-NEEDS = costs.read_needs(REPO / "resources/jobs.tsv")
+NEEDS = costs.read_needs(costs.table())
 SECONDS = {"hour": 3600, "new": 600, "long": 4 * 3600}.__getitem__
 
 

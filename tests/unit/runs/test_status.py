@@ -98,7 +98,7 @@ def test_the_stages_are_the_rules_of_single_videos():
     rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
     stages = set(re.findall(r'"results/benchmarks/(\w+)/\{video\}\.tsv"', rules)) - {"downloads", "preview"}
     # Some models of a stage have a row of their own, STAGE/MODEL.
-    needs = {name.partition("/")[0] for name in costs.read_needs(REPO / "resources/jobs.tsv")}
+    needs = {name.partition("/")[0] for name in costs.read_needs(costs.table())}
     assert stages == set(STAGES) == needs
 
 
