@@ -42,7 +42,6 @@ THUMBNAIL_STEP, THUMBNAIL_SIDE, THUMBNAIL_REGION = 5, 32, 1.5
 class Settings:
     """How faces are marked."""
 
-    model: str = setting("mediapipe", "face mesh", choices=("mediapipe",))
     region: float = setting(1.4, "side of the square that the mesh gets, as a multiple of the face box's longer side")
     min_score: float = setting(0.5, "presence score (0-1) below which a face's points are NaN")
 
