@@ -37,7 +37,7 @@ def main() -> None:
     sources = annotate.Sources(**{name: getattr(arguments, name) for name in _FILES}, sheet=sheet)
     settings = cli.settings_from(arguments, annotate.Settings)
     clips = tables.read("clips", arguments.clips)
-    if arguments.results is not None and giving_up.left_out(arguments.results, [arguments.video]):
+    if arguments.results is not None and giving_up.left_out(arguments.results, {arguments.video}, "annotations"):
         clips = clips.head(0)
     index = annotate.annotate(clips, arguments.video, sources, arguments.dataset, settings)
     tables.write("annotations", index, arguments.annotations)

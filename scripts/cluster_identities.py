@@ -29,7 +29,7 @@ def main() -> None:
             return dict(embeddings), tables.read("tracks", arguments.tracks / f"{video}.parquet")
 
     videos = read_sheet(arguments.sheet)["video"]
-    left_out = giving_up.left_out(arguments.results, videos)
+    left_out = giving_up.left_out(arguments.results, set(videos), "identities")
     videos = [video for video in videos if video not in left_out]
     found = identities.cluster(videos, read, cli.settings_from(arguments, identities.Settings))
     tables.write("identities", found, arguments.identities)

@@ -34,7 +34,7 @@ def main() -> None:
         arguments.media,
         arguments.identities,
         arguments.duplicates,
-        giving_up.left_out(arguments.results, sheet["video"]),
+        giving_up.left_out(arguments.results, set(sheet["video"]), "dataset"),
     )
     collect.collect(
         sheet,

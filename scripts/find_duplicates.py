@@ -26,7 +26,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     videos = read_sheet(arguments.sheet)["video"]
-    left_out = giving_up.left_out(arguments.results, videos)
+    left_out = giving_up.left_out(arguments.results, set(videos), "duplicates")
 
     def read(video: str) -> duplicates.Prints:
         clips = tables.read_columns("clips", arguments.clips / f"{video}.parquet", ["clip", "kept"])

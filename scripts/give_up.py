@@ -15,17 +15,16 @@ def main() -> None:
     parser.add_argument("rule", help="rule of the job")
     parser.add_argument("video", help="id of the video")
     parser.add_argument(
-        "attempt", type=int, help="which attempt this was; TALKING_RETRIES says how many more the job has"
+        "attempt", type=int, help="which attempt it was, from 1 on; the last is told by TALKING_RETRIES"
     )
-    parser.add_argument("log", type=Path, help="log of the job, below logs/ of the folder of results")
+    parser.add_argument("log", type=Path, help="log of the job, below results/logs")
     parser.add_argument("outputs", type=Path, nargs="+", help="outputs of the job")
-    of = parser.parse_args()
-    results = next(folder.parent for folder in of.log.parents if folder.name == "logs")
-    is_last = of.attempt > int(os.environ.get("TALKING_RETRIES", "0"))
-    if not is_last or not giving_up.give_up(results, of.video, of.rule, of.status, of.log, of.outputs):
-        sys.exit(of.status)
-    with of.log.open("a") as log:
-        print(f"{of.video}: given up in this run; the next one tries {of.rule} again", file=log)
+    job = parser.parse_args()
+    is_last = job.attempt > int(os.environ.get("TALKING_RETRIES") or 0)
+    if not is_last or not giving_up.give_up(job.log, job.video, job.rule, job.status, job.outputs):
+        sys.exit(job.status)
+    with job.log.open("a", encoding="utf-8") as log:
+        log.write(f"{job.video}: given up in this run; the next one tries {job.rule} again\n")
 
 
 if __name__ == "__main__":

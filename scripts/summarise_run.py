@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     videos = read_sheet(arguments.sheet)["video"]
     if arguments.no_failures is not None:
-        broken = giving_up.of_videos(arguments.results, videos)
+        broken = giving_up.of_videos(arguments.results, set(videos), "failures")
         if broken:
             told = " ".join(f"{video}: {failure.reason}" for video, failure in list(broken.items())[:_MOST_TOLD])
             raise InputError(
@@ -39,7 +39,11 @@ def main() -> None:
         if arguments.run_log is not None:
             print(failures.told(arguments.run_log))
         return
-    failed = [f"{v}: {reason}" for v, status, reason in summary.unread(arguments.results, videos) if status == "failed"]
+    failed = [
+        f"{v}: {reason}"
+        for v, status, reason in summary.unread(arguments.results, videos, "strict")
+        if status == "failed"
+    ]
     if failed:
         raise InputError("strict is on and these videos could not be read: " + " ".join(failed))
     _write_ok(arguments.strict)

@@ -1,8 +1,10 @@
 """Train one stage of CovOG on the data set; a rerun goes on at the last checkpoint."""
 
+import os
 from pathlib import Path
 
 from talking.core import cli
+from talking.runs import made
 
 
 def main() -> None:
@@ -16,6 +18,9 @@ def main() -> None:
     parser.add_argument("--latents", type=Path, help="folder that cache_latents.py has filled")
     parser.add_argument(
         "--allow-empty", action="store_true", help="with too few clips, write empty files instead of failing"
+    )
+    parser.add_argument(
+        "--log", type=Path, help="log of the workflow's job, to write the checksums of what it has made"
     )
     arguments = parser.parse_args()
 
@@ -31,6 +36,9 @@ def main() -> None:
         cache=arguments.latents,
         allow_empty=arguments.allow_empty,
     )
+    # Of several processes the one that has written the files.
+    if arguments.log is not None and os.environ.get("RANK", "0") == "0":
+        made.record(arguments.log, [arguments.folder / name for name in ("weights.safetensors", "losses.parquet")])
 
 
 if __name__ == "__main__":

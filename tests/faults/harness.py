@@ -46,7 +46,7 @@ _ONE_THREAD = [
     *(f"{rule}=1" for rule in ("cache_latents", "train_stage1", "train_stage2", "evaluate_covog")),
 ]
 # What tells of the run itself: when it was, how long it took, where it began again.
-_OF_THE_RUN = ("logs", "benchmarks", "report", "report.html", "config.yaml")
+_OF_THE_RUN = ("logs", "benchmarks", "checksums", "failures", "report", "report.html", "config.yaml")
 _OF_TRAINING = {"tensorboard", "checkpoints"}
 # What is taken away where a run has ended before the last kill.
 _OUTPUTS = "shots voice tracks speech candidates poses inspections sound clips annotations covog".split()
@@ -134,6 +134,17 @@ def note(outcome: Outcome, seed: int) -> None:
         "of jobs": kills - of_main,
     }
     records.note("kills", **row, **{"finished jobs run again": repeated, "outputs that differ": different})
+
+
+def verify(folder: Path, *words: str) -> tuple[int, set[str]]:
+    """Check the store of a run; return the command's status and the files below the results that it names."""
+    command = [sys.executable, REPO / "scripts/verify_store.py", "--results", folder / "results"]
+    done = subprocess.run(
+        [*command, "--sheet", folder / "videos.tsv", *words], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    prefix = re.escape(f"{folder}/results/")
+    return done.returncode, set(re.findall(rf"^{prefix}(\S+) (?:is|has|cannot) ", done.stdout, re.MULTILINE))
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -228,8 +239,8 @@ def _module(pid: int) -> str:
 
 def given_up(folder: Path) -> set[str]:
     """Return the outputs without content that stand for jobs which a run has given up."""
-    records = (folder / "results/failures").glob("*/*.json")
-    return {output for record in records for output in json.loads(record.read_text())["outputs"]}
+    records = (json.loads(file.read_text()) for file in (folder / "results/failures").glob("*/*.json"))
+    return {f"results/{output}" for record in records if not record["passed"] for output in record["outputs"]}
 
 
 def _note_jobs(printed: str, empty: set[str], done: set[str], outcome: Outcome) -> None:

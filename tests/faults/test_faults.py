@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from faults import harness
-from faults.harness import REPO, differences, workflow, write_sheet
+from faults.harness import REPO, differences, verify, workflow, write_sheet
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +65,7 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_p
     assert sum(outcome.killed.values()) >= KILLS and len(outcome.killed) > 1
     assert outcome.repeated == []
     assert outcome.different == []
+    assert verify(tmp_path / "tormented") == (0, set())
     harness.note(outcome, SEED)
     # Most of those hit the data side: now training alone.
     harness.take_away(tmp_path / "tormented", "covog")
@@ -75,9 +76,9 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_p
 
 @pytest.mark.fault(
     "files of a finished run cut off, emptied or overwritten, one of each kind",
-    "the next run names them, makes them anew with what follows, outputs equal",
+    "verify names them and removes them with what was made of them, the next run rebuilds it, outputs equal",
 )
-def test_damaged_files_are_named_and_made_anew(film, wanted, tmp_path):
+def test_damaged_files_are_named_and_rebuilt(film, wanted, tmp_path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
     write_sheet(folder, film)
@@ -90,30 +91,28 @@ def test_damaged_files_are_named_and_made_anew(film, wanted, tmp_path):
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     (folder / "results/shots/talk.parquet").write_bytes(b"")
     (folder / "results/media/talk.json").write_bytes(bytes(300))
+    before = {file for file in (folder / "results").rglob("*") if file.is_file()}
+    damaged = {*cut_off, "shots/talk.parquet", "media/talk.json"}
+    assert verify(folder) == (1, damaged)
+    assert {file for file in (folder / "results").rglob("*") if file.is_file()} == before
+    assert verify(folder, "--remove") == (0, damaged)
+    assert verify(folder) == (0, set())
     again = run(folder)
     assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
-    assert set(named_as_damaged(again)) == {*cut_off, "shots/talk.parquet", "media/talk.json"}
-    assert differences(folder, wanted) == []
-
-
-def named_as_damaged(done):
-    """Return the files that a run has named as damaged or gone."""
-    return re.findall(
-        r"^results/(\S+) (?:was changed after it was made and is damaged|is gone): a run", done.stdout, re.MULTILINE
-    )
+    assert differences(folder, wanted) == [] and verify(folder) == (0, set())
 
 
 @pytest.mark.fault(
     "files of clips' folders cut off, overwritten or taken away",
-    "the next run names them, makes the video's clips anew by no other stage, outputs equal",
+    "verify names them, the next run rebuilds the video's clips by no other stage, outputs equal",
 )
-def test_damaged_clips_are_named_and_made_anew(wanted, tmp_path):
+def test_damaged_clips_are_named_and_rebuilt(wanted, tmp_path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", wanted, folder], check=True)
     clips = sorted((folder / "results/dataset").glob("*to*/"))
     for file in (file for clip in clips for file in clip.iterdir()):
         os.utime(file)
-    assert named_as_damaged(run(folder, "--dry-run")) == []
+    assert verify(folder) == (0, set())
     pictures, labels, poses = clips[0] / "video.mp4", clips[-1] / "speakers.json", clips[-1] / "poses.npz"
     # One flipped bit leaves a film that can be played.
     data = bytearray(pictures.read_bytes())
@@ -121,10 +120,11 @@ def test_damaged_clips_are_named_and_made_anew(wanted, tmp_path):
     pictures.write_bytes(data)
     labels.write_bytes(labels.read_bytes()[: labels.stat().st_size * 2 // 3])
     poses.unlink()
+    named = {str(f.relative_to(folder / "results")) for f in (pictures, labels, poses)}
+    assert verify(folder, "--remove") == (0, named)
     again = run(folder)
     assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
-    assert set(named_as_damaged(again)) == {str(f.relative_to(folder / "results")) for f in (pictures, labels, poses)}
-    assert differences(folder, wanted) == []
+    assert differences(folder, wanted) == [] and verify(folder) == (0, set())
     made = rules_run(again)
     assert "annotate_clips" in made
     assert not made & {"ingest_media", "detect_faces", "track_faces", "estimate_poses", "embed_sound", "select_clips"}
@@ -132,9 +132,9 @@ def test_damaged_clips_are_named_and_made_anew(wanted, tmp_path):
 
 @pytest.mark.fault(
     "CovOG's weights and cached latents cut off or emptied",
-    "the next run names them and makes them anew of the last checkpoint, outputs equal",
+    "verify names them, the next run rebuilds them of the last checkpoint without a step, outputs equal",
 )
-def test_damaged_weights_are_named_and_made_anew(trained, tmp_path):
+def test_damaged_weights_are_named_and_rebuilt(trained, tmp_path):
     folder = tmp_path / "run"
     subprocess.run(["cp", "-r", "--preserve=all", trained, folder], check=True)
     covog = folder / "results/covog"
@@ -143,9 +143,10 @@ def test_damaged_weights_are_named_and_made_anew(trained, tmp_path):
         file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
     emptied = covog / "covog/stage2/weights.safetensors"
     emptied.write_bytes(b"")
+    named = {str(f.relative_to(folder / "results")) for f in (*cut_off, emptied)}
+    assert verify(folder, "--remove") == (0, named)
     again = run(folder, covog=harness.COVOG)
     assert again.returncode == 0 and "Traceback" not in again.stdout, again.stdout[-4000:]
-    assert set(named_as_damaged(again)) == {str(f.relative_to(folder / "results")) for f in (*cut_off, emptied)}
     assert differences(folder, trained) == []
     assert {"cache_latents", "train_stage1", "train_stage2"} <= rules_run(again)
     assert not rules_run(again) & {"annotate_clips", "select_clips", "detect_faces"}
@@ -166,10 +167,8 @@ def test_a_file_that_is_damaged_during_a_run_is_named(film, wanted, tmp_path):
     write_sheet(folder, film)
     for name in ("candidates", "annotations"):
         (folder / f"results/{name}/talk.parquet").unlink()
-    file, benchmark = folder / "results/tracks/talk.parquet", folder / "results/benchmarks/tracks/talk.tsv"
+    file = folder / "results/tracks/talk.parquet"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    # As if the run had begun before: it takes the file for one that its job left so.
-    os.utime(benchmark)
     failed = run(folder)
     assert failed.returncode != 0 and "Traceback" not in failed.stdout
     assert "tracks/talk.parquet cannot be read" in failed.stdout and "delete it and run again" in failed.stdout
@@ -193,7 +192,7 @@ def test_a_readable_change_is_an_edit_which_is_kept(film, wanted, tmp_path):
     edited = pd.read_parquet(file).assign(speaking=False)
     edited.to_parquet(file)
     again = run(folder, "--dry-run")
-    assert again.returncode == 0 and "is damaged" not in again.stdout
+    assert again.returncode == 0
     assert {"measure_qualities", "annotate_clips"} <= set(re.findall(r"^rule (\w+):", again.stdout, re.MULTILINE))
     assert "fuse_speaking" not in again.stdout
 
@@ -266,10 +265,7 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         # What becomes of the download later is no reason to make anew what was made of it.
         fetched = tmp_path / "results/downloads/talk.bin"
         fetched.write_bytes(data[: len(data) // 2])
-        os.utime(tmp_path / "results/benchmarks/downloads/talk.tsv", (1, 1))
-        cut_off = run(tmp_path, *until)
-        assert cut_off.returncode != 0 and "talk.bin is not the file any more" in cut_off.stdout
-        fetched.unlink()
+        assert verify(tmp_path, "--remove") == (0, {"downloads/talk.bin"}) and not fetched.exists()
         again = run(tmp_path, *until, "--dry-run")
         assert again.returncode == 0 and re.search(r"^total +0$", again.stdout, re.MULTILINE)
     finally:

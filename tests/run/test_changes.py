@@ -1,6 +1,5 @@
 """What a run does again after a change of a script, the sheet, a film, the clock or the config, and what it leaves as it is."""
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ import pytest
 from conftest import REPO
 from run.workflow import COSTLY, copy_run, planned, snakemake, started, write_sheet
 from talking.core import tables
-from talking.dataset import store
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +97,9 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
     assert all(count == 1 for rule, count in jobs.items() if rule != "total")
 
 
-@pytest.mark.fault("a clock that jumped: files of the future", "no costly job planned, the run goes on")
+@pytest.mark.fault(
+    "a clock that jumped: files of the future", "no costly job planned; verify mends the times and the run goes on"
+)
 def test_files_of_the_future_plan_no_costly_job_and_are_worked_with(run, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     # As after a clock that jumped back by an hour while the run was at work.
@@ -108,6 +108,9 @@ def test_files_of_the_future_plan_no_costly_job_and_are_worked_with(run, tmp_pat
     for file in media_files:
         os.utime(file, (time.time() + 3600,) * 2)
     assert not COSTLY & set(planned(folder))
+    mended = snakemake(folder, "remove_damaged")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert mended.stdout.count("has a time in the future") == len(media_files)
     done = snakemake(folder, "--forcerun", "annotate_clips")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not planned(folder)
@@ -148,32 +151,6 @@ def test_a_changed_model_plans_its_stage_and_what_follows(run):
     assert {"score_asd", "diarize", "fuse_speaking", "find_candidates", "estimate_poses"} <= set(jobs)
     before = {"ingest_media", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)
-
-
-def test_damaged_weights_of_a_frozen_model_are_trained_anew_on_its_own_data_set_only(run, films, tmp_path):
-    folder, asked = copy_run(run[0], tmp_path / "run"), ("covog={train: frozen}",)
-    stage = folder / "results/covog/covog/stage2"
-    stage.mkdir(parents=True)
-    (stage / "weights.safetensors").write_bytes(b"no weights")
-    benchmark = folder / "results/benchmarks/covog/covog/stage2.tsv"
-    benchmark.parent.mkdir(parents=True)
-    benchmark.write_text("s\n1\n")
-    os.utime(benchmark, (1, 1))
-
-    def planning(digest):
-        (stage / "provenance.json").write_text(json.dumps({"data_set_sha256": digest}))
-        done = snakemake(folder, "--dry-run", "--quiet", "host", config=asked)
-        printed = done.stdout + done.stderr
-        assert "stage2/weights.safetensors was changed after it was made and is damaged" in printed
-        assert "Traceback" not in printed
-        return done.returncode == 0, "put a copy of it back" in printed
-
-    digest = store.data_set_hash(folder / "results/dataset")
-    assert planning(digest) == (True, False)
-    assert planning("0" * 64) == (False, True)
-    with (folder / "videos.tsv").open("a") as sheet:
-        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0\n")
-    assert planning(digest) == (False, True)
 
 
 def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path):
@@ -228,3 +205,11 @@ def test_a_removed_row_takes_its_clips_with_it(run, films, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert tables.read("dataset", folder / "results/dataset/clips.parquet").empty
     assert not list((folder / "results/dataset").glob("test_talk_*"))
+    verified = snakemake(folder, "verify")
+    assert verified.returncode == 0 and "0 damaged files of 0 jobs" in verified.stdout, (
+        verified.stdout + verified.stderr
+    )
+    # Put back, it has its clips' folders rebuilt and nothing else.
+    shutil.copy(run[0] / "videos.tsv", folder)
+    jobs = planned(folder)
+    assert jobs.get("annotate_clips") == 1 and not COSTLY & set(jobs)

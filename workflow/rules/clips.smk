@@ -20,12 +20,14 @@ rule find_candidates:
         runtime=minutes("candidates"),
         tries=this_attempt,
     params:
+        failures=times_failed("candidates"),
         source=from_sheet("source"),
         settings=flags("clips"),
     shell:
         "talking find-candidates --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
         " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
-        " --candidates {output.candidates:q} {params.settings} > {log:q} 2>&1"
+        " --candidates {output.candidates:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? find_candidates {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -54,11 +56,13 @@ rule measure_qualities:
         runtime=minutes("qualities"),
         tries=this_attempt,
     params:
+        failures=times_failed("qualities"),
         settings=flags("qualities"),
     shell:
         "talking measure-qualities --media {input.media:q} --candidates {input.candidates:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --speaking {input.speaking:q} --voice {input.voice:q} --rttm {input.rttm:q}"
-        " --qualities {output.qualities:q} {params.settings} > {log:q} 2>&1"
+        " --qualities {output.qualities:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? measure_qualities {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -84,10 +88,13 @@ rule inspect_clips:
         disk_mb=disk_mb("inspections"),
         runtime=minutes("inspections"),
         tries=this_attempt,
+    params:
+        failures=times_failed("inspections"),
     shell:
         "OMP_NUM_THREADS={threads} talking inspect-clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
-        " --inspections {output.inspections:q} > {log:q} 2>&1"
+        " --inspections {output.inspections:q}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -114,9 +121,11 @@ rule select_clips:
         runtime=minutes("clips"),
         tries=this_attempt,
     params:
+        failures=times_failed("clips"),
         settings=flags("gates"),
     shell:
         "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
-        " --clips {output.clips:q} {params.settings} > {log:q} 2>&1"
+        " --clips {output.clips:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -17,7 +17,8 @@ rule check_strict:
     params:
         results=subpath(output.ok, parent=True),
     shell:
-        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --strict {output.ok:q} > {log:q} 2>&1'
+        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --strict {output.ok:q}'
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule check_failures:
@@ -40,4 +41,5 @@ rule check_failures:
     params:
         results=subpath(output.ok, parent=True),
     shell:
-        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --no-failures {output.ok:q} > {log:q} 2>&1'
+        'talking summarise-run --results {params.results:q} --sheet "$TALKING_SHEET" --no-failures {output.ok:q}'
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -23,7 +23,8 @@ rule configure_covog:
         baseline=lambda wildcards: "--baseline" if wildcards.covog_model == "baseline" else "",
     shell:
         "talking configure-covog --preset {params.preset} --settings {params.settings:q}"
-        " --out {output.config:q} {params.baseline} > {log:q} 2>&1"
+        " --out {output.config:q} {params.baseline}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule convert_checkpoints:
@@ -45,7 +46,8 @@ rule convert_checkpoints:
         runtime=each_attempt(30),
     shell:
         "talking convert-checkpoint --config {input.config:q} --read {input.files:q}"
-        " --write {output.weights:q} > {log:q} 2>&1"
+        " --write {output.weights:q}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule cache_latents:
@@ -72,7 +74,8 @@ rule cache_latents:
         latents=subpath(output.done, strip_suffix=".done"),
     shell:
         "talking --gpus {resources.gpu} cache-latents --config {input.config:q} --dataset {params.dataset:q}"
-        " --latents {params.latents:q} > {log:q} 2>&1"
+        " --latents {params.latents:q}"
+        " --then record-made {log:q} {params.latents:q} > {log:q} 2>&1"
 
 
 rule train_stage1:
@@ -105,7 +108,7 @@ rule train_stage1:
         latents=as_flags({"latents": "results/covog/latents" if COVOG["cache_latents"] else None}),
     shell:
         'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train-covog --stage 1 --config {input.config:q} --dataset {params.dataset:q}'
-        " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty >> {log:q} 2>&1"
+        " --folder {params.folder:q} --start {input.start:q} {params.latents} --allow-empty --log {log:q} >> {log:q} 2>&1"
 
 
 rule train_stage2:
@@ -139,4 +142,4 @@ rule train_stage2:
         latents=as_flags({"latents": "results/covog/latents" if COVOG["cache_latents"] else None}),
     shell:
         'exec bash -c "exec $COVOG_LAUNCHER"\' "$@"\' - train-covog --stage 2 --config {input.config:q} --dataset {params.dataset:q}'
-        " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty >> {log:q} 2>&1"
+        " --folder {params.folder:q} --start {input.start:q} {input.stills:q} {params.latents} --allow-empty --log {log:q} >> {log:q} 2>&1"

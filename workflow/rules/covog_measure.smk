@@ -38,7 +38,8 @@ rule evaluate_covog:
         folder=as_flags({"weights_dir": METRICS_FOLDER or None}),
     shell:
         "talking --gpus {resources.gpu} evaluate-covog --config {input.config:q} --dataset {params.dataset:q} {params.models}"
-        " --videos {output.videos:q} --metrics {output.metrics:q} {params.folder} > {log:q} 2>&1"
+        " --videos {output.videos:q} --metrics {output.metrics:q} {params.folder}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule draw_covog_report:
@@ -61,7 +62,8 @@ rule draw_covog_report:
         runtime=each_attempt(10),
     shell:
         "talking draw-covog-report --losses {input.losses:q} --metrics {input.metrics:q} --curves {output.curves:q}"
-        " --table {output.metrics:q} > {log:q} 2>&1"
+        " --table {output.metrics:q}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule covog:

@@ -29,6 +29,7 @@ rule annotate_clips:
         runtime=minutes("annotations"),
         tries=this_attempt,
     params:
+        failures=times_failed("annotations"),
         source=from_sheet("source"),
         licence=from_sheet("licence"),
         url=from_sheet("url"),
@@ -42,7 +43,8 @@ rule annotate_clips:
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset {params.results:q}/dataset"
-        " --results {params.results:q} --annotations {output.annotations:q} {params.settings} > {log:q} 2>&1"
+        " --results {params.results:q} --annotations {output.annotations:q} {params.settings}"
+        " --then record-made {log:q} {output:q} --clips {output.annotations:q} > {log:q} 2>&1"
         " || talking give-up $? annotate_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -71,7 +73,8 @@ rule find_duplicates:
     shell:
         'talking find-duplicates --sheet "$TALKING_SHEET" --results {params.results:q}'
         " --clips {params.results:q}/clips --inspections {params.results:q}/inspections"
-        " --duplicates {output.duplicates:q} {params.settings} > {log:q} 2>&1"
+        " --duplicates {output.duplicates:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule collect_dataset:
@@ -110,4 +113,5 @@ rule collect_dataset:
         # Folders, not lists of files: a command line has no room for thousands of names.
         'talking collect-dataset --sheet "$TALKING_SHEET" --results {params.results:q} --clips {params.results:q}/clips'
         " --annotations {params.results:q}/annotations --media {params.results:q}/media --identities {input.identities:q}"
-        " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits} > {log:q} 2>&1"
+        " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -28,4 +28,5 @@ rule film_conversation:
     params:
         settings=film_flags,
     shell:
-        "talking film-conversation --out {output.film:q} {params.settings} > {log:q} 2>&1"
+        "talking film-conversation --out {output.film:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

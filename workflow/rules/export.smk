@@ -21,7 +21,8 @@ rule export_mit:
         settings=flags("export_mit"),
     shell:
         "talking export-mit --dataset {params.dataset:q} --out {params.folder:q} --threads {threads}"
-        " {params.settings} > {log:q} 2>&1"
+        " {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 rule export_webdataset:
@@ -45,4 +46,4 @@ rule export_webdataset:
         settings=flags("export_webdataset"),
     shell:
         "talking export-webdataset --dataset {params.dataset:q} --out {output.shards:q} {params.settings}"
-        " > {log:q} 2>&1"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

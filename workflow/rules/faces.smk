@@ -19,10 +19,12 @@ rule detect_faces:
         runtime=minutes("faces"),
         tries=this_attempt,
     params:
+        failures=times_failed("faces"),
         settings=flags("faces"),
     shell:
         "talking detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
-        " {params.settings} > {log:q} 2>&1"
+        " {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -49,6 +51,7 @@ rule track_faces:
         runtime=minutes("tracks"),
         tries=this_attempt,
     params:
+        failures=times_failed("tracks"),
         settings=flags("tracks"),
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
@@ -56,7 +59,8 @@ rule track_faces:
         "talking track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
-        " {params.landmarks} > {log:q} 2>&1"
+        " {params.landmarks}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -82,8 +86,10 @@ rule embed_faces:
         runtime=minutes("embeddings"),
         tries=this_attempt,
     params:
+        failures=times_failed("embeddings"),
         settings=flags("embeddings"),
     shell:
         "talking embed-faces --media {input.media:q} --tracks {input.tracks:q}"
-        " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings} > {log:q} 2>&1"
+        " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -21,4 +21,5 @@ rule cluster_identities:
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
         'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'
-        " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings} > {log:q} 2>&1"
+        " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -15,12 +15,14 @@ rule download_video:
         runtime=each_attempt(240),
         tries=this_attempt,
     params:
+        failures=times_failed("downloads"),
         row=of_video(ROWS.content_of),
         # One more than before has a download that failed for a passing reason tried again.
         tries=of_video(lambda video: fetch.tries_in_vain(RESULTS / f"downloads/{video}.json")),
     shell:
         'talking download-video --sheet "$TALKING_SHEET" --video {wildcards.video} '
-        "--file {output.file:q} --state {output.state:q} --tries {params.tries} > {log:q} 2>&1"
+        "--file {output.file:q} --state {output.state:q} --tries {params.tries}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? download_video {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -45,10 +47,12 @@ rule ingest_media:
         runtime=minutes("media"),
         tries=this_attempt,
     params:
+        failures=times_failed("media"),
         row=of_video(ROWS.content_of),
         results=subpath(output.probe, ancestor=2),
         settings=flags("ingest"),
     shell:
         'talking ingest-media --sheet "$TALKING_SHEET" --video {wildcards.video} --results {params.results:q}'
-        " --media {output.media:q} --wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings} > {log:q} 2>&1"
+        " --media {output.media:q} --wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? ingest_media {wildcards.video} {resources.tries} {log:q} {output:q}"

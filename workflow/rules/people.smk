@@ -23,10 +23,12 @@ rule find_people:
         runtime=minutes("people"),
         tries=this_attempt,
     params:
+        failures=times_failed("people"),
         settings=flags("people"),
         detector=config["faces"]["model"],
     shell:
         "talking find-people --media {input.media:q} --shots {input.shots:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {input.embeddings:q} --asd {input.asd:q} --voice {input.voice:q}"
-        " --detector {params.detector} --people {output.people:q} {params.settings} > {log:q} 2>&1"
+        " --detector {params.detector} --people {output.people:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? find_people {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -22,10 +22,12 @@ rule estimate_poses:
         tries=this_attempt,
         gpu=gpu_if("poses"),
     params:
+        failures=times_failed("poses"),
         model=config["poses"]["model"],
         settings=flags("poses"),
     shell:
         "talking --gpus {resources.gpu} estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
-        " --threads {threads} {params.settings} > {log:q} 2>&1"
+        " --threads {threads} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

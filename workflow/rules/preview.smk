@@ -16,11 +16,13 @@ rule preview_clips:
         runtime=each_attempt(60),
         tries=this_attempt,
     params:
+        failures=times_failed("preview"),
         dataset=subpath(input.clips, parent=True),
         settings=flags("preview"),
     shell:
         "talking preview-clips --video={wildcards.video:q} --clips {input.clips:q} --dataset {params.dataset:q}"
-        " --previews {output.previews:q} {params.settings} > {log:q} 2>&1"
+        " --previews {output.previews:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? preview_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 

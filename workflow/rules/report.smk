@@ -24,4 +24,5 @@ rule draw_report:
         folder=subpath(output.funnel, parent=True),
         settings=flags("report"),
     shell:
-        "talking draw-report --results {params.results:q} --report {params.folder:q} {params.settings} > {log:q} 2>&1"
+        "talking draw-report --results {params.results:q} --report {params.folder:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

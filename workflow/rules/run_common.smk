@@ -1,6 +1,7 @@
 """How a run begins and ends: the folder's lock, the report, what the user is told. A module's run does none of this."""
 
 import fcntl
+import time
 
 from talking.core import atomic
 from talking.core.atomic import atomic_write
@@ -8,6 +9,7 @@ from talking.runs import devices, giving_up, slurm
 
 # The folder's lock, for as long as this process lives.
 HELD = []
+BEGAN = time.time()
 # A site may keep the file elsewhere; an installed package has none.
 PARTITIONS = PROJECT / "workflow/profiles/slurm/partitions.yaml"
 if PARTITIONS.exists():
@@ -89,7 +91,7 @@ def end_run(log=()):
 
     If only single videos have failed, all else is there, the report too.
     """
-    broken = giving_up.of_videos(RESULTS, VIDEOS)
+    broken = giving_up.of_videos(RESULTS, set(VIDEOS), since=BEGAN)
     if not log:
         atomic.clear(RESULTS)
         for copy in COPIES.glob("*.tsv"):

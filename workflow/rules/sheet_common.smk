@@ -2,7 +2,7 @@
 
 import itertools
 
-from talking.runs import sheet, sheet_of_run
+from talking.runs import giving_up, sheet, sheet_of_run
 from talking.video import fetch
 
 # With one of these nothing is planned.
@@ -38,6 +38,11 @@ def from_sheet(column):
     return of_video(ROWS.column(column))
 
 
+def times_failed(stage):
+    """Return a function of the wildcards that gives how often a video's job was given up: once more than before reruns the job."""
+    return of_video(lambda video: FAILURES.get(f"{stage}/{video}", 0))
+
+
 def of_videos(pattern):
     """Return a list of one path for each video of the sheet."""
     return expand(pattern, video=VIDEOS)
@@ -61,4 +66,5 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 VIDEOS = list(ROWS.table.index)
+FAILURES = giving_up.times(RESULTS)
 SHEET_OF_RUN = planned_by

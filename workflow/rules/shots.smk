@@ -17,7 +17,9 @@ rule detect_shots:
         runtime=minutes("shots"),
         tries=this_attempt,
     params:
+        failures=times_failed("shots"),
         settings=flags("shots"),
     shell:
-        "talking detect-shots --media {input.media:q} --shots {output.shots:q} {params.settings} > {log:q} 2>&1"
+        "talking detect-shots --media {input.media:q} --shots {output.shots:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_shots {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -24,10 +24,12 @@ rule embed_sound:
         tries=this_attempt,
         gpu=gpu_if("sound"),
     params:
+        failures=times_failed("sound"),
         model=config["sound"]["model"],
         settings=flags("sound"),
     shell:
         "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} embed-sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
-        " {params.settings} > {log:q} 2>&1"
+        " {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -23,11 +23,13 @@ rule score_asd:
         tries=this_attempt,
         gpu=gpu_if("speaking"),
     params:
+        failures=times_failed("asd"),
         model=config["speaking"]["model"],
         settings=flags("speaking"),
     shell:
         "talking --gpus {resources.gpu} score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
-        " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings} > {log:q} 2>&1"
+        " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -54,11 +56,13 @@ rule fuse_speaking:
         runtime=minutes("speaking"),
         tries=this_attempt,
     params:
+        failures=times_failed("speaking"),
         settings=flags("fusion"),
         model=config["speaking"]["model"],
         same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
         "talking fuse-speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
-        " --speaking {output.speaking:q} {params.settings} > {log:q} 2>&1"
+        " --speaking {output.speaking:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -17,9 +17,11 @@ rule detect_voice:
         runtime=minutes("voice"),
         tries=this_attempt,
     params:
+        failures=times_failed("voice"),
         settings=flags("voice"),
     shell:
-        "talking detect-voice --sound {input.sound:q} --voice {output.voice:q} {params.settings} > {log:q} 2>&1"
+        "talking detect-voice --sound {input.sound:q} --voice {output.voice:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_voice {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -47,11 +49,13 @@ rule diarize:
         tries=this_attempt,
         gpu=gpu_if("diarization"),
     params:
+        failures=times_failed("diarize"),
         same_person=lookup(within=config, dpath="identities/same_person"),
         settings=flags("diarization"),
     shell:
         "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} diarize --sound {input.sound:q} --asd {input.asd:q} --people {input.people:q} "
-        "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings} > {log:q} 2>&1"
+        "--embeddings {input.embeddings:q} --same-person {params.same_person} --turns {output.turns:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? diarize {wildcards.video} {resources.tries} {log:q} {output:q}"
 
 
@@ -78,8 +82,10 @@ rule transcribe:
         tries=this_attempt,
         gpu=gpu_if("words"),
     params:
+        failures=times_failed("transcribe"),
         settings=flags("words"),
     shell:
         "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} transcribe --sound {input.sound:q} --voice {input.voice:q} --transcript {output.transcript:q} "
-        "--pieces {output.pieces:q} {params.settings} > {log:q} 2>&1"
+        "--pieces {output.pieces:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? transcribe {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -28,7 +28,7 @@ rule fetch_weight:
         folder=as_flags({"weights_dir": config["covog"]["weights_dir"] or None}),
     shell:
         "talking fetch-weight --entry {params.entry:q} --name {wildcards.weight:q} --out {output.weight:q} {params.folder}"
-        " > {log:q} 2>&1"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
 # Where results are: a module's lie below its prefix.

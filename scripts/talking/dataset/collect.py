@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import card, splits, store
+from talking.runs.made import forget
 
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
 _FROM_CLIPS = [n for n in schemas.schema("dataset").names if n in schemas.schema("clips").names]
@@ -126,6 +127,7 @@ def collect(
         people = tables.read("people", dataset / "people.parquet")
         told = card.text(measured, inputs, people, assignment.groups, strangers, settings, split_settings)
         aside.write_text(told, encoding="utf-8")
+    _forget_others(results.annotations, dataset, set(sheet["video"]))
     _remove_others(dataset, names)
     splits.write_memory(Path(split_settings.memory), splits.remembered(memory, cast, wanted, assignment))
 
@@ -266,6 +268,17 @@ def _json_list(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
         yield extend
         file.write("\n]\n" if before == ",\n" else "[]\n")
+
+
+def _forget_others(annotations: Path, dataset: Path, videos: Collection[str]) -> None:
+    """Remove the tables of videos that are none of `videos` with their clips' folders: a row that is put back has both rebuilt."""
+    for table in annotations.glob("*.parquet"):
+        if table.stem in videos:
+            continue
+        clips = tables.read_columns("annotations", table, ["clip"])["clip"].to_pylist()
+        if any((dataset / clip).is_dir() for clip in clips):
+            table.unlink()
+            forget(annotations.parent, f"annotations/{table.stem}")
 
 
 def _remove_others(dataset: Path, names: Iterable[str]) -> None:

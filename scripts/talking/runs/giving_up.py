@@ -1,21 +1,23 @@
 """One video that breaks a stage costs no other: the stage's outputs become empty ones, and a record says what happened.
 
 Empty outputs are valid everywhere, so what follows of the same video goes on with nothing, and the tables over all videos
-are made of the others. The records are those of one run: the next one begins by having the recorded outputs made again.
+are made of the others. A record counts how often its job was given up: the count is a param of the job's rule, so that
+Snakemake runs the job again in the next run. When it has succeeded the record stays as a count and is no failure any more.
 """
 
 import json
+import os
 import re
 import shutil
 import signal
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from talking.core import arrays, tables
 from talking.core.atomic import atomic_write
-from talking.video.probe import Probe
+from talking.runs import made
+from talking.runs.stages import made_of
 
 FOLDER = "failures"
 # What ends a job by its user's hand, or by Snakemake's: no word about the video.
@@ -27,18 +29,21 @@ _LITTLE_ROOM_BYTES = 16 << 20
 _LOG_BYTES, _MOST_LETTERS = 1 << 16, 300
 # Folders of tables that have not the table's name.
 _TABLES = {"people": "persons"}
-# Its outputs are watched, and nothing is made of them.
-_SHOWS_ONLY = ("preview_clips",)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A video's job that failed at its last attempt: its rule, why in one sentence, its outputs, and when."""
+    """A video's job that failed at its last attempt: its rule, why in one sentence, its outputs below the results, how often, and when last.
+
+    A failure has `passed` when its job has succeeded since.
+    """
 
     video: str
     rule: str
     message: str
     outputs: list[str]
+    times: int = 1
+    passed: bool = False
     time: float = field(default_factory=time.time)
 
     @property
@@ -47,7 +52,7 @@ class Failure:
         return f"{self.rule}: {self.message}"
 
 
-def give_up(results: Path, video: str, rule: str, status: int, log: Path, outputs: list[Path]) -> bool:
+def give_up(log: Path, video: str, rule: str, status: int, outputs: list[Path]) -> bool:
     """Write a record of a failed job and its outputs without content; return False if the failure says nothing of the video.
 
     `status` is what the job ended with (above 128: a signal), `log` what it wrote.
@@ -57,46 +62,87 @@ def give_up(results: Path, video: str, rule: str, status: int, log: Path, output
         return False
     if status < 128 and not written.strip() and shutil.disk_usage(log.parent).free < _LITTLE_ROOM_BYTES:
         return False
-    failure = Failure(video, rule, _message(status, written), [str(output) for output in outputs])
+    results, place = made.place_of(log)
+    past = _read(_record_of(results, place))
+    times = past.times + 1 if past else 1
+    failure = Failure(
+        video, rule, _message(status, written), [os.path.relpath(output, results) for output in outputs], times
+    )
     # The record first: of an output without content it must be known that it is one.
-    with atomic_write(results / FOLDER / video / f"{rule}.json") as aside:
-        aside.write_text(json.dumps(asdict(failure), ensure_ascii=False) + "\n", encoding="utf-8")
+    _write(_record_of(results, place), failure)
+    made.forget(results, place)
     for output in outputs:
         write_empty(output, failure)
     return True
 
 
-def all_of(results: Path) -> list[Failure]:
-    """Return the recorded failures, the earliest first."""
-    files = (results / FOLDER).glob("*/*.json")
-    return sorted((Failure(**json.loads(f.read_text(encoding="utf-8"))) for f in files), key=lambda f: f.time)
+def has_passed(results: Path, place: str) -> None:
+    """Note that a job has succeeded, which may have been given up before."""
+    past = _read(_record_of(results, place))
+    if past is not None and not past.passed:
+        _write(_record_of(results, place), replace(past, passed=True))
 
 
-def of_videos(results: Path, videos: Iterable[str]) -> dict[str, Failure]:
-    """Return the first failure of each of the videos that have one; what followed from it is not counted."""
-    wanted, found = set(videos), {}
-    for failure in all_of(results):
-        if failure.video in wanted:
+def times(results: Path) -> dict[str, int]:
+    """Return how often each job was given up in all runs, by its place; jobs that never were are left out."""
+    return {place: failure.times for place, failure in _records(results, None)}
+
+
+def of_videos(
+    results: Path, videos: Container[str], reader: str | None = None, since: float = 0.0
+) -> dict[str, Failure]:
+    """Return the first failure of each of the videos that have one; what followed from it is not counted.
+
+    With `reader` only failures of jobs that this job's outputs are made of count, and only those from the time `since` on.
+    """
+    read = None if reader is None else made_of(reader)
+    found: dict[str, Failure] = {}
+    for place, failure in sorted(_records(results, videos), key=lambda record: record[1].time):
+        is_read = read is None or place.partition("/")[0] in read
+        if is_read and not failure.passed and failure.time >= since:
             found.setdefault(failure.video, failure)
     return found
 
 
-def left_out(results: Path, videos: Iterable[str]) -> dict[str, str]:
-    """Return the reasons of the videos that are left out of the data set, as a stage that it is made of has failed."""
-    found = of_videos(results, videos).items()
-    return {video: failure.reason for video, failure in found if failure.rule not in _SHOWS_ONLY}
+def all_of(results: Path) -> list[Failure]:
+    """Return the failures of jobs that have not succeeded since, the earliest first."""
+    found = (failure for _, failure in _records(results, None) if not failure.passed)
+    return sorted(found, key=lambda failure: failure.time)
 
 
-def forget(results: Path, failure: Failure) -> None:
-    """Remove a record: its job is to be done again."""
-    folder = results / FOLDER / failure.video
-    (folder / f"{failure.rule}.json").unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+def left_out(results: Path, videos: Container[str], reader: str) -> dict[str, str]:
+    """Return the reasons of the videos that a job over all leaves out, as a stage that it is made of has failed."""
+    return {video: failure.reason for video, failure in of_videos(results, videos, reader).items()}
+
+
+def _record_of(results: Path, place: str) -> Path:
+    return results / FOLDER / f"{place}.json"
+
+
+def _records(results: Path, videos: Container[str] | None) -> Iterator[tuple[str, Failure]]:
+    """Yield the records of some videos, of all by None, with the places of their jobs."""
+    for file in (results / FOLDER).glob("*/[!.]*.json"):
+        if (videos is None or file.stem in videos) and (failure := _read(file)):
+            yield f"{file.parent.name}/{file.stem}", failure
+
+
+def _read(record: Path) -> Failure | None:
+    try:
+        return Failure(**json.loads(record.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def _write(record: Path, failure: Failure) -> None:
+    with atomic_write(record) as aside:
+        aside.write_text(json.dumps(asdict(failure), ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_empty(output: Path, failure: Failure) -> None:
     """Write an output of a video's job as it is where there is nothing: no rows, no arrays, no bytes."""
+    # Imported here: most who ask for failures write none, and these take long.
+    from talking.core import arrays, tables
+
     folder, kind = output.parent.name, output.name.removeprefix(f"{failure.video}.")
     if not output.suffix or output.name == failure.video:
         output.mkdir(parents=True, exist_ok=True)
@@ -115,6 +161,8 @@ def write_empty(output: Path, failure: Failure) -> None:
 
 
 def _no_probe(failure: Failure) -> dict:
+    from talking.video.probe import Probe
+
     return asdict(Probe(reason=failure.reason))
 
 

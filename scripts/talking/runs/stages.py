@@ -27,18 +27,6 @@ STAGES = {
     "annotations": ("annotations/{video}.parquet", "speech/{video}.words.parquet"),
 }
 
-# Tables over all videos, by the benchmark of the job that makes them.
-AGGREGATES = {
-    "identities": ["identities.parquet"],
-    "duplicates": ["duplicates.parquet"],
-    "dataset": [
-        "dataset/clips.parquet",
-        "dataset/people.parquet",
-        *(f"dataset/splits/{split}.json" for split in ("train", "val", "test_easy", "test_hard")),
-        "videos.parquet",
-    ],
-}
-
 # What the folder of a kept clip holds.
 CLIP_FILES = ("video.mp4", "audio.wav", "speakers.json", "poses.npz", "sound.npz", "meta.json")
 
@@ -90,6 +78,14 @@ FOLDERS = {
     "preview": "preview/*",
     "export_webdataset": "export/webdataset",
     "covog/latents": "covog/latents",
+    "covog/evaluate": "covog/videos",
+}
+# What Snakemake knows of those jobs: where that is gone it runs them again.
+KNOWN = {
+    "annotations": "annotations/{about}.parquet",
+    "preview": "preview/{about}",
+    "export_webdataset": "export/webdataset",
+    "covog/latents": "covog/latents.done",
     "covog/evaluate": "covog/videos",
 }
 

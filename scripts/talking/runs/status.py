@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from talking.runs import giving_up
-from talking.runs.marks import marked
 from talking.runs.stages import STAGES, files_of
 from talking.runs.throughput import Pace
 
 
 @dataclass
 class Video:
-    """A video's state: `done`, `unusable` (with the reason), `failed` (a job did), `begun` or `left`."""
+    """A video's state: `done`, `unusable` (with the reason), `failed` (a job was given up), `begun` or `left`.
+
+    A job that has begun runs, or was ended with its run: it has a log and no output yet.
+    """
 
     video: str
     state: str
@@ -25,28 +27,26 @@ class Video:
 
 
 def videos(results: Path, names: Iterable[str]) -> list[Video]:
-    """Return the states of videos, by the files below `results` and Snakemake's marks of begun jobs beside it."""
-    marks = marked(results.parent / ".snakemake" / "incomplete")
+    """Return the states of videos, by the files below `results`."""
     names = list(names)
-    given_up = giving_up.of_videos(results, names)
-    return [_video(results, name, marks, given_up.get(name)) for name in names]
+    given_up = giving_up.of_videos(results, set(names))
+    return [_video(results, name, given_up.get(name)) for name in names]
 
 
-def _video(results: Path, name: str, marks: set[str], given_up: giving_up.Failure | None) -> Video:
+def _video(results: Path, name: str, given_up: giving_up.Failure | None) -> Video:
     files = {stage: results / files_of(stage, name)[0] for stage in STAGES}
-    begun = [stage for stage in STAGES if any(f"{results.name}/{file}" in marks for file in files_of(stage, name))]
-    done = {stage for stage, file in files.items() if stage not in begun and file.exists()}
+    done = {stage for stage, file in files.items() if file.exists()}
     logs = {stage: results / "logs" / stage / f"{name}.log" for stage in STAGES}
-    failed = [stage for stage in STAGES if stage not in done and stage not in begun and logs[stage].exists()]
+    begun = [stage for stage in STAGES if stage not in done and logs[stage].exists()]
     try:
         probe = json.loads(files["media"].read_text(encoding="utf-8")) if "media" in done else {}
     except ValueError:
-        # Damaged: the next run makes it again.
+        # Damaged: verify_store.py finds it.
         probe = {}
         done.discard("media")
-    found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun, failed=failed)
+    found = Video(name, "left", probe.get("duration_s"), done=done, begun=begun)
     if given_up is not None:
-        broken = [stage for stage in STAGES if set(_outputs(results, stage, name)) & set(given_up.outputs)]
+        broken = [stage for stage in STAGES if set(files_of(stage, name)) & set(given_up.outputs)]
         found.state, found.reason, found.failed = "failed", given_up.reason, broken
         found.done -= set(broken)
     elif probe.get("status") == "failed":
@@ -54,22 +54,16 @@ def _video(results: Path, name: str, marks: set[str], given_up: giving_up.Failur
     elif len(done) == len(STAGES):
         found.state = "done"
     elif begun:
-        found.state = "begun"
-    elif failed:
-        found.state, found.reason = "failed", f"{failed[0]}: {_last_line(logs[failed[0]])} ({logs[failed[0]]})"
+        found.state, found.reason = "begun", f"{begun[0]}: {_last_line(logs[begun[0]])} ({logs[begun[0]]})"
     return found
 
 
-def _outputs(results: Path, stage: str, name: str) -> list[str]:
-    return [f"{results.name}/{file}" for file in files_of(stage, name)]
-
-
 def by_video(found: Iterable[Video]) -> str:
-    """Return a line for each video: its id, state, seconds, how many stages are done, and the reason or what has begun."""
+    """Return a line for each video: its id, state, seconds, how many stages are done, and the reason or the log of what has begun."""
     lines = ["video\tstate\tseconds\tstages\tnote"]
     for v in found:
         seconds = "?" if v.seconds is None else f"{v.seconds:.0f}"
-        lines.append(f"{v.video}\t{v.state}\t{seconds}\t{len(v.done)}/{len(STAGES)}\t{v.reason or ' '.join(v.begun)}")
+        lines.append(f"{v.video}\t{v.state}\t{seconds}\t{len(v.done)}/{len(STAGES)}\t{v.reason}")
     return "\n".join(lines)
 
 

@@ -8,10 +8,10 @@ from talking.core import tables
 from talking.runs import giving_up
 
 
-def unread(results: Path, videos: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return (video, status, reason) of every video that could not be used in full, by its probe or as a stage failed on it."""
+def unread(results: Path, videos: Iterable[str], reader: str = "dataset") -> list[tuple[str, str, str]]:
+    """Return (video, status, reason) of every video that could not be used in full, by its probe or as a stage that `reader` is made of failed on it."""
     videos = list(videos)
-    out, left_out = [], giving_up.left_out(results, videos)
+    out, left_out = [], giving_up.left_out(results, set(videos), reader)
     for video in videos:
         if video in left_out:
             out.append((video, "failed", left_out[video]))

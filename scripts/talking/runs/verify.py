@@ -11,14 +11,12 @@ from pathlib import Path
 from talking.core import checksums
 from talking.core.errors import InputError
 from talking.runs import made
-from talking.runs.stages import READS, STAGES, files_of, folder_of, job_of, made_of
+from talking.runs.stages import KNOWN, READS, STAGES, files_of, folder_of, job_of, made_of
 
 # Clocks of machines that share a disk differ by less.
 _SLACK_S = 1.0
 # Comes again by itself when a job needs it, with the same content; what was made of it was made of the whole file.
 _REMOVED_ALONE = ("weights", "films", "downloads", "covog/latents")
-# Says that the job has ended, and is removed with any of its files.
-_MARKS = {"covog/latents": ("covog/latents.done",)}
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Fault:
 def check(
     results: Path, threads: int = 1, progress: Callable[[Iterable, int], Iterable] = lambda found, _: found
 ) -> list[Fault]:
-    """Return the faults of all files that have checksums: other bytes, unreadable, or gone from a folder that a job fills.
+    """Return the faults of all files that have checksums: other bytes, unreadable, or gone from a folder that a job has filled.
 
     A file that is gone otherwise is no fault: Snakemake knows it, and rebuilds it when a job needs it. `progress` passes on
     what is found of each file, of so many files.
@@ -80,7 +78,9 @@ def remove(results: Path, place: str, damaged: Iterable[str]) -> int:
     """Remove what a job has made, last its checksums, and return how many files those were; `damaged` are its damaged files."""
     name, about = job_of(place)
     if name in _REMOVED_ALONE:
-        files, folders = {*damaged, *_MARKS.get(name, ())}, set()
+        files, folders = set(damaged), set()
+        if name in KNOWN:
+            files.add(KNOWN[name])
     else:
         files = {*_outputs(name, about), *_listed(results, place)}
         folders = {folder for file in files if (folder := folder_of(name, file))}
@@ -112,7 +112,8 @@ def _fault(results: Path, file: str, place: str, checksum: str) -> Fault | None:
     try:
         is_same = checksums.sha256(results / file) == checksum
     except (FileNotFoundError, NotADirectoryError):
-        return Fault(file, place, "is gone") if folder_of(name, file) else None
+        is_missed = folder_of(name, file) and (results / KNOWN[name].format(about=about)).exists()
+        return Fault(file, place, "is gone") if is_missed else None
     except OSError as error:
         return Fault(file, place, f"cannot be read ({error.strerror or error})")
     if is_same:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -92,9 +93,16 @@ def test_a_file_that_snakemake_knows_may_be_away_and_one_of_a_folder_may_not(res
     for file in ("landmarks/a.npz", "downloads/a.bin", "media/a.mp4", "identities.parquet", "annotations/b.parquet"):
         (results / file).unlink()
     assert damaged(results) == {}
-    for file in (f"{CLIP}/poses.npz", "preview/a/clip.mp4", "covog/latents/c.safetensors", "covog/videos/covog/c.mp4"):
+    files = (f"{CLIP}/poses.npz", "preview/a/clip.mp4", "covog/latents/c.safetensors", "covog/videos/covog/c.mp4")
+    for file in files:
         (results / file).unlink()
-        assert damaged(results).pop(file) == "is gone"
+    assert damaged(results) == dict.fromkeys(files, "is gone")
+    # Without what Snakemake knows of their jobs they are nothing to miss.
+    for known in ("annotations/a.parquet", "covog/latents.done"):
+        (results / known).unlink()
+    for folder in ("preview/a", "covog/videos"):
+        shutil.rmtree(results / folder)
+    assert damaged(results) == {}
 
 
 def test_the_damaged_are_removed_with_what_was_made_of_them(results):
