@@ -1,13 +1,16 @@
 """The conda envs hold what their rules import, in the versions that are tested."""
 
 import ast
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections import defaultdict
 from functools import cache
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,15 @@ OPTIONAL = {
 }
 # Distributions that the installed ones do not name as the source of a module.
 SOURCES = {"dlib": "dlib-bin", "scenedetect": "scenedetect-headless"}
+# conda-forge's names of distributions.
+NAMES = {
+    "matplotlib-base": "matplotlib",
+    "pysoundfile": "soundfile",
+    "python-flatbuffers": "flatbuffers",
+    "python-sounddevice": "sounddevice",
+    "soxr-python": "soxr",
+}
+UNPINNED = SCRIPTS / "talking/unpinned"
 
 installed = cache(packages_distributions)
 
@@ -37,16 +49,17 @@ def normal(name):
 
 def pins(text):
     """Return {distribution: version} of every NAME==VERSION in a text."""
-    return {normal(n): v for n, v in re.findall(r"(?:^|\s)([\w.-]+)==([\w.]+)", text)}
+    return {normal(n): v for n, v in re.findall(r"(?:^|[\s=])([\w.-]+)==([\w.]+)", text)}
 
 
 def provided(env):
-    """Return {distribution: version} of an env file and of the script that runs after its making."""
-    [by_pip] = [d["pip"] for d in yaml.safe_load(env.read_text())["dependencies"] if isinstance(d, dict)]
-    after = env.with_suffix(".post-deploy.sh")
-    found = pins("\n".join(by_pip))
-    assert len(found) == len(by_pip), f"{env.name}: not every package has a version"
-    return found | (pins(after.read_text()) if after.exists() else {})
+    """Return {distribution: version} of an env file."""
+    python, pip, *by_conda, by_pip = yaml.safe_load(env.read_text())["dependencies"]
+    assert python.startswith("python=") and pip.startswith("pip>=")
+    named = dict(spec.split("=") for spec in by_conda)
+    found = pins("\n".join(by_pip["pip"]))
+    assert len(found) == len(by_pip["pip"]), f"{env.name}: not every package has a version"
+    return found | {normal(NAMES.get(name, name)): version for name, version in named.items()}
 
 
 def rules():
@@ -176,6 +189,66 @@ def test_every_rule_names_an_env_that_exists():
     assert [name for name, env, _ in found if not env.is_file()] == []
 
 
+def entries(lock):
+    """Return a lock file's entries, each of a package with its hashes."""
+    return set(re.split(r"^(?=\w)", lock.read_text(), flags=re.MULTILINE)[1:])
+
+
+def test_an_env_is_one_file_that_names_what_pip_is_to_take_without_its_requirements():
+    lines = [
+        line
+        for env in ENVS.glob("*.yaml")
+        for line in re.findall(r"^ +- (.*TALKING_UNPINNED.*)", env.read_text(), re.M)
+    ]
+    form = r"([\w-]+) @ file://\$\{TALKING_UNPINNED\}#\1 --config-settings=wheel=(\1==[\w.]+)"
+    wheels = {re.fullmatch(form, line)[2] for line in lines}
+    assert wheels == {entry.split()[0] for entry in entries(UNPINNED / "wheels.lock")}
+    assert entries(UNPINNED / "wheels.lock") <= entries(ENVS / "requirements.lock")
+    # Snakemake fetches no other files of an env for a workflow that another one includes.
+    assert {file.suffix for file in ENVS.iterdir()} == {".yaml", ".lock", ".py"}
+
+
+def write_wheel(folder):
+    """Write a wheel that asks for what there is not; return its SHA-256."""
+    wheel = folder / "greedy-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("greedy.py", "VALUE = 3\n")
+        about = "Metadata-Version: 2.1\nName: greedy\nVersion: 1.0\nRequires-Dist: nothing-like-it<1\nLicense: MIT\n"
+        file.writestr("greedy-1.0.dist-info/METADATA", about)
+        file.writestr("greedy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("greedy-1.0.dist-info/RECORD", "greedy.py,,\ngreedy-1.0.dist-info/METADATA,sha256=old,1\n")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_pip_installs_a_wheel_of_the_lock_without_its_requirements_and_no_other(tmp_path):
+    project = shutil.copytree(UNPINNED, tmp_path / "unpinned", ignore=shutil.ignore_patterns("__pycache__"))
+    digest = write_wheel(tmp_path)
+    # As conda does with the lines of an env.
+    (tmp_path / "lines.txt").write_text(
+        "greedy @ file://${TALKING_UNPINNED}#greedy --config-settings=wheel=greedy==1.0\n"
+    )
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-U",
+        "-r",
+        tmp_path / "lines.txt",
+        "--target",
+        tmp_path / "site",
+    ]
+    environment = os.environ | {"TALKING_UNPINNED": str(project), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    for hashed in ("0" * 64, digest):
+        (project / "wheels.lock").write_text(f"# A lock.\ngreedy==1.0 \\\n    --hash=sha256:{hashed}\n")
+        done = subprocess.run(install, env=environment, capture_output=True, text=True)
+        assert (done.returncode == 0) == (hashed == digest), done.stderr
+    [installed] = distributions(name="greedy", path=[str(tmp_path / "site")])
+    assert (installed.version, installed.requires, installed.metadata["License"]) == ("1.0", None, "MIT")
+    assert (tmp_path / "site/greedy.py").read_text() == "VALUE = 3\n"
+
+
 @pytest.mark.parametrize("env", sorted(ENVS.glob("*.yaml")), ids=lambda env: env.stem)
 def test_env_has_the_versions_of_the_lock(env):
     lock = pins((ENVS / "requirements.lock").read_text() + (ENVS / "torch.lock").read_text())
@@ -214,4 +287,5 @@ def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
         check=True,
     )
     assert "__main__.py ingest-media" in (tmp_path / "conda/jobs").read_text()
+    assert (tmp_path / "conda/unpinned").read_text().strip() == str(UNPINNED)
     assert "gone.mp4" in (tmp_path / "results/media/gone.json").read_text()
