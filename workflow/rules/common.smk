@@ -103,8 +103,7 @@ except InputError as error:
 # Snakemake itself runs in, activated or not.
 is_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 environment.find_first(str(CODE / "talking/bin"), *([] if is_conda else [os.path.dirname(sys.executable)]))
-# Where conda environments find packages whose requirements pip cannot meet.
-os.environ["TALKING_UNPINNED"] = str(CODE / "talking/unpinned")
+environment.show_conda(CODE / "talking/unpinned")
 
 
 wildcard_constraints:
