@@ -1,4 +1,4 @@
-"""Compute once what the frozen networks make of every frame of the data set."""
+"""Compute the outputs of the frozen encoders for every frame of the data set, once."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="YAML file of covog/config.py's settings")
     parser.add_argument("--dataset", type=Path, required=True, help="results/dataset")
-    parser.add_argument("--latents", type=Path, required=True, help="folder to fill, a file a clip")
+    parser.add_argument("--latents", type=Path, required=True, help="folder to fill, one file a clip")
     arguments = parser.parse_args()
 
     from covog import command_line, config, latents

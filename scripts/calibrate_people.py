@@ -1,4 +1,4 @@
-"""Fit what tells living faces and participants to videos whose people are known, and write it into the calibration file."""
+"""Fit the weights that decide which faces are living and who takes part to labelled videos, and write them into the calibration file."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,17 @@ from talking.people import calibration, fitting
 
 
 def main() -> None:
-    """Read the arguments, fit, print how right each video is by all the others, write the calibration with other detectors kept."""
+    """Read the arguments, fit, print the accuracy on each video of a fit to the others, write the calibration with other detectors kept."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder results/ of a run over the labelled videos")
     parser.add_argument(
-        "--truth", type=Path, nargs="+", required=True, help="truth by eye (.json) or of synthetic videos (.boxes.csv)"
+        "--truth",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="truth written by eye (.json) or of synthetic videos (.boxes.csv)",
     )
-    parser.add_argument("--detector", default="centerface", help="the faces: model of that run")
+    parser.add_argument("--detector", default="centerface", help="the config's faces: model of that run")
     parser.add_argument("--calibration", type=Path, default=calibration.PACKAGED, help="file to write")
     args = parser.parse_args()
     parts = {truth.name: fitting.examples(args.results, truth, args.detector) for truth in args.truth}

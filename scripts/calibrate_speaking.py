@@ -1,4 +1,4 @@
-"""Fit a model's score and its fusion to labelled videos, and write them into the calibration file."""
+"""Fit an active-speaker model's score and its fusion to labelled videos, and write both into the calibration file."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def main() -> None:
     """Read the arguments, fit, write the calibration with the other models kept."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder results/ of a run over the labelled videos")
-    parser.add_argument("--truth", type=Path, nargs="+", required=True, help="{video}.frames.csv beside each film")
+    parser.add_argument("--truth", type=Path, nargs="+", required=True, help="{video}.frames.csv beside each video")
     parser.add_argument(
         "--model", choices=list(speaking.MODELS), default="lip_sync", help="active-speaker model to fit"
     )

@@ -12,9 +12,7 @@ from talking.runs.sheet import read_sheet
 def main() -> None:
     """Read the arguments, group the tracks, write the table."""
     parser = cli.parser(__doc__)
-    parser.add_argument(
-        "--sheet", type=Path, required=True, help="sheet that names the videos, in the order of numbering"
-    )
+    parser.add_argument("--sheet", type=Path, required=True, help="sample sheet; persons are numbered in its order")
     parser.add_argument(
         "--results", type=Path, required=True, help="folder of the results, with the failures of this run"
     )

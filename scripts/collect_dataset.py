@@ -19,11 +19,9 @@ def main() -> None:
     parser.add_argument("--annotations", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--media", type=Path, required=True, help="folder of probes, one a video")
     parser.add_argument("--identities", type=Path, required=True, help="table of who is who")
-    parser.add_argument(
-        "--duplicates", type=Path, required=True, help="table of clips that show what an earlier one shows"
-    )
+    parser.add_argument("--duplicates", type=Path, required=True, help="table of duplicate clips")
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--videos", type=Path, required=True, help="table of the inputs to write")
+    parser.add_argument("--videos", type=Path, required=True, help="table of the videos to write")
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
     arguments = parser.parse_args()

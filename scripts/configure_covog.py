@@ -1,4 +1,4 @@
-"""Write the whole config of a CovOG run: a preset, and what the workflow's config changes in it."""
+"""Write the whole config of a CovOG run: a preset with the changes of the workflow's config."""
 
 from pathlib import Path
 

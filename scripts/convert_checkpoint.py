@@ -1,4 +1,4 @@
-"""Set the weights of a CovOG model from published checkpoints, or write them back under their published names."""
+"""Convert published checkpoints to a CovOG model's weights, or write those under their published names."""
 
 from pathlib import Path
 
@@ -8,12 +8,14 @@ from talking.core import cli
 def main() -> None:
     """Read the arguments and convert."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--config", type=Path, help="YAML file whose section model gives the widths (or --weights)")
+    parser.add_argument("--config", type=Path, help="YAML file whose section model has the widths (or give --weights)")
     parser.add_argument(
-        "--read", type=Path, nargs="*", default=[], help="published checkpoints, set one after the other"
+        "--read", type=Path, nargs="*", default=[], help="published checkpoints, read one after the other"
     )
-    parser.add_argument("--kind", nargs="*", help="kind of each of them, where it cannot be told by name and keys")
-    parser.add_argument("--weights", type=Path, help="safetensors file of this model to start from, else random")
+    parser.add_argument("--kind", nargs="*", help="kind of each of them, where names and keys leave it open")
+    parser.add_argument(
+        "--weights", type=Path, help="safetensors file of this model to start from; else random weights"
+    )
     parser.add_argument("--write", type=Path, help="safetensors file of this model to write")
     parser.add_argument("--publish", type=Path, help="folder for the parts under their published names")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Print a Markdown table of what the gates see: the values of right and of other clips of videos whose right clips are known."""
+"""Print a Markdown table of gate values: right clips against other clips, of videos whose right clips are known."""
 
 from pathlib import Path
 

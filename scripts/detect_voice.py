@@ -8,7 +8,7 @@ from talking.speech import voice_witness
 
 
 def main() -> None:
-    """Read the arguments, judge the sound, write the table."""
+    """Read the arguments, find the voice, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
     parser.add_argument("--voice", type=Path, required=True, help="table to write")

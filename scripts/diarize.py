@@ -1,4 +1,4 @@
-"""Find who is heard when in a video."""
+"""Find which voice speaks when in a video."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Embed the faces of every track of a video, to tell who is who."""
+"""Embed the faces of every track of a video, to recognise persons."""
 
 from pathlib import Path
 

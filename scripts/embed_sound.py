@@ -19,7 +19,7 @@ def main() -> None:
     candidates = tables.read("candidates", arguments.candidates)
     settings = cli.settings_from(arguments, embeddings.Settings)
     if settings.sound_mode == "per_person" and arguments.speaking is None:
-        raise InputError("--sound-mode per_person needs --speaking, the table that tells who speaks.")
+        raise InputError("--sound-mode per_person needs --speaking, the table of who speaks.")
     speaking = tables.read("speaking", arguments.speaking) if arguments.speaking else None
     arrays.write(arguments.embedded, embeddings.embed(arguments.sound, candidates, settings, speaking))
 

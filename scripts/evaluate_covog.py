@@ -1,4 +1,4 @@
-"""Generate the clips that training has not seen and write the table of metrics, the paper's row beside ours."""
+"""Generate clips that training has not seen and write the table of metrics, with the paper's row."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ def main() -> None:
         "--model", action="append", required=True, help="NAME=WEIGHTS, or NAME=random, once for each model"
     )
     parser.add_argument(
-        "--videos", type=Path, required=True, help="folder for the generated videos, one below it a model"
+        "--videos", type=Path, required=True, help="folder for the generated videos, with one folder a model"
     )
     parser.add_argument("--metrics", type=Path, required=True, help="table to write")
-    parser.add_argument("--weights-dir", type=Path, help="folder of fetched networks' weights (I3D)")
+    parser.add_argument("--weights-dir", type=Path, help="folder of downloaded weights of evaluation networks (I3D)")
     arguments = parser.parse_args()
 
     from covog import command_line

@@ -1,4 +1,4 @@
-"""Export the data set in the folder layout that the MIT data set was published in."""
+"""Export the data set in the folder layout of the published MIT data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fetch one file of published weights: from a folder if it lies there, else by its address, and check it."""
+"""Get one file of published weights, from a folder or by download, and check it."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from talking.core import cli
 
 
 def main() -> None:
-    """Read the arguments and fetch the file."""
+    """Read the arguments and get the file."""
     parser = cli.parser(__doc__)
     parser.add_argument("--name", required=True, help="name of the entry in scripts/covog/weights.yaml")
     parser.add_argument("--entry", type=json.loads, required=True, help="the entry itself, as JSON")

@@ -1,4 +1,4 @@
-"""Film a conversation of 1-4 people whose truth is known, and write its truth beside it."""
+"""Make a synthetic video of a conversation of 1-4 people, and write its true labels beside it."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ from talking.core import cli
 
 
 def main() -> None:
-    """Read the arguments, film the conversation."""
+    """Read the arguments, make the video."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="video to write (.mp4); the truth gets the same name")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="video to write (.mp4); the files of true labels get the same name"
+    )
     cli.add_settings(parser, film.Settings)
     arguments = parser.parse_args()
     film.film(cli.settings_from(arguments, film.Settings), arguments.out)

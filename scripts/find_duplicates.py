@@ -14,7 +14,7 @@ def main() -> None:
     """Read the arguments, compare the clips, write the table."""
     parser = cli.parser(__doc__)
     parser.add_argument(
-        "--sheet", type=Path, required=True, help="sheet of the videos; of the same clips the first counts"
+        "--sheet", type=Path, required=True, help="sample sheet; of duplicate clips the first in its order is kept"
     )
     parser.add_argument(
         "--results", type=Path, required=True, help="folder of the results, with the failures of this run"

@@ -1,4 +1,4 @@
-"""Fit what jobs are given (memory, time) to the benchmark files of past runs."""
+"""Fit the requested memory and time of jobs to the benchmark files of past runs."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def main() -> None:
         "--clock",
         choices=["s", "cpu_time"],
         default="s",
-        help="time by the wall, or of the processor where the machine was busy with other things",
+        help="wall time, or processor time if the machine was busy with other work",
     )
     arguments = parser.parse_args()
     jobs = [job for results in arguments.results for job in costs.finished_jobs(results, arguments.clock)]

@@ -1,4 +1,4 @@
-"""Give up a video's job that has failed at its last attempt: write why, and its outputs without content, so that other videos go on."""
+"""Give up a video's job that has failed at its last attempt: write the reason and empty outputs, so that other videos go on."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ from talking.runs import giving_up
 
 
 def main() -> None:
-    """Read the arguments, write the record and the outputs; end as the job did if it is tried again or its failure says nothing of the video."""
+    """Read the arguments, write the record and the outputs; end as the job did if it will be retried or its failure does not concern the video."""
     parser = cli.parser(__doc__)
-    parser.add_argument("status", type=int, help="what the job ended with")
+    parser.add_argument("status", type=int, help="exit status of the job")
     parser.add_argument("rule", help="rule of the job")
     parser.add_argument("video", help="id of the video")
     parser.add_argument(

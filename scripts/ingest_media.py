@@ -1,4 +1,4 @@
-"""Turn a video of the sheet into constant 25 fps mp4, 16 kHz wav and a probe; one that cannot be read gives empty files and a reason."""
+"""Convert a video of the sample sheet to 25 fps mp4, 16 kHz wav and a probe; an unreadable one gives empty files and a reason."""
 
 import sys
 from pathlib import Path
@@ -11,10 +11,10 @@ from talking.video import fetch, ingest
 def main() -> None:
     """Read the arguments, find the video's file, convert it."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--sheet", type=Path, required=True, help="sheet that names the video's file")
-    parser.add_argument("--video", required=True, help="id of the video in the sheet")
+    parser.add_argument("--sheet", type=Path, required=True, help="sample sheet with the video's file")
+    parser.add_argument("--video", required=True, help="id of the video in the sample sheet")
     parser.add_argument(
-        "--results", type=Path, required=True, help="folder of results, where downloads and synthetic videos lie"
+        "--results", type=Path, required=True, help="folder of results, with downloads and synthetic videos"
     )
     parser.add_argument("--media", type=Path, required=True, help="mp4 to write")
     parser.add_argument("--wav", type=Path, required=True, help="16 kHz mono wav to write")

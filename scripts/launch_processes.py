@@ -1,4 +1,4 @@
-"""Run a command line in several processes by accelerate's launcher, one a GPU: all on this machine or, run by srun once a node, on a SLURM job's nodes."""
+"""Run a command in several processes with accelerate's launcher, one a GPU: on this machine, or on all nodes of a SLURM job (started by srun on each)."""
 
 import argparse
 import os
@@ -20,18 +20,18 @@ def main() -> None:
     arguments = parser.parse_args()
     where = meeting_point_of_nodes() if arguments.across_nodes else ["--main_process_port", "0"]
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(arguments.processes), *where]
-    # Its own folder holds packages of common names, which are not to be found by them.
+    # Keep packages of common names in its folder from being imported.
     os.environ["PYTHONSAFEPATH"] = "1"
     os.execv(sys.executable, [sys.executable, *launch, talking.__main__.__file__, *arguments.words])
 
 
 def meeting_point_of_nodes() -> list[str]:
-    """Return the launcher's words for this node of a SLURM job; raises InputError outside SLURM."""
+    """Return the launcher's options for this node of a SLURM job; raises InputError outside SLURM."""
     try:
         job, rank, nodes = (os.environ[f"SLURM_{name}"] for name in ("JOB_ID", "PROCID", "NTASKS"))
     except KeyError as missing:
         raise InputError(f"{missing} is not set: training on several nodes (covog: nodes) needs SLURM.") from missing
-    # A port of the job's own: another training may use the same nodes.
+    # A port for each job: another training may use the same nodes.
     port = 20_000 + int(job) % 10_000
     where = ["--num_machines", nodes, "--machine_rank", rank, "--main_process_ip", first_address(job)]
     return [*where, "--main_process_port", str(port)]

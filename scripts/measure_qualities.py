@@ -1,4 +1,4 @@
-"""Measure the candidate clips of a video: faces, who talks, how people exchange turns, whether mouths go with the sound."""
+"""Measure the candidate clips of a video: faces, who talks, how people exchange turns, whether mouths fit the sound."""
 
 from pathlib import Path
 

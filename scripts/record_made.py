@@ -1,4 +1,4 @@
-"""Write the checksums of what a job has made, by which verify-store knows its files later."""
+"""Write the checksums of the files that a job has made, for verify-store."""
 
 from pathlib import Path
 

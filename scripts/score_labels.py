@@ -1,6 +1,6 @@
 """Score the labels of a video against its truth and print every figure as JSON.
 
-A figure that cannot be had, because a table was not made or there is nothing to score, is null.
+A figure that cannot be computed, because a table was not made or there is nothing to score, is null.
 """
 
 import json
@@ -18,11 +18,11 @@ def main() -> None:
     """Read the arguments, the truth and the labels, print the figures."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder `results` of a run")
-    parser.add_argument("--video", required=True, help="id of the video in the sheet")
+    parser.add_argument("--video", required=True, help="id of the video in the sample sheet")
     parser.add_argument(
         "--seen",
         type=Path,
-        help="JSON of what a person saw and heard (scripts/talking/scoring/by_eye.py), in place of the files below",
+        help="JSON of a truth written by looking and listening (scripts/talking/scoring/by_eye.py), in place of the files below",
     )
     parser.add_argument("--rttm", type=Path, help="true speaker turns")
     parser.add_argument("--boxes", type=Path, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps")
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--model",
         choices=list(speaking.MODELS),
-        help="active-speaker model of the run: scores the decisions without each ingredient of the fusion as well",
+        help="active-speaker model of the run: also scores the decisions without each kind of evidence of the fusion",
     )
     arguments = parser.parse_args()
     if arguments.seen:

@@ -1,4 +1,4 @@
-"""Score a pose model on pictures annotated as COCO-WholeBody is and print the figures as JSON."""
+"""Score a pose model on pictures annotated like COCO-WholeBody and print the figures as JSON."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Score a diarization model on sounds whose speaker turns are known and print the figures as JSON."""
+"""Score a diarization model on recordings with known speaker turns and print the figures as JSON."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ def main() -> None:
     """Read the arguments, diarize each sound, print the figures."""
     parser = cli.parser(__doc__)
     parser.add_argument("--sounds", type=Path, nargs="+", required=True, help="wavs, 16 kHz mono")
-    parser.add_argument("--rttm", type=Path, required=True, help="true turns of all of them, by the wavs' names")
     parser.add_argument(
-        "--people-seen", type=int, default=0, help="how many people a picture would show talking; 0: not known"
+        "--rttm", type=Path, required=True, help="RTTM file of the true turns of all wavs, by their names"
     )
+    parser.add_argument("--people-seen", type=int, default=0, help="how many people are seen talking; 0: unknown")
     cli.add_settings(parser, diarization.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, diarization.Settings)

@@ -1,4 +1,4 @@
-"""Say how far a run is: every video's state, and for each stage what is done and left, and when that will be done at the pace of the last hour."""
+"""Print the state of a run: of every video, and for each stage what is done, what is left, and when it will end at the throughput of the last hour."""
 
 import time
 from pathlib import Path
@@ -8,13 +8,16 @@ from talking.runs import costs, sheet, status, throughput
 
 
 def main() -> None:
-    """Read the sheet and the results, print two tables."""
+    """Read the sample sheet and the results, print two tables."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
     parser.add_argument("--state", nargs="*", help="only videos of these states: done unusable failed begun left")
     parser.add_argument(
-        "--jobs", type=Path, default=costs.table(), help="table of what jobs take, for stages of which none has ended"
+        "--jobs",
+        type=Path,
+        default=costs.table(),
+        help="table of requested resources, for stages of which no job has ended",
     )
     arguments = parser.parse_args()
     found = status.videos(arguments.results.absolute(), sheet.read_sheet(arguments.sheet)["video"])

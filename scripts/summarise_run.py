@@ -1,4 +1,4 @@
-"""Say what a run came to and, by its log, what failed; with --strict fail if a video could not be read, with --no-failures if one broke a stage."""
+"""Print the result of a run and, from its log, what failed; with --strict fail if a video could not be read, with --no-failures if one broke a stage."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ _MOST_TOLD = 20
 
 
 def main() -> None:
-    """Print the closing words, or check that every video could be read."""
+    """Print the summary, or check that every video could be read."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
-    parser.add_argument("--edited", type=Path, help="sheet that its user edits, where --sheet is a copy of that")
+    parser.add_argument("--edited", type=Path, help="the user's sample sheet, if --sheet is a copy of it")
     parser.add_argument("--strict", type=Path, metavar="OK", help="file to write if every video could be read")
     parser.add_argument(
         "--no-failures", type=Path, metavar="OK", help="file to write if no stage has failed on a video in this run"
     )
-    parser.add_argument("--run-log", type=Path, help="log of Snakemake's, below .snakemake/log, of a run that failed")
+    parser.add_argument("--run-log", type=Path, help="Snakemake's log of a run that failed, below .snakemake/log")
     arguments = parser.parse_args()
     videos = read_sheet(arguments.sheet)["video"]
     if arguments.no_failures is not None:

@@ -19,9 +19,9 @@ def main() -> None:
         "--looks-model",
         choices=list(embedding.MODELS),
         default="dlib",
-        help="embedding that compares faces that touched",
+        help="embedding model that compares faces that touched",
     )
-    parser.add_argument("--looks-weights", default="", help="its weights, if it has none of its own")
+    parser.add_argument("--looks-weights", default="", help="its weights; not for dlib")
     cli.add_settings(parser, tracks.Settings)
     arguments = parser.parse_args()
     faces, shots = tables.read("faces", arguments.faces), tables.read("shots", arguments.shots)

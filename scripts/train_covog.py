@@ -1,4 +1,4 @@
-"""Train one stage of CovOG on the data set; a rerun goes on at the last checkpoint."""
+"""Train one stage of CovOG on the data set; a rerun continues from the last checkpoint."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--stage", type=int, choices=[1, 2], required=True, help="1: stills, 2: video and sound")
     parser.add_argument("--dataset", type=Path, required=True, help="results/dataset")
     parser.add_argument("--folder", type=Path, required=True, help="folder for weights, losses and checkpoints")
-    parser.add_argument("--start", type=Path, nargs="*", default=[], help="weights to begin with, else random ones")
+    parser.add_argument("--start", type=Path, nargs="*", default=[], help="weights to start from; else random ones")
     parser.add_argument("--latents", type=Path, help="folder that cache_latents.py has filled")
     parser.add_argument(
         "--allow-empty", action="store_true", help="with too few clips, write empty files instead of failing"

@@ -1,4 +1,4 @@
-"""Write down the words of a video with their times."""
+"""Transcribe a video: words with their times."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ def main() -> None:
     parser.add_argument("--sound", type=Path, required=True, help="wav of results/media/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--transcript", type=Path, required=True, help="table of words to write")
-    parser.add_argument("--pieces", type=Path, required=True, help="table to write of what was and was not understood")
+    parser.add_argument(
+        "--pieces", type=Path, required=True, help="table of pieces of speech to write, with what was not understood"
+    )
     cli.add_settings(parser, words.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, words.Settings)

@@ -16,7 +16,7 @@ DOWN_LEVELS, UP_LEVELS = (1, 2, 3), (2, 1)
 
 @dataclass
 class Voices:
-    """What one audio block hears: keys and values (b·f, p, tokens, c), face masks (b·f, p, h, w), persons (b·f, 1, 1)."""
+    """Input of one audio block: keys and values (b·f, p, tokens, c), face masks (b·f, p, h, w), persons (b·f, 1, 1)."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -42,7 +42,7 @@ class AudioProjection(nn.Module):
 
 
 class AudioBlock(nn.Module):
-    """One transformer block in which every person's face region listens to the sound as far as that person speaks."""
+    """One transformer block in which every person's face region attends to the sound, weighted by how much that person speaks."""
 
     def __init__(self, width: int, config: Model) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class AudioBlock(nn.Module):
             nn.init.zeros_(output.bias)
 
     def listen(self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> Voices:
-        """Return what each person hears; none of it depends on the noise, so that it serves all denoising steps.
+        """Return each person's keys and values; they do not depend on the noise, so they serve all denoising steps.
 
         `tokens` (b, 1 or p, f, t, d), everybody's or each person's own, `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
         """
@@ -76,7 +76,7 @@ class AudioBlock(nn.Module):
         )
 
     def forward(self, hidden: torch.Tensor, voices: Voices) -> torch.Tensor:
-        """Return the hidden state (b·f, c, h, w) moved by the voices."""
+        """Return the hidden state (b·f, c, h, w) with the voices' effect added."""
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
@@ -114,7 +114,7 @@ class AudioDriver(nn.Module):
     def listen(
         self, sound: torch.Tensor, scores: torch.Tensor, masks: list[torch.Tensor], present: torch.Tensor
     ) -> tuple[list[Voices], list[Voices]]:
-        """Return what the down and the up blocks hear.
+        """Return the inputs of the down and the up audio blocks.
 
         `sound` (b, f, layers, channels), or (b, p, f, layers, channels) of each person's own speech, `scores` (b, p, f) raw scores / 3, `masks` (b, p, f, h, w) for each level,
         `present` (b, p) bool, false for padded persons.

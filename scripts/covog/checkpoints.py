@@ -1,4 +1,4 @@
-"""Checkpoints of a training: everything that the next step needs, written aside and renamed, no pickle.
+"""Checkpoints of a training: everything that the next step needs, written atomically, without pickle.
 
 `checkpoints/step-0000500/` holds `weights`, `ema` and `optimizer` (safetensors), `losses.parquet` and `state.json`.
 """
@@ -44,7 +44,7 @@ def write(
 ) -> None:
     """Write a checkpoint and remove all but the last `keep`.
 
-    Raises InputError if the disk is full; the checkpoints before stay.
+    Raises InputError if the disk is full; earlier checkpoints are kept.
     """
     place = folder / f"step-{progress.step:07d}"
     aside = folder / f".{place.name}"
@@ -64,20 +64,20 @@ def write(
 
 @contextmanager
 def full_disk_told(place: Path) -> Iterator[None]:
-    """Turn a disk that is full while `place` is written into an InputError of one sentence."""
+    """Raise InputError if the disk is full while `place` is written."""
     try:
         yield
     except (OSError, convert.SafetensorError) as error:
         if getattr(error, "errno", None) != errno.ENOSPC and not re.search("No space left|StorageFull", str(error)):
             raise
         raise InputError(
-            f"{place}: the disk is full; free some space and run again, it goes on from what was written whole."
+            f"{place}: the disk is full; free some space and run again, which continues from the last complete file."
         ) from error
 
 
 @dataclass
 class Checkpoint:
-    """What `latest` found."""
+    """A checkpoint that `latest` found."""
 
     progress: Progress
     weights: convert.Tensors
@@ -86,7 +86,7 @@ class Checkpoint:
 
 
 def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
-    """Read the last whole checkpoint below `folder`, None if there is none; a damaged one is named in the log and passed over.
+    """Read the last whole checkpoint below `folder`, None if there is none; a damaged one is named in the log and skipped.
 
     Raises InputError that names the keys if the settings have changed since, other than those of `origin.FREE`.
     """
@@ -94,7 +94,7 @@ def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
         try:
             found = _read(place)
         except (InputError, OSError, ValueError, KeyError) as error:
-            _log.warning("%s is damaged and passed over: %s", place, error)
+            _log.warning("%s is damaged and skipped: %s", place, error)
             continue
         if changed := _changed(found.progress.settings, settings):
             raise InputError(
@@ -106,7 +106,7 @@ def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
 
 
 def make_way(folder: Path, settings: dict[str, Any]) -> None:
-    """Set the checkpoints of a finished training aside, as `{folder}-before`, if the data set or the first weights are others now.
+    """Rename the checkpoints of a finished training to `{folder}-before` if the data set or the first weights have changed.
 
     An unfinished training is left where it is: `latest` refuses it, so that nobody loses it unasked.
     """
@@ -121,7 +121,11 @@ def make_way(folder: Path, settings: dict[str, Any]) -> None:
             before = folder.with_name(f"{folder.name}-before")
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
-            _log.warning("%s changed since the last training, which is now %s: begin anew", ", ".join(changed), before)
+            _log.warning(
+                "%s changed since the last training, which is now in %s: starting from the beginning",
+                ", ".join(changed),
+                before,
+            )
         return
 
 

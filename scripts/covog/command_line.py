@@ -20,7 +20,7 @@ from talking.video import media
 
 
 def device() -> torch.device:
-    """Return the GPU if there is one."""
+    """Return the GPU if there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -60,7 +60,7 @@ def generate(arguments: Namespace) -> None:
         script = replace(script, people=making.spoken_by(script.people, turns(arguments.who)))
     if arguments.frames is not None:
         if not 1 <= arguments.frames <= script.frames:
-            raise InputError(f"--frames is {arguments.frames}; there is material for 1 to {script.frames} frames.")
+            raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
     size = (settings.data.width, settings.data.height)
     generator = generator_of(arguments.weights, settings)
@@ -72,7 +72,7 @@ def generate(arguments: Namespace) -> None:
 def evaluate(arguments: Namespace) -> None:
     """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights.
 
-    A weights file without bytes is a training that had nothing to train on: its row says so.
+    An empty weights file stands for a training that had nothing to train on: its row says so.
     """
     settings = config.load(arguments.config)
     networks = metrics.Networks.found(arguments.weights_dir)

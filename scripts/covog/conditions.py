@@ -1,4 +1,4 @@
-"""What steers the model, made in one place at the size asked: pose pictures, person masks, face masks, scores.
+"""The model's conditions, made in one place at the requested size: pose pictures, person masks, face masks, scores.
 
 Training, validation and generation all come through here. Boxes and points leave `media/` pixels together with the
 picture they lie in: `Placement` moves both.
@@ -12,7 +12,7 @@ import numpy as np
 from talking.core import boxes
 from talking.poses.render import draw_poses, face_box
 
-# Raw speaking scores (TalkNet's logits) are divided by this before they meet the model.
+# Raw speaking scores (TalkNet's logits) are divided by this before they enter the model.
 SCORE_UNIT = 3.0
 LATENT_CELL = 8
 FACE_LEVELS = 4
@@ -38,7 +38,7 @@ class People:
 
 @dataclass
 class Placement:
-    """How a picture of one size is fitted into another: scaled, in the middle, black beside."""
+    """How a picture of one size is fitted into another: scaled, centred, with black bars."""
 
     scale: tuple[float, float]
     left: int
@@ -76,7 +76,7 @@ class Placement:
 
 
 def pose_pictures(people: People, frames: np.ndarray, placement: Placement) -> np.ndarray:
-    """Return RGB pictures (f, h, w, 3) uint8 of everybody's skeleton in the frames asked."""
+    """Return RGB pictures (f, h, w, 3) uint8 of everybody's skeleton in the requested frames."""
     width, height = placement.size
     points = placement.points(people.keypoints[frames])
     return np.stack([draw_poses(p, c, height, width) for p, c in zip(points, people.confidence[frames], strict=True)])
@@ -108,7 +108,7 @@ def face_boxes(people: People, frames: np.ndarray, placement: Placement) -> np.n
 def face_masks(found: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     """Return masks (p, f, h, w) float32 of face boxes (p, f, 4) at 1/8, 1/16, 1/32 and 1/64 of a picture of `size` (width, height).
 
-    A value is the share of its cell that the box, drawn in whole pixels, covers: drawing and averaging in one product.
+    A value is the fraction of its cell that the box, drawn in whole pixels, covers: drawing and averaging in one product.
     """
     found = np.round(found)
     sides = [-(-side // LATENT_CELL) for side in size]
@@ -130,7 +130,7 @@ def speaking(people: People, frames: np.ndarray) -> np.ndarray:
 
 
 def steer(people: People, frames: np.ndarray, reference: int, placement: Placement) -> dict:
-    """Return everything that steers a window: the frames asked and the reference frame, as arrays without a batch axis.
+    """Return all conditions of a window: the requested frames and the reference frame, as arrays without a batch axis.
 
     `pose` (f, h, w, 3) and `reference_pose` (h, w, 3) uint8, `person_masks` (p, h, w) uint8, `face_masks` list of
     (p, f, h, w), `scores` (p, f).

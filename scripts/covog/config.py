@@ -50,29 +50,29 @@ class Model:
 class Towers:
     """The frozen networks around the model."""
 
-    vae: str = setting("stabilityai/sd-vae-ft-mse", "folder or name of the VAE, or 'patches': fitted on the spot")
+    vae: str = setting("stabilityai/sd-vae-ft-mse", "folder of the VAE, or 'patches': a fixed code without download")
     image_encoder: str = setting(
-        "lambdalabs/sd-image-variations-diffusers", "folder or name of the CLIP vision tower, or 'random': a tiny one"
+        "lambdalabs/sd-image-variations-diffusers", "folder of the CLIP image encoder, or 'random': a tiny one"
     )
-    image_encoder_subfolder: str = setting("image_encoder", "folder of the CLIP tower inside it")
+    image_encoder_subfolder: str = setting("image_encoder", "folder of the CLIP image encoder inside it")
 
 
 @dataclass
 class Data:
-    """What a sample is made of."""
+    """Training samples: size, frames, what is left out."""
 
     width: int = setting(640, "px, width of the pictures, a multiple of 8")
     height: int = setting(384, "px, height of the pictures, a multiple of 8")
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
-    held_out: float = setting(0.2, "0-1, part of the training clips kept for validation where there is no test split")
+    held_out: float = setting(0.2, "0-1, fraction of the training clips kept for validation if there is no test split")
     min_face_px: float = setting(
         16.0,
-        "px, a clip whose smallest face is smaller in the pictures of this size is left out: its mouth has no latents",
+        "px, clips with a smaller face in the pictures of this size are left out: a mouth would have no latents",
     )
     workers: int = setting(4, "processes that load samples")
-    max_broken: int = setting(20, "broken samples that training replaces before it gives up")
+    max_broken: int = setting(20, "broken samples that training replaces before it fails")
 
 
 @dataclass
@@ -104,7 +104,7 @@ class Training:
     batch_size: int = setting(1, "clips a step, on each GPU")
     accumulate: int = setting(1, "batches whose gradients are added before a step")
     learning_rate: float = setting(1e-5, "learning rate")
-    audio_rate: float = setting(1.0, "times that the audio driver's learning rate is the others'")
+    audio_rate: float = setting(1.0, "learning rate of the audio driver divided by that of the other weights")
     warmup_steps: int = setting(0, "steps over which the learning rate rises")
     adam_betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     adam_epsilon: float = setting(1e-8, "AdamW's epsilon")
@@ -119,9 +119,7 @@ class Training:
     checkpointing: bool = setting(True, "compute activations again in the backward pass to save memory")
     compile: bool = setting(False, "torch.compile the model")
     ema: float = setting(0.0, "decay of the averaged weights, 0 for none")
-    log_every: int = setting(
-        20, "steps after which the losses of the last ones are fetched from the device and written"
-    )
+    log_every: int = setting(20, "steps between writing losses, which are fetched from the device then")
     save_every: int = setting(500, "steps between checkpoints")
     keep: int = setting(2, "checkpoints kept")
     validate_every: int = setting(500, "steps between validations")
@@ -143,13 +141,13 @@ class Generation:
 class Evaluation:
     """What is measured on which clips."""
 
-    clips: int = setting(0, "clips of each split that are generated, 0 for all")
-    frames: int = setting(0, "frames of each clip that are generated, 0 for all")
+    clips: int = setting(0, "clips of each split to generate, 0 for all")
+    frames: int = setting(0, "frames of each clip to generate, 0 for all")
 
 
 @dataclass
 class Config:
-    """All settings of a run; a YAML file has one section a field."""
+    """All settings of a run; each field is a section of the YAML file."""
 
     seed: int = setting(12580, "seed of everything drawn at random")
     model: Model = field(default_factory=Model)
@@ -164,7 +162,7 @@ class Config:
 
 @dataclass
 class WorkflowSettings:
-    """The section `covog` of the workflow's config: which run is made, and on what machine."""
+    """The section `covog` of the workflow's config: what is trained, and on which machine."""
 
     train: str = setting(
         "frozen",
@@ -247,7 +245,7 @@ def _value(of: dataclasses.Field, value: Any, where: str) -> Any:
 
 
 def _meant(value: Any, kind: type) -> Any:
-    """Return what a text means to YAML if that is of the kind wanted: Snakemake hands on what lies in --config's groups as text."""
+    """Return what a text means to YAML if that has the expected type: Snakemake passes values in groups of --config as text."""
     if not isinstance(value, str) or kind is str:
         return value
     try:

@@ -43,7 +43,7 @@ _OUTPUT = ("conv_norm_out.", "conv_out.")
 # Key of a published file's metadata that says in which arithmetic its audio driver was trained.
 _RESIDUAL = "audio_residual"
 
-# What a file of each kind must set: a test on our names. Anything else it holds, or leaves unset, is refused.
+# The parameters that a file of each kind must set: a test on our names. A file with more or fewer is refused.
 KINDS: dict[str, Callable[[str], bool]] = {
     "denoising_unet": lambda name: name.startswith(("denoising_unet.", "audio_driver.")),
     "denoising_unet_stills": lambda name: name.startswith("denoising_unet.") and "motion_modules" not in name,
@@ -72,10 +72,10 @@ def read_tensors(path: str | Path) -> Tensors:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} is no plain weights file, or holds code, which is not run; fetch it again."
+            f"{path} is no plain weights file, or holds code, which is not run; download it again."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a checkpoint ({error}); fetch it again.") from error
+        raise InputError(f"{path} cannot be read as a checkpoint ({error}); download it again.") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise InputError(f"{path} is not a table of named tensors; give a file of weights.")
@@ -83,13 +83,13 @@ def read_tensors(path: str | Path) -> Tensors:
 
 
 def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, aside and renamed when whole."""
+    """Write tensors as safetensors, atomically."""
     with atomic_write(path) as aside:
         safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
-    """Return what a safetensors file says besides its tensors; nothing for another kind of file."""
+    """Return the metadata of a safetensors file; an empty dict for another kind of file."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             return file.metadata() or {}
@@ -148,9 +148,9 @@ def load(model: CovOG, tensors: Tensors, kind: str, where: str) -> None:
 
 
 def kind_of(path: str | Path, tensors: Tensors) -> str:
-    """Tell which of `KINDS` a file is, by its keys and, for the two UNets and the two pose encoders, by its name.
+    """Return which of `KINDS` a file is, by its keys and, for the two UNets and the two pose encoders, by its name.
 
-    Raises InputError if that cannot be told.
+    Raises InputError if that is unclear.
     """
     name = Path(path).name
     if any(key.startswith(_CONTROLNET) for key in tensors):
@@ -164,7 +164,7 @@ def kind_of(path: str | Path, tensors: Tensors) -> str:
         return "denoising_unet" if any("motion_modules" in key for key in tensors) else "denoising_unet_stills"
     if name.startswith("diffusion_pytorch_model") and "conv_out.weight" in tensors:
         return "stable_diffusion"
-    raise InputError(f"{path}: cannot tell what this checkpoint is; say so with --kind ({', '.join(KINDS)}).")
+    raise InputError(f"{path}: cannot determine the kind of this checkpoint; give it with --kind ({', '.join(KINDS)}).")
 
 
 def write_model(model: CovOG, path: str | Path) -> None:
@@ -192,9 +192,7 @@ def read_widths(path: str | Path) -> Model:
     try:
         return from_dict(Model, json.loads(_metadata(path)["model"]), str(path))
     except KeyError as error:
-        raise InputError(
-            f"{path} holds no widths of a model; give a weights file that training has written."
-        ) from error
+        raise InputError(f"{path} has no widths of a model; give a weights file that training has written.") from error
 
 
 def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = False) -> None:
@@ -213,9 +211,9 @@ def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = Fals
 
 
 def converted(model: CovOG, files: list[Path], kinds: list[str] | None = None) -> CovOG:
-    """Set the model's parameters from published files, one after the other; kinds are told where not given.
+    """Set the model's parameters from published files, one after the other; kinds are determined where not given.
 
-    A file with an audio driver sets the model's `audio_residual`: to what `publish` wrote beside it, else to the published arithmetic.
+    A file with an audio driver sets the model's `audio_residual`: to the value that `publish` wrote, else to the published arithmetic.
 
     Raises InputError as `load` and `kind_of` do.
     """

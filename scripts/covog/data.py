@@ -1,7 +1,7 @@
-"""Samples of the data set: windows of clips with everything that steers them, drawn by number.
+"""Samples of the data set: windows of clips with all their conditions, drawn by number.
 
 What sample number n is depends on the seed and n alone, never on the process that loads it or on what came before: the
-state of the sampling is one number, and a resumed run goes on exactly where it stopped.
+state of the sampling is one number, and a resumed run continues exactly where it stopped.
 """
 
 import logging
@@ -44,10 +44,10 @@ class Window:
 
 
 def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
-    """Return the stretches to train on and those to validate on.
+    """Return the segments to train on and those to validate on.
 
     Validation has the clips of the split `val`; where none of them holds a window, the test splits'. Where there are none either
-    (everybody was filmed with everybody else), whole training clips that make up about the `held_out` part of the frames, spread over
+    (everybody appears with everybody else), whole training clips that make up about the `held_out` part of the frames, spread over
     the data set; of a single clip its last `held_out` part. Training leaves them alone. Clips with faces too small for the model
     (`min_face_px`) are on neither side.
     """
@@ -76,7 +76,7 @@ def _large_enough(clips: list[Path], settings: Data) -> list[Stretch]:
         face_px = (clip.meta.get("face_px") or np.inf) * min(settings.width / clip.width, settings.height / clip.height)
         if face_px < settings.min_face_px:
             _log.warning(
-                "%s has a face of %.0f px at this size, fewer than data.min_face_px: left out", clip.path, face_px
+                "%s has a face of %.0f px at this size, less than data.min_face_px: left out", clip.path, face_px
             )
         else:
             out.append(Stretch(clip.path, 0, clip.frames))
@@ -92,7 +92,7 @@ def lacking(dataset: Path, settings: Data) -> str:
 
 
 def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
-    """Return the stretches that hold a window, naming the others in the log.
+    """Return the segments that hold a window; the others are named in the log.
 
     Raises InputError if none does.
     """
@@ -107,9 +107,9 @@ def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
 
 
 def draw(stretch: Stretch, frames: int, settings: Data, random: np.random.Generator) -> Window:
-    """Draw a window of `frames` frames and its reference from a stretch.
+    """Draw a window of `frames` frames and its reference from a segment.
 
-    A still's reference is at least `reference_distance` frames away where the stretch allows, else as far as can be.
+    A still's reference is at least `reference_distance` frames away where the segment allows, else as far away as possible.
     """
     length = stretch.end - stretch.start
     stride = int(random.integers(1, max(1, min(settings.max_stride, (length - 1) // max(frames - 1, 1))) + 1))
@@ -124,7 +124,7 @@ def draw(stretch: Stretch, frames: int, settings: Data, random: np.random.Genera
 
 
 class Samples(Dataset):
-    """Training samples: number n is a window drawn from the n-th clip of a shuffled order, anew in each round.
+    """Training samples: number n is a window drawn from the n-th clip of an order that is shuffled in each round.
 
     A broken sample is logged by name and replaced, `max_broken` times in all; then its InputError is returned in its
     place, as errors raised in a loading process would reach the user with a foreign trace.
@@ -136,7 +136,7 @@ class Samples(Dataset):
         self.broken = 0
 
     def window(self, number: int, attempt: int = 0) -> Window:
-        """Return the window that sample `number` is, or what replaces it at a further attempt."""
+        """Return the window of sample `number`, or its replacement at a further attempt."""
         rounds, place = divmod(number, len(self.stretches))
         order = np.random.default_rng([self.seed, rounds]).permutation(len(self.stretches))
         random = np.random.default_rng([self.seed, number, attempt])

@@ -30,9 +30,9 @@ def scheduler(settings: Noise) -> DDIMScheduler:
 
 
 def generator(*numbers: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a random generator that depends on the numbers and the kind of device alone, so that a resumed run draws what it would have.
+    """Return a random generator that depends on the numbers and the kind of device alone, so that a resumed run draws the same numbers.
 
-    It draws on the device: what is drawn elsewhere would have to be waited for.
+    It draws on the device, as copying from elsewhere would make the device wait.
     """
     state = np.random.SeedSequence(numbers).generate_state(2, np.uint32)
     return torch.Generator(device).manual_seed(int(state[0]) << 32 | int(state[1]))

@@ -1,4 +1,4 @@
-"""Evaluation: generate clips that training has not seen, measure them against the truth, set them beside it."""
+"""Evaluation: generate clips that training has not seen, measure them against the truth and show both side by side."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
 
-# What stands in for the test splits where the data set has none, and what the table says of it.
+# What replaces the test splits where the data set has none, and the note of it in the table.
 NOTES = {
     "held_out_clips": "no test split: whole clips that training left alone, of people whom it has seen in other clips",
     "held_out_ends": "no test split and one clip: its end, which training left alone",
@@ -41,7 +41,7 @@ def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch
     most = settings.evaluation.clips
     found = {part: stretches[: most or None] for part, stretches in found.items()}
     if not found:
-        raise InputError(f"{dataset} has no clips to evaluate; add videos or loosen the clips' gates.")
+        raise InputError(f"{dataset} has no clips to evaluate; add videos or relax the gates.")
     return found
 
 
@@ -53,7 +53,7 @@ def evaluate(
     videos: Path,
     networks: metrics.Networks,
 ) -> pd.DataFrame:
-    """Return the `covog_metrics` rows of one model; its videos and their comparisons go to `videos`."""
+    """Return the `covog_metrics` rows of one model; write its videos and comparisons to `videos`."""
     size = (settings.data.width, settings.data.height)
     measured, features = [], {}
     evaluated = parts(dataset, settings)

@@ -20,13 +20,13 @@ from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
 
-# What a score is set to by hand: plainly speaking and plainly listening, in TalkNet's logits.
+# Scores set by hand: clearly speaking and clearly listening, in TalkNet's logits.
 SPEAKS, LISTENS = 4.0, -4.0
 
 
 @dataclass
 class Script:
-    """What a video is generated from: everything for each frame, and the reference picture with its own pose.
+    """The inputs of a generated video: conditions for each frame, and the reference picture with its pose.
 
     `people` and `sound` (f, layers, channels), or (f, p, layers, channels) of each person's own speech, have the same frames, of which [start, end) are generated; `reference` (h, w, 3) uint8 and the `people` of the
     reference, of which frame `reference_frame` is used; `source` is the (width, height) in whose px the people are.
@@ -50,14 +50,14 @@ class Script:
 def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_frame: int = 0) -> Script:
     """Return the script of a data set's clip, with the sound of another one if given: as long as the shorter of the two.
 
-    Whoever speaks in the other clip's sound is still told by this clip's scores; `spoken_by` changes that.
-    Raises InputError if the sound is of each person's own speech and of another number of people.
+    Who speaks is still decided by this clip's scores; `spoken_by` changes that.
+    Raises InputError if the sound has each person's own speech, of another number of people.
     """
     people = data.people_of(clip)
     sound = np.asarray((sound_clip or clip).sound, dtype=np.float32)
     if sound.ndim == 4 and sound.shape[1] != clip.people:
         raise InputError(
-            f"{sound_clip.path} has the speech of {sound.shape[1]} people, {clip.path} has {clip.people}; take a clip of as many."
+            f"{sound_clip.path} has the speech of {sound.shape[1]} people, {clip.path} has {clip.people}; take a clip with as many people."
         )
     reference = clip.pictures_at(np.array([reference_frame]))[0]
     frames = min(clip.frames, len(sound))
@@ -92,7 +92,7 @@ def script_of_files(reference: Path, poses: Path, sound: Path, scores: Path) -> 
 
 
 def spoken_by(people: People, turns: list[tuple[int, int, int]]) -> People:
-    """Return people whose scores say that exactly these (person, start, end) turns are spoken.
+    """Return people whose scores make exactly these (person, start, end) turns speech.
 
     Raises InputError if there is no such person.
     """

@@ -1,4 +1,4 @@
-"""What training notes of each step: losses, speed, memory; fetched from the device now and then, as asking makes it wait."""
+"""What training records of each step: losses, speed, memory; fetched from the device now and then, as each fetch makes it wait."""
 
 import math
 import resource
@@ -18,7 +18,7 @@ class Journal:
     """The losses of a training, in its `Progress`, in TensorBoard's files and on the bar; only the main process writes."""
 
     def __init__(self, progress: Progress, folder: Path, accelerator: Accelerator, stage: int, images: int) -> None:
-        """Go on with a training's notes; `images` are the frames of a step of all processes."""
+        """Continue a training's records; `images` are the frames of a step of all processes."""
         self._progress, self._accelerator, self._stage, self._images = progress, accelerator, stage, images
         self._waiting: list[tuple[torch.Tensor, float]] = []
         self._board = None
@@ -57,7 +57,7 @@ class Journal:
             if not math.isfinite(loss):
                 raise InputError(
                     f"the loss is {loss} at step {first + number}; lower stage{self._stage}.learning_rate or use "
-                    "mixed_precision bf16 and run again: training goes on from the last checkpoint in "
+                    "mixed_precision bf16 and run again: training continues from the last checkpoint in "
                     f"{self._folder / 'checkpoints'}."
                 )
             self.note("train", first + number + 1, loss=loss, learning_rate=rate, images_per_s=speed, memory_gb=memory)
@@ -80,7 +80,7 @@ class Journal:
 
 
 def memory_gb(device: torch.device) -> float:
-    """Return the most memory used so far: the GPU's, or the process's."""
+    """Return the peak memory so far, of the GPU or else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,4 +1,4 @@
-"""Published networks that judge pictures and lips, rebuilt from their papers so that their weights are read as plain tensors.
+"""Published evaluation networks for pictures and lips, rebuilt from their papers so that their weights are read as plain tensors.
 
 LPIPS (Zhang et al., 2018) and SyncNet (Chung & Zisserman, 2016), with LSE-C and LSE-D (Prajwal et al., 2020).
 """
@@ -17,14 +17,14 @@ from talking.core.errors import InputError
 from talking.video import media
 
 ALEXNET, SYNCNET = "alexnet-owt-7be5be79.pth", "syncnet_v2.model"
-# Pictures that SyncNet sees at once, the side of its face crops in px, and by how many frames sound is shifted at most.
+# Pictures of one SyncNet input, the side of its face crops in px, and the largest shift of the sound in frames.
 LIPS_FRAMES, LIPS_SIDE, MOST_SHIFT = 5, 224, 15
-# MFCC rows that it hears at once, and rows a video frame.
+# MFCC rows of one input, and rows a video frame.
 _HEARD_ROWS, _ROWS_PER_FRAME = 20, 4
 
 
 class Lpips(nn.Module):
-    """How unlike two pictures look, by AlexNet's features and the published weights of its channels."""
+    """Perceptual distance of two pictures, by AlexNet's features and the published weights of its channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Lpips(nn.Module):
             nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
             nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(),
         )  # fmt: skip
-        # torchmetrics carries LPIPS' own weights; AlexNet's are fetched.
+        # LPIPS' own weights come with torchmetrics; AlexNet's are downloaded.
         heads = convert.read_tensors(Path(torchmetrics.__file__).parent / "functional/image/lpips_models/alex.pth")
         for number in range(5):
             self.register_buffer(f"head{number}", heads[f"lin{number}.model.1.weight"], persistent=False)
@@ -63,7 +63,7 @@ class Lpips(nn.Module):
 
 
 class SyncNet(nn.Module):
-    """Two towers that bring five pictures of a face and the sound at the same time near each other."""
+    """Two encoders that map five pictures of a face and the sound at the same time to near embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class SyncNet(nn.Module):
 
 
 def lip_sync_errors(seen: np.ndarray, heard: np.ndarray, frames: np.ndarray) -> tuple[float, float]:
-    """Return LSE-C (confidence) and LSE-D (distance) of a face over the frames asked.
+    """Return LSE-C (confidence) and LSE-D (distance) of a face over the requested frames.
 
     `seen` (f, d) are embeddings of the pictures (NaN where there is no face), `heard` (f, d) of the sound. Distances are
     averaged over the frames for each shift of the sound by up to 15 frames; LSE-D is the least of them, LSE-C how far it
@@ -165,7 +165,7 @@ def _filled(network: nn.Module, path: Path, prefix: str) -> nn.Module:
     wrong = sorted((wanted - tensors.keys()) | (tensors.keys() - own.keys()) | misfits)
     if wrong:
         raise InputError(
-            f"{path} is no weights file of {type(network).__name__} ({', '.join(wrong[:3])}); fetch it again."
+            f"{path} is no weights file of {type(network).__name__} ({', '.join(wrong[:3])}); download it again."
         )
     network.load_state_dict(tensors, strict=False)
     return network.eval()

@@ -1,4 +1,4 @@
-"""What the frozen networks make of every frame of a clip, computed once and read back."""
+"""Outputs of the frozen encoders for every frame of a clip, computed once and read back."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, r
     try:
         with safe_open(path, "np") as file:
             if (file.metadata() or {}).get("of") != _fingerprint(folder, size):
-                raise InputError(f"{path} was made of another clip or size; {_anew(cache)}.")
+                raise InputError(f"{path} was made from another clip or size; {_anew(cache)}.")
             sample = {}
             for name in ("mean", "std"):
                 rows = file.get_slice(name)
@@ -64,7 +64,7 @@ def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, r
 
 
 def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: torch.device) -> None:
-    """Write the cache files of all clips that have none, or one of something else."""
+    """Write the cache files of all clips that have none or an outdated one."""
     from tqdm import tqdm
 
     size = (settings.data.width, settings.data.height)
@@ -84,9 +84,9 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
 
 
 def check(cache: Path, settings: config.Config) -> None:
-    """Raise InputError if a cache was made by other frozen networks than the settings name."""
+    """Raise InputError if a cache was made with other frozen encoders than the settings name."""
     if not _is_of(cache, settings):
-        raise InputError(f"{cache} was made by other frozen networks than towers names; {_anew(cache)}.")
+        raise InputError(f"{cache} was made with other frozen encoders than the section towers names; {_anew(cache)}.")
 
 
 def _anew(cache: Path) -> str:

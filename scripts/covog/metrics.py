@@ -1,7 +1,6 @@
-"""How near generated videos are to the truth: per clip in one pass, nothing kept but numbers.
+"""Distance of generated videos to the truth: per clip in one pass, only numbers are kept.
 
-Metrics that need a network which is not there are skipped by name. Where something stands in for a published network's
-judgement, its name says so.
+Metrics whose network is missing are skipped and named. If something replaces a published network, the metric's name says so.
 """
 
 import importlib.util
@@ -36,7 +35,7 @@ BETTER = {
     IDENTITY: "up",
     "jitter": "down",
 }
-# The paper's row (CovOG, all test), as cited by others; its own table was not at hand.
+# The paper's row (CovOG, all test), as cited by others.
 PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
 I3D = "i3d_torchscript.pt"
 _MOUTH_GROWN = 1.6
@@ -44,7 +43,7 @@ _MOUTH_GROWN = 1.6
 _LIPS_GROWN, _LIPS_LOWER = 1.4, 0.2
 _FVD_WINDOW = 16
 _IDENTITY_EVERY = 5
-# Loudness is floored there: silence of different depths is the same silence.
+# Lower loudness counts as this: all silence is the same.
 _FLOOR_DB = -60.0
 
 
@@ -59,7 +58,7 @@ class Faces:
     heads: np.ndarray
 
     def part(self, frames: slice) -> "Faces":
-        """Return those of a range of frames."""
+        """Return the faces of a range of frames."""
         return Faces(self.mouths[frames], self.speaking[frames], self.points[frames], self.heads[frames])
 
     @classmethod
@@ -81,7 +80,7 @@ class Faces:
 
 @dataclass
 class Networks:
-    """The fetched networks that are there; the reasons why others are not."""
+    """The evaluation networks that were found; the reasons why others were not."""
 
     lpips: judges.Lpips | None = None
     syncnet: judges.SyncNet | None = None
@@ -91,7 +90,7 @@ class Networks:
 
     @classmethod
     def found(cls, weights: Path | None) -> "Networks":
-        """Load what can be had: dlib's faces from its package, the others from a folder of fetched weights."""
+        """Load what is available: dlib's faces from its package, the others from a folder of downloaded weights."""
         networks = cls()
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
             networks.face_embedder = embedding.dlib_embedder()
@@ -144,7 +143,7 @@ class Measures:
             self._window(truth, made)
 
     def finish(self) -> dict[tuple[str, str], float]:
-        """Return the clip's measures by metric and by whom they are of."""
+        """Return the clip's measures by metric and by group of people."""
         found = {key: float(np.mean(values)) for key, values in self.sums.items()}
         motion = np.stack(self.motion)
         for person in range(motion.shape[1]):
@@ -283,7 +282,7 @@ def untrained_rows(model: str) -> pd.DataFrame:
 
 
 def paper_rows() -> pd.DataFrame:
-    """Return the published row, to stand beside ours."""
+    """Return the published row, to compare with ours."""
     source = "CovOG, all test; secondary source, other data than these"
     rows = [_row("paper", "all", metric, "everything", value, 0, source) for metric, value in PAPER.items()]
     return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)

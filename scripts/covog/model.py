@@ -1,7 +1,7 @@
 """CovOG: two UNets of diffusers' parts, two pose encoders and an audio driver, wired together.
 
-The UNets' own forward functions have no places for the pose features, the kept self-attention inputs and the audio
-blocks, so that `CovOG` walks through their blocks itself.
+The UNets' own forward functions have no arguments for the pose features, the kept self-attention inputs and the audio
+blocks, so `CovOG` calls their blocks one by one.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from covog.reference import set_processors
 
 @dataclass
 class Guide:
-    """Everything that steers the denoising of a window and does not depend on the noise; rows are clips × frames."""
+    """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames."""
 
     pose: torch.Tensor
     token: torch.Tensor
@@ -161,7 +161,7 @@ class CovOG(nn.Module):
 
 
 class FrameGroupNorm(nn.GroupNorm):
-    """Group norm of each frame by itself, as AnimateDiff's modules have it in CovOG (diffusers' own is over all frames)."""
+    """Group norm of each frame alone, as AnimateDiff's modules have it in CovOG (diffusers' own is over all frames)."""
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return normed (b, c, f, h, w)."""
@@ -170,7 +170,7 @@ class FrameGroupNorm(nn.GroupNorm):
 
 
 class NoMotion(nn.Module):
-    """What stands in the place of a motion module in a model of stills: it changes nothing."""
+    """Replaces a motion module in a model of stills: it changes nothing."""
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the hidden state as it is."""

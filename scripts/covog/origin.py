@@ -1,4 +1,4 @@
-"""What a training came from: told beside its weights, and compared before it goes on."""
+"""Provenance of a training: written beside its weights, and compared before a training continues."""
 
 import json
 import subprocess
@@ -15,18 +15,18 @@ from talking.core import checksums
 from talking.core.atomic import atomic_write
 from talking.dataset import store
 
-# Settings that may change between two runs of one training: they have no part in its losses.
+# Settings that may change between two runs of one training: they do not change its losses.
 FREE = {
     f"training.{name}"
     for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile", "log_every")
 }
 FREE |= {"data.workers", "data.max_broken"}
-# What comes from other rules rather than from the user's settings.
+# Set by other rules, not by the user.
 INPUTS = {"data_set", "start"}
 
 
 def identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
-    """Return what must be the same for a run to go on from a checkpoint."""
+    """Return what must be the same for a run to continue from a checkpoint."""
     whole = config.to_dict(settings)
     kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
     weights = [checksums.sha256(path) for path in start]

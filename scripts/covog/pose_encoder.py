@@ -23,6 +23,6 @@ class PoseEncoder(ControlNetConditioningEmbedding):
         rows = masked.transpose(2, 3).flatten(0, 2)
         features = super().forward(rows).unflatten(0, (*present.shape, pose.shape[2]))
         kept = present[:, :, None, None, None, None]
-        # One sum after the other: torch's own sum of half precision would come back in single under autocast.
+        # Added one by one: torch's own sum of half precision would return single precision under autocast.
         persons = torch.where(kept, features, torch.zeros_like(features)).unbind(1)
         return functools.reduce(torch.add, persons).transpose(1, 2)

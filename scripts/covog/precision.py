@@ -50,7 +50,7 @@ class Masters:
     @contextmanager
     @torch.no_grad()
     def showing(self, weights: Sequence[torch.Tensor]) -> Iterator[None]:
-        """Let the network compute with other weights (in the order of `parameters`) for a while."""
+        """Let the network compute with other weights (in the order of `parameters`) within the block."""
         before = list(self.parameters.values()) if self._are_copies else [p.detach().clone() for p in self._own]
         torch._foreach_copy_(self._own, list(weights))
         try:

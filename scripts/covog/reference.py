@@ -1,6 +1,6 @@
 """Reference attention: the reference UNet leaves its self-attention inputs behind, the denoising UNet attends to them.
 
-Source: Animate Anyone (Hu et al., 2023). Everything travels as arguments, nothing is stored between calls, so that
+Source: Animate Anyone (Hu et al., 2023). Everything is passed as arguments, nothing is stored between calls, so that
 gradient checkpointing may run a block twice.
 """
 

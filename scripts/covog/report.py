@@ -54,7 +54,7 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
 def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     """Write a `covog_metrics` table as HTML: one table a part, a row a model (the paper's row beside them), a column a metric.
 
-    What was skipped and what stands in for a test split is told below.
+    Skipped metrics and what replaces a test split are named below.
     """
     metrics = metrics.assign(
         column=[

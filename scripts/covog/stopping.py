@@ -1,4 +1,4 @@
-"""Being told to stop (SIGTERM), by a cluster at a time limit or by a user: training saves and ends, in all its processes at one step."""
+"""Stopping by SIGTERM, from a cluster at a time limit or from a user: training saves and ends, in all its processes at the same step."""
 
 import signal
 import time
@@ -6,12 +6,12 @@ import time
 import torch
 from accelerate import Accelerator
 
-# Seconds after which processes ask each other whether one was told to stop: a cluster kills them half a minute after it told them.
+# Seconds after which processes ask each other whether one received SIGTERM: a cluster kills them half a minute after it.
 ASK_S = 5.0
 
 
 class Stop:
-    """Listens for SIGTERM; called after each step, it says whether any process was told to stop."""
+    """Listens for SIGTERM; called after each step, it returns whether any process received it."""
 
     def __init__(self, accelerator: Accelerator, step: int) -> None:
         """Begin to listen, after so many steps."""
@@ -21,7 +21,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._tell)
 
     def __call__(self, step: int, waits_anyway: bool) -> bool:
-        """Return True if any process was told to stop; several ask each other where they wait anyway, and every few seconds."""
+        """Return True if any process received SIGTERM; several ask each other where they wait anyway, and every few seconds."""
         if self._accelerator.num_processes == 1:
             return self._is_told
         if not waits_anyway and step < self._ask_again_at:

@@ -1,7 +1,7 @@
-"""The frozen networks around the model: the VAE, and the CLIP tower that makes the reference picture's token.
+"""The frozen encoders around the model: the VAE, and the CLIP image encoder that makes the reference picture's token.
 
-Without downloads there are stand-ins, so named: `patches`, a fixed code of 8×8 px patches in place of the VAE, and
-`random`, a small CLIP tower with seeded random weights.
+Without downloads there are two replacements: `patches`, a fixed code of 8×8 px patches in place of the VAE, and
+`random`, a small CLIP image encoder with seeded random weights.
 """
 
 from pathlib import Path
@@ -97,9 +97,9 @@ class PatchCode(nn.Module):
 
 
 def _fetched(kind: type, source: str, key: str, **inside: str) -> nn.Module:
-    # Weights come from a folder that a rule has filled: a run reaches out to nowhere by itself.
+    # Weights come from a folder that a rule has filled: nothing is downloaded here.
     if not Path(source).is_dir():
-        raise InputError(f"{key} is {source!r}, which is no folder; fetch its weights first or name their folder.")
+        raise InputError(f"{key} is {source!r}, which is no folder; download its weights first or name their folder.")
     try:
         return kind.from_pretrained(source, local_files_only=True, **inside)
     except (OSError, ValueError) as error:

@@ -26,12 +26,12 @@ from talking.dataset import store
 
 _log = logging.getLogger(__name__)
 
-# What each kind of random draw is numbered with, besides the seed, the stage and the batch.
+# Numbers of the kinds of random draws; with the seed, the stage and the batch they seed a draw.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VALIDATION = range(6)
 
 
 class Stopped(InputError):
-    """Training was asked to stop (SIGTERM) and has saved; a rerun goes on."""
+    """Training received SIGTERM and has saved; a rerun continues."""
 
 
 def train(
@@ -46,13 +46,13 @@ def train(
     """Train stage 1 (stills) or 2 (video) on a data set; `folder` gets weights, losses, checkpoints and TensorBoard files.
 
     `start` are weights files to begin with, a later one over an earlier one (converted ones, then those of stage 1),
-    random weights where they leave off; `cache` the folder of cached latents. A rerun goes on at the last checkpoint.
-    With `allow_empty`, a data set with too few clips gives a weights file without bytes and a table without losses.
-    Raises InputError with one sentence for what a user can mend, Stopped after a SIGTERM.
+    random weights for the rest; `cache` the folder of cached latents. A rerun continues from the last checkpoint.
+    With `allow_empty`, a data set with too few clips gives an empty weights file and a table without losses.
+    Raises InputError for what a user can correct, Stopped after a SIGTERM.
     """
     training = settings.stage1 if stage == 1 else settings.stage2
     accelerator = Accelerator(
-        mixed_precision="no",  # the network's own precision is `precision.Masters`' matter
+        mixed_precision="no",  # precision.Masters sets the network's precision
         gradient_accumulation_steps=training.accumulate,
         # A step without a reference leaves the reference UNet without gradients.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=stage == 1)],
@@ -61,7 +61,7 @@ def train(
     frames = 1 if stage == 1 else settings.data.frames
     if too_little := data.lacking(dataset, settings.data):
         if not allow_empty:
-            raise InputError(f"{too_little}; add videos, loosen the clips' gates or lower data.frames.")
+            raise InputError(f"{too_little}; add videos, relax the gates or lower data.frames.")
         if accelerator.is_main_process:
             _leave_empty(folder, too_little)
         return
@@ -206,7 +206,7 @@ def train(
         if validates or saves:
             journal.start_clock()
         if stop and not last:
-            raise Stopped(f"stopped by SIGTERM at step {progress.step} and saved; run again to go on.")
+            raise Stopped(f"stopped by SIGTERM at step {progress.step} and saved; run again to continue.")
     journal.close()
     if main:
         with checkpoints.full_disk_told(folder):
@@ -216,7 +216,7 @@ def train(
 
 
 def _first_model(settings: Config, begin: Sequence[tuple[str, convert.Tensors]]) -> CovOG:
-    """Return the model that training begins with, in single precision on the processor: the same each time."""
+    """Return the model that training begins with, in single precision on the CPU: the same each time."""
     torch.manual_seed(settings.seed)
     model = CovOG(settings.model)
     for where, tensors in begin:
@@ -253,7 +253,7 @@ def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch
     )
     if settings.audio and stage == 2 and (settings.audio_layers, settings.audio_channels) != (layers, channels):
         raise InputError(
-            f"{found[0].clip} has {layers} × {channels} sound rows, the model wants {settings.audio_layers} × "
+            f"{found[0].clip} has {layers} × {channels} sound rows, the model needs {settings.audio_layers} × "
             f"{settings.audio_channels}; set model.audio_layers and model.audio_channels."
         )
     return replace(settings, motion=False, audio=False) if stage == 1 else settings
@@ -359,7 +359,7 @@ def _inputs(
 
 
 class _out_of_memory_told:
-    """Turn running out of the GPU's or the machine's memory into a sentence."""
+    """Raise InputError if the GPU's or the machine's memory is full."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -372,5 +372,5 @@ class _out_of_memory_told:
         if on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise InputError(
                 f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; lower data.width, data.height, "
-                "data.frames or batch_size, or set checkpointing, and run again: training goes on from the last checkpoint."
+                "data.frames or batch_size, or set checkpointing, and run again: training continues from the last checkpoint."
             ) from error

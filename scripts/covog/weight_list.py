@@ -38,7 +38,7 @@ class WeightList:
         missing = self._missing(wanted)
         known = sum(self.entries[name]["bytes"] or 0 for name in missing)
         unknown = [name for name in missing if not self.entries[name]["bytes"]]
-        sentence = f"weights to be fetched: {len(missing)} files, {known / 1e9:.2f} GB"
+        sentence = f"weights to be downloaded: {len(missing)} files, {known / 1e9:.2f} GB"
         return (sentence + (f", and of unknown size {', '.join(unknown)}" if unknown else "")) if missing else ""
 
     def check_gates(self, wanted: Iterable[str], folder: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Weights that others publish: a list with their checksums, and how one file of it is had."""
+"""Published weights: a list with their checksums, and how to get one file of it."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.video import fetch
 
-# Hubs ask for this to hand out gated files; it is read from the environment and written nowhere.
+# Hubs require this token for gated files; it is read from the environment and written nowhere.
 TOKEN = "HF_TOKEN"
 
 
@@ -20,12 +20,12 @@ def list_file() -> Path:
 
 
 def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = None, pause_s: float = 2.0) -> str:
-    """Write the weights `name` to `out` and return how they were had.
+    """Write the weights `name` to `out` and return where they came from.
 
     `entry` is what the list says of them: url, revision (filled into the url), sha256 and bytes (None if not known),
     licence, gated.
     A file of that name in `folder` is taken before anything is downloaded. An unfinished download stays beside `out` as
-    .NAME.*.part and is gone on with next time. Where the list knows no sha256, that of the first file is noted beside `out`
+    .NAME.*.part and is continued next time. Where the list knows no sha256, that of the first file is noted beside `out`
     as NAME.sha256 and later ones are held to it. Raises InputError that says what to do if the file cannot be had or is not
     the one that the list describes.
     """
@@ -47,7 +47,7 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
     failure, _ = fetch.download(url, part, pause_s, headers)
     if failure:
         raise InputError(
-            f"{url} could not be downloaded ({failure}): check the network and run again, it goes on where it "
+            f"{url} could not be downloaded ({failure}): check the network and run again, it continues where it "
             f"broke off; or put the file in {where}."
         )
     try:
@@ -61,12 +61,12 @@ def obtain(name: str, entry: dict[str, Any], out: Path, folder: Path | None = No
 
 
 def check_gate(name: str, entry: dict[str, Any], folder: Path | None = None) -> None:
-    """Raise InputError that names the page to visit if a gated file is neither in `folder` nor to be had with a token."""
+    """Raise InputError that names the page to visit if a gated file is neither in `folder` nor can be downloaded with a token."""
     if not entry["gated"] or os.environ.get(TOKEN) or (folder is not None and (folder / name).is_file()):
         return
     page = entry["url"].partition("/resolve/")[0]
     raise InputError(
-        f"{name} is given to those who accept its licence ({entry['licence']}): visit {page}, accept it, set {TOKEN} to "
+        f"{name} is available to those who accept its licence ({entry['licence']}): visit {page}, accept it, set {TOKEN} to "
         f"your token and run again; or put the file in {_place(name, folder)}."
     )
 
@@ -76,12 +76,12 @@ def _place(name: str, folder: Path | None) -> str:
 
 
 def _note(noted: Path, found: str, entry: dict[str, Any]) -> str:
-    """Note the checksum of a file that the list has none for; return what to say of it."""
+    """Note the checksum of a file whose checksum is not in the list; return what to report."""
     if entry["sha256"]:
         return ""
     with atomic_write(noted) as aside:
         aside.write_text(f"{found}\n")
-    return f"; nobody's checksum was at hand to check it, its SHA-256 {found} is noted in {noted}"
+    return f"; there is no checksum to check it with, its SHA-256 {found} is noted in {noted}"
 
 
 def _check(file: Path, entry: dict[str, Any], otherwise: str) -> str:

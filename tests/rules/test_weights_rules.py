@@ -68,9 +68,9 @@ def test_what_a_config_needs_is_fetched_by_one_target_that_says_how_much_it_is(f
     assert planned(folder, "fetch_weights", config=config) == {"fetch_weight": 1, "fetch_weights": 1, "total": 2}
     done = snakemake(folder, "fetch_weights", config=config)
     assert done.returncode == 0, done.stderr
-    assert "weights to be fetched: 1 files, 0.00 GB, and of unknown size pretrain_TalkSet.model" in done.stderr
+    assert "weights to be downloaded: 1 files, 0.00 GB, and of unknown size pretrain_TalkSet.model" in done.stderr
     assert (folder / "results/weights/pretrain_TalkSet.model").read_bytes() == content
-    assert "to be fetched" not in snakemake(folder, "fetch_weights", config=config).stderr
+    assert "to be downloaded" not in snakemake(folder, "fetch_weights", config=config).stderr
 
 
 def test_the_papers_preset_asks_for_gated_weights_first_and_then_plans_its_models(folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""A run's settings: a preset and what the workflow's config changes in it. Loads no network's library, as it runs first."""
+"""A run's settings: a preset with the changes of the workflow's config. Imports no network library, so that it starts quickly."""
 
 import json
 from argparse import Namespace

@@ -1,7 +1,6 @@
-"""Writing over faces, such as captions burned into a video, by the text detector (PP-OCR) that the package rapidocr carries.
+"""Writing over faces, such as captions burned into a video, by the text detector (PP-OCR) of the package rapidocr.
 
-A line of the picture that reaches over a face is looked for again on the face alone: writing on a wall behind a head is not
-there, as the head hides it.
+A line of writing that reaches over a face is searched again on the face alone: the head hides writing on a wall behind it.
 """
 
 from collections.abc import Callable
@@ -10,15 +9,15 @@ import numpy as np
 
 from talking.core import boxes
 
-# Pictures and faces are looked at with a longer side of so many pixels.
+# Longer side in pixels of the pictures and faces that are searched.
 _PICTURE_SIDE, _FACE_SIDE = 640, 320
-# A line of writing is at least so many times as wide as it is high, and at most this share of the picture high: what else
+# A line of writing is at least so many times as wide as it is high, and at most this fraction of the picture high: what else
 # looks like writing to the detector (hair, leaves, a whole face) is squarer. On a face only a part of a line may lie.
 _LEAST_WIDE, _MOST_HIGH = 2.5, 0.15
 _LEAST_WIDE_ON_FACE, _MOST_HIGH_ON_FACE = 1.5, 0.5
 # The middle of the face box that is looked at alone: what lies beyond it may lie behind the head.
 _MIDDLE = 0.8
-# Faces with a shorter side of fewer pixels cannot be searched.
+# Smallest shorter side in pixels of a face that can be searched.
 _LEAST_PX = 8
 
 # From an RGB picture, and the longer side to look at it with, to the boxes (n, 4) of what looks like writing, in its pixels.
@@ -56,7 +55,7 @@ def detector() -> Detector:
 
 
 def covered(picture: np.ndarray, faces: np.ndarray, written: Detector) -> np.ndarray:
-    """Return the share (n,) of each face box (n, 4) px that the largest line of writing on it covers; 0 of an absent face (NaN).
+    """Return the fraction (n,) of each face box (n, 4) px that the largest line of writing on it covers; 0 of an absent face (NaN).
 
     `picture` is RGB (height, width, 3), `written` what `detector` returns.
     """

@@ -17,7 +17,7 @@ from talking.clips import fingerprints
 from talking.core import cli, tables
 from talking.video import media
 
-# A fingerprint that more clips than this have tells nothing (a jingle, a hum).
+# A fingerprint of more clips than this is ignored (a jingle, a hum).
 _MOST_SHARED = 50
 # Looked-up fingerprints that two clips must share at an offset (or the next one) to be compared.
 _LEAST_SHARED = 2
@@ -30,7 +30,7 @@ _PICTURE_FRAMES = media.FPS
 
 @dataclass
 class Settings:
-    """What counts as the same."""
+    """Settings of finding duplicates."""
 
     min_overlap_share: float = cli.setting(
         0.5, "fraction of the shorter of two clips that the other must show to be a duplicate", minimum=0, maximum=1
@@ -146,7 +146,7 @@ def _meetings(clip: np.ndarray, frame: np.ndarray, bits: np.ndarray) -> list[np.
 def _compare(
     here: tuple[np.ndarray, np.ndarray], there: tuple[np.ndarray, np.ndarray], offset: int
 ) -> dict[str, float]:
-    """Return how alike two clips' (sound, pictures) are where both are, if `here` begins at frame `offset` of `there`."""
+    """Return how alike two clips' (sound, pictures) are in their common frames, if `here` begins at frame `offset` of `there`."""
     (a, a_pictures), (b, b_pictures) = here, there
     start, end = max(0, -offset), min(a.size, b.size - offset)
     if end <= start:

@@ -1,7 +1,7 @@
 """Candidate clips: the longest segments of a scene in which the same people take part.
 
 A scene is a shot, or several that jump cuts join. A participant who is away for up to `max_absence_s` is still there, and a
-person who shows for less between two segments of the same participants is a bystander of one segment. Nothing is dropped:
+person who is seen for less between two segments of the same participants is a bystander of one segment. Nothing is dropped:
 segments partition every scene, and thresholds are applied by `gates` alone. Which frames and people a candidate has depends
 on shots, tracks and people, and on the voice only where a long segment is split.
 """
@@ -71,7 +71,7 @@ class Segment:
 
 @dataclass
 class _Shown:
-    """The persons of a scene: the tracks of each, the frames in which it shows, and those in which it takes part."""
+    """The persons of a scene: the tracks of each, the frames in which it is seen, and those in which it takes part."""
 
     tracks: dict[int, list[int]] = field(default_factory=dict)
     seen: dict[int, list[Interval]] = field(default_factory=dict)
@@ -202,7 +202,7 @@ def split_points(quiet: np.ndarray, shortest: int, longest: int) -> list[int]:
 
 
 def _shown(people: pd.DataFrame, spans: dict[int, list[Interval]]) -> _Shown:
-    """Return who shows when, by the rows of the table `persons` of one scene and the spans of their tracks."""
+    """Return who is seen when, by the rows of the table `persons` of one scene and the spans of their tracks."""
     shown = _Shown()
     for row in people[people["role"].isin([PARTICIPANT, BYSTANDER])].itertuples():
         there = [span for track in row.tracks for span in spans.get(int(track), [])]
@@ -237,7 +237,7 @@ def _is_candidate(segment: Segment, settings: Settings) -> bool:
 def _row(
     video: str, source: str, scene: Scene, segment: Segment, shown: _Shown, faces: Faces, settings: Settings
 ) -> dict[str, Any]:
-    """Return the row of `candidates` of a segment; who is in it, and who stands by, is listed of candidates only."""
+    """Return the row of `candidates` of a segment; participants and bystanders are listed for candidates only."""
     start, end = segment.start, segment.end
     shots = scene.shots[(scene.shots["start_frame"] < end) & (scene.shots["end_frame"] > start)]
     frames = shots["end_frame"].clip(upper=end) - shots["start_frame"].clip(lower=start)
@@ -266,7 +266,7 @@ def _row(
 
 
 def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
-    """Return who is in a segment, from left to right, how long each is away, and who stands by."""
+    """Return the participants of a segment from left to right, how long each is away, and the bystanders."""
     start, end = segment.start, segment.end
     here = [(start, end)]
     frames = {p: intervals.total(intervals.intersect(spans, here)) for p, spans in shown.seen.items()}
@@ -277,7 +277,7 @@ def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
     others = [person for person in frames if frames[person] and person not in segment.people]
     beside_tracks = [list(_tracks_of(person, shown, faces, start, end)) for person in others]
     beside = faces.boxes(faces.rows(beside_tracks, start, end))
-    # Averaged over all frames, so that who passes by for a moment weighs little.
+    # Averaged over all frames, so that a person who passes by for a moment weighs little.
     largest = (np.nan_to_num(boxes.area(beside)).sum(axis=0) / (end - start)).max(initial=0)
     smallest = np.nanmedian(boxes.area(box), axis=0).min()
     away = np.isnan(box[..., 0])

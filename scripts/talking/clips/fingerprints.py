@@ -1,4 +1,4 @@
-"""Fingerprints by which a clip is known again after it was cut, encoded or published again.
+"""Fingerprints that recognise a clip after it was cut, encoded or published again.
 
 Of the sound 32 bits a frame, the signs of how the energy changes over time and pitch (Haitsma & Kalker, ISMIR 2002); of the
 pictures 64 bits a second, the signs of the low spatial frequencies (pHash, by the package ImageHash).
@@ -8,13 +8,13 @@ import numpy as np
 
 from talking.video import media
 
-# Frames before and after a clip that its first and last fingerprints hear.
+# Frames before and after a clip that its first and last fingerprints need.
 MARGIN_FRAMES = 14
 # 33 bands between these frequencies make 32 differences. Each is heard in a window about the frame's middle, and compared with
 # itself some frames later: long windows, as sounds that are the same need not begin at the same part of a frame.
 _LOW_HZ, _HIGH_HZ, _BITS = 300.0, 3000.0, 32
 _WINDOW_FRAMES, _STEP_FRAMES = 19, 8
-# Quieter frames have no fingerprint but 0: the sound of silence is the encoder's.
+# Quieter frames have the fingerprint 0: their sound is mostly the encoder's.
 _QUIET_DBFS = -50.0
 _SPECTRUM = 16384
 
@@ -49,7 +49,7 @@ def of_picture(picture: np.ndarray) -> np.uint64:
 
 
 def sound_bit_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the share of bits that differ between fingerprints (frames,) of the same frames; NaN if none is loud in both."""
+    """Return the fraction of bits that differ between fingerprints (frames,) of the same frames; NaN if none is loud in both."""
     loud = (a > 0) & (b > 0)
     return float(np.bitwise_count(a[loud] ^ b[loud]).sum() / (_BITS * loud.sum())) if loud.any() else float("nan")
 

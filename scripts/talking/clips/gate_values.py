@@ -1,4 +1,4 @@
-"""What the gates see: the values of right and of other clips of real video, as the table that config/README.md shows."""
+"""Gate values of right clips and of other clips of real videos, as a table."""
 
 import dataclasses
 import json
@@ -66,7 +66,7 @@ def measured(results: Iterable[Path], truth: dict[str, tuple[list, list]]) -> pd
 
 
 def table(clips: pd.DataFrame, settings: gates.Settings | None = None) -> str:
-    """Return a Markdown table of every gate: its limit, the worst of right clips, the range of others, how many of these it rejects."""
+    """Return a Markdown table of every gate: its limit, the worst of right clips, the range of other clips, how many of these it rejects."""
     settings = settings or gates.Settings()
     right, other = (clips[clips["judged"] == kind] for kind in ("right", "other"))
     lines = [

@@ -1,4 +1,4 @@
-"""What is seen of a clip by looking at its pictures again: hands and writing over faces, people without a face, fingerprints."""
+"""Inspection of a clip's pictures: hands and writing over faces, people without a face, fingerprints."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from talking.video import media
 
 # A clip is looked at once a second.
 _EVERY_FRAMES = media.FPS
-# A hand covers a face if so many of its 21 points lie in the face box; writing if a line covers this share of it.
+# A hand covers a face if so many of its 21 points lie in the face box; writing if a line covers this fraction of it.
 _HAND_POINTS = 5
 _COVERED_BY_WRITING = 0.03
 
@@ -54,7 +54,7 @@ def inspect(
 
 
 def hands_over_faces(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return in which frames anybody's hand lies over whose face (frames, people) bool; over none that is absent (NaN).
+    """Return whether a hand lies over each face (frames, people) bool; false for absent faces (NaN).
 
     `points` (frames, people, 133, 2) and `scores` (frames, people, 133) are keypoints, `faces` (frames, people, 4) boxes, in px.
     """
@@ -78,7 +78,7 @@ def _look(
 ) -> tuple[dict[int, np.uint64], dict[str, list[np.ndarray]], dict[str, list[bool]]]:
     """Return the fingerprint of each frame looked at, and of each clip two lists, picture after picture.
 
-    They say whose face is written over (people,), and whether somebody shows without a face.
+    They say over whose faces there is writing (people,), and whether somebody is seen without a face.
     """
     writing, of_people = captions.detector(), unseen.segmenter()
     clips_at: dict[int, list[Any]] = {}
@@ -100,7 +100,7 @@ def _look(
 
 
 def _nearest_boxes(clip: Any, faces: Faces) -> np.ndarray:
-    """Return the face boxes (frames, people, 4) px of a clip's people; who is away for a while keeps the box from before, or after."""
+    """Return the face boxes (frames, people, 4) px of a clip's people; a person who is away keeps the box from before, or after."""
     box = faces.boxes(faces.rows(clip.person_tracks, clip.start_frame, clip.end_frame))
     return pd.DataFrame(box.reshape(len(box), -1)).ffill().bfill().to_numpy().reshape(box.shape)
 

@@ -1,4 +1,4 @@
-"""What can be measured of a clip: how large, sharp and turned its faces are, who talks, and whether mouths go with the sound."""
+"""Measured qualities of a clip: how large, sharp and turned its faces are, who talks, and whether mouths fit the sound."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ _SYLLABLES_HZ = (1.5, 8.0)
 _LEVEL_S = 0.3
 # Sound is looked for this many frames before and after the lips' motion.
 _SYNC_LAGS = range(-15, 16)
-# How loud nothing is.
+# Loudness of digital silence.
 _SILENT_DB = -100.0
 # The level of pauses, as a percentile of the loudness of a video.
 _PAUSES_PERCENT = 20
@@ -32,13 +32,13 @@ _PAUSES_PERCENT = 20
 _ROUNDS = 3
 # A voice is off screen if it is so probable that nobody on screen speaks.
 _NOBODY = 0.7
-# Share of a face from which it is covered.
+# Fraction of a face from which it counts as covered.
 _COVERED = 0.2
 
 
 @dataclass
 class Settings:
-    """Settings of measuring."""
+    """Settings of measured qualities."""
 
     voice_threshold: float = cli.setting(0.5, "voice probability from which a voice is heard", minimum=0, maximum=1)
     min_talker_s: float = cli.setting(1.0, "seconds of speech that make somebody a talker of the clip", minimum=0)
@@ -140,7 +140,7 @@ def face_motion(points: np.ndarray) -> float:
 
 
 def covered_share(box: np.ndarray) -> np.ndarray:
-    """Return for each person of face boxes (t, p, 4) the share (p,) of frames in which a larger face covers a fifth of theirs.
+    """Return for each person of face boxes (t, p, 4) the fraction (p,) of frames in which a larger face covers a fifth of theirs.
 
     Boxes are NaN in frames in which a face is absent; such a face neither covers nor is covered.
     """
@@ -163,7 +163,7 @@ def of_video(
     rttm: str | Path,
     settings: Settings | None = None,
 ) -> pd.DataFrame:
-    """Return the table `qualities` of a video, by what its stages wrote.
+    """Return the table `qualities` of a video from the tables and arrays of earlier stages.
 
     Raises InputError if the landmarks are of other tracks.
     """
@@ -208,7 +208,7 @@ def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], sett
     points, yaw = faces.of(faces.points, rows, np.nan), np.abs(faces.of(faces.yaw, rows, np.nan))
     marked = np.isfinite(points).all(axis=(2, 3))
     moving = np.stack([lip_motion(points[:, i]) for i in range(rows.shape[1])], axis=1)
-    # Where the lips cannot be seen the sound alone decides.
+    # Where the lips cannot be seen, the sound alone decides.
     borne_out = loud[:, None] & ((moving >= settings.lip_motion) | ~marked)
     known_yaw = np.where(marked, yaw, np.nan)
     enough = settings.min_talker_s * FPS
@@ -284,7 +284,7 @@ def count_exchanges(taken: list[tuple[int, int, int]], answer: int) -> int:
 
 
 def talk_balance(seconds: np.ndarray) -> float:
-    """Return the share of all talk that who talks second most has: 0 of a monologue or of silence, 0.5 at most."""
+    """Return the fraction of all talk by the second most talkative person: 0 for a monologue or silence, at most 0.5."""
     return float(np.sort(seconds)[::-1][1:2].sum() / max(seconds.sum(), 1e-6))
 
 
@@ -298,7 +298,7 @@ def _known(values: np.ndarray) -> np.ndarray:
 
 
 def _extreme_known(of: Callable[..., float], values: Iterable[float]) -> float:
-    """Return the least or greatest value of the people of whom it is known: NaN is neither less nor more than anything."""
+    """Return the least or greatest known value over people; NaN is unknown."""
     return of((value for value in values if np.isfinite(value)), default=np.nan)
 
 

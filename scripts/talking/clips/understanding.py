@@ -1,4 +1,4 @@
-"""How well the words of a clip were understood: of its pieces of speech and their words, measured for the gates."""
+"""How well the words of a clip were understood, measured for the gates from its pieces of speech and their words."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from talking.core import schemas
 from talking.video.media import FPS
 
-# What the recogniser holds for no speech is not speech that was not understood.
+# Pieces that the recogniser takes for no speech do not count as not understood.
 _NOBODY = "no_speech"
 
 

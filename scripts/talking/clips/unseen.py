@@ -1,7 +1,7 @@
 """People in a picture whose face is not seen, such as somebody from behind: pixels of people that no found face explains.
 
-The segmentation is MediaPipe's selfie segmentation for wide pictures, which the package mediapipe carries. It says which pixels
-belong to people, not to which person: who stands before or close beside somebody whose face is found stays unseen.
+The segmentation is MediaPipe's selfie segmentation for wide pictures. It says which pixels belong to people, not to which
+person: somebody in front of or close beside a person with a found face is not noticed.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Pictures are looked at with a longer side of so many pixels; the network itself sees 256 × 144.
+# Longer side in pixels of the pictures; the network's input is 256 × 144.
 _PICTURE_SIDE = 320
 # The sizes below count in the size of a face: the square root of its box's area; of several faces the smallest.
 # A head reaches so far from the box's middle to either side, above the box and below it.

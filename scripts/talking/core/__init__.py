@@ -1,3 +1,3 @@
-"""What every other package stands on: tables and their schemas, arrays, intervals, boxes, keypoints, files that appear whole.
+"""What every other package uses: tables and their schemas, arrays, intervals, boxes, keypoints, atomic writes.
 
 Open `tables` first."""

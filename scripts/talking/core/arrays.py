@@ -14,7 +14,7 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
 _BYTES_AT_ONCE = 1 << 20
-# What zipfile, zlib and numpy raise where bytes are not what they were.
+# What zipfile, zlib and numpy raise for damaged files.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -29,9 +29,9 @@ _DAMAGE = (
 
 
 class opened(Mapping):
-    """The arrays of an npz file by name, each read when it is asked for; a context manager that closes the file.
+    """The arrays of an npz file by name, each read on access; a context manager that closes the file.
 
-    Raises InputError that names the file if it, or an array that is asked for, is damaged.
+    Raises InputError that names the file if it, or an array in it, is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -69,7 +69,7 @@ class opened(Mapping):
 
 
 def write(path: str | Path, named: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Write named arrays as one npz, aside and renamed when whole; the same arrays give the same bytes."""
+    """Write named arrays as one npz, atomically; the same arrays give the same bytes."""
     with atomic_write(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
         for name, array in named:
             # ZipInfo's own date is 1980: the time of writing stays out of the bytes.

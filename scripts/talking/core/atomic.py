@@ -1,4 +1,4 @@
-"""Files are written aside and renamed when whole, so that what is there is never half of something."""
+"""Atomic writes: a file is written under a temporary name and renamed when whole, so that no half-written file is ever read."""
 
 import os
 import re
@@ -12,7 +12,7 @@ _LEFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
 
 
 def clear(results: Path) -> None:
-    """Remove what killed processes have left in the folders of `results`; for a time when none is at work there."""
+    """Remove what killed processes have left in the folders of `results`; no process may be writing there."""
     for pattern in (
         "*",
         "*/*",

@@ -59,10 +59,10 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        # Of libraries' own errors only the words tell.
+        # Libraries' own errors for a full disk are known by their words only.
         if error.errno not in _NO_ROOM and os.strerror(errno.ENOSPC) not in str(error):
             raise
         sys.exit(f"error: {error}; make room on the disk (or raise the quota) and run the same command again.")
     finally:
-        # All goes with the process: a last search through all objects would only take time.
+        # The process ends here: a last garbage collection would only take time.
         gc.freeze()

@@ -1,4 +1,4 @@
-"""The one kind of error that a user of the workflow is meant to read."""
+"""The error for users of the workflow."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""Names and groups of the 133 COCO-WholeBody keypoints, so that no index stands bare in code.
+"""Names and groups of the 133 COCO-WholeBody keypoints, so that code uses no bare index.
 
 Source of the order: COCO-WholeBody (Jin et al., ECCV 2020). Left and right are the person's own.
 """

@@ -1,6 +1,6 @@
-"""Imported before the libraries that would ask the network: what they read then.
+"""Settings that keep libraries off the network; imported before them.
 
-Nothing is fetched while a job runs: the models lie in installed packages or in a folder.
+Nothing is downloaded while a job runs: the models are in installed packages or in a folder.
 """
 
 import os

@@ -4,6 +4,6 @@ import os
 
 
 def threads_given() -> int:
-    """Return how many threads the job may use, as Snakemake says by OMP_NUM_THREADS; 0 if nobody says."""
+    """Return how many threads the job may use, from Snakemake's OMP_NUM_THREADS; 0 if it is not set."""
     words = os.environ.get("OMP_NUM_THREADS", "")
     return int(words) if words.isdigit() else 0

@@ -426,7 +426,7 @@ SCHEMAS["covog_metrics"] = [
     Column("note", _TEXT, "", "why it was skipped, what was held out, or where the value comes from"),
 ]
 
-# What find_candidates, measure_qualities and inspect_clips measured, then what select_clips decided, then what collect_dataset knows of each kept clip.
+# Columns of find_candidates, measure_qualities and inspect_clips, then those of select_clips, then those of collect_dataset for each kept clip.
 UNDERSTANDING = [
     Column("words_confidence", _FLOAT, "0-1", "mean probability of the clip's words; null without words"),
     Column(

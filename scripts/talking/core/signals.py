@@ -10,6 +10,6 @@ def moving_mean(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def smooth_step(x: np.ndarray) -> np.ndarray:
-    """Return 0 below 0, 1 above 1, and in between a rise without corners, for values of any shape."""
+    """Return 0 below 0, 1 above 1, and a smooth rise in between, for values of any shape."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

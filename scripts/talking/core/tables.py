@@ -42,7 +42,7 @@ def read_columns(name: str, path: str | Path, columns: list[str] | None = None) 
 
 @contextmanager
 def writer(name: str, path: str | Path, rows_at_once: int = 50_000) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield a function that appends Arrow tables with the columns of `SCHEMAS[name]` to a table written aside.
+    """Yield a function that appends Arrow tables with the columns of `SCHEMAS[name]` to a table written atomically.
 
     Rows are held until `rows_at_once` are together, so that many small tables do not become many small row groups.
     """
@@ -65,7 +65,7 @@ def writer(name: str, path: str | Path, rows_at_once: int = 50_000) -> Iterator[
 
 
 def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
-    """Write a table in its declared column order and types, aside and renamed when whole.
+    """Write a table in its declared column order and types, atomically.
 
     Raises InputError if a declared column is missing, an undeclared one present or a type does not fit.
     """
@@ -86,7 +86,7 @@ def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def empty(name: str) -> pd.DataFrame:
-    """Return the table with its columns and no rows, which is how a video without anything flows through."""
+    """Return the table without rows, as for a video in which nothing was found."""
     return schema(name).empty_table().to_pandas()
 
 

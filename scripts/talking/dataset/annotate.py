@@ -1,6 +1,6 @@
 """Annotation: every kept clip of a video becomes a folder with its pictures, sound, labels, poses and sound features.
 
-Here, and only here, frame numbers of the video become frame numbers of the clip. A folder is made aside and renamed when whole.
+Only here, frame numbers of the video become frame numbers of the clip. A folder is made under a temporary name and renamed when whole.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ from talking.video import cutting, media
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
 SOUND_ARRAYS = ("sound",)
-# Another number when clips are cut in another way.
+# To be raised when clips are cut in another way.
 _CUT = 2
-# What says the same of every kept clip is not repeated in its meta.json.
+# Columns that are the same for every kept clip are left out of meta.json.
 _NOT_IN_META = ("candidate", "dissolve", "rejected_by", "kept")
 
 
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass
 class Sources:
-    """The files of one video that its clips are made of, and its row of the sheet (source, licence, url)."""
+    """The files of one video that its clips are made of, and its row of the sample sheet (source, licence, url)."""
 
     media: Path
     wav: Path
@@ -129,7 +129,7 @@ def label(clip: dict, faces: Faces, words: pd.DataFrame, min_period_frames: int)
 
 
 def _bystander(tracks: Sequence[int], faces: Faces, start: int, end: int) -> dict:
-    """Return where somebody shows who does not take part: the boxes from frame `start` of the clip on, and no labels."""
+    """Return where a bystander is seen: the boxes from frame `start` of the clip on, and no labels."""
     box = faces.boxes(faces.rows([tracks], start, end))[:, 0]
     at = np.flatnonzero(~np.isnan(box[:, 0]))
     first, last = int(at[0]), int(at[-1])
@@ -187,7 +187,7 @@ def _words(words: pd.DataFrame, people: list[list[int]], start_s: float, end_s: 
 
 
 def _cut(kept: pd.DataFrame, sources: Sources, dataset: Path, settings: Settings) -> dict[str, str]:
-    """Fill each clip's folder aside with pictures and sound, linked where they are the same; return the cuts' fingerprints."""
+    """Fill each clip's temporary folder with pictures and sound, linked where they are unchanged; return the cuts' checksums."""
     content = [sha256(sources.media), sha256(sources.wav)]
     cuts, fingerprints = [], {}
     for clip, start, end in kept[["clip", "start_frame", "end_frame"]].itertuples(index=False):
@@ -211,7 +211,7 @@ def _has_cut(folder: Path, fingerprint: str) -> bool:
         files = {folder / name: meta["files"][name] for name in ("video.mp4", "audio.wav")}
         return meta["cut"] == fingerprint and all(f.exists() and _file_facts(f) == facts for f, facts in files.items())
     except (FileNotFoundError, ValueError, TypeError, KeyError):
-        # None, or one that something has damaged since: it is cut again.
+        # Missing or damaged: it is cut again.
         return False
 
 
@@ -222,7 +222,7 @@ def _slices(
     for name in names:
         key = f"{clip['clip']}/{name}"
         if key not in of_video:
-            raise InputError(f"{path} has nothing of {clip['clip']}; delete it and run again.")
+            raise InputError(f"{path} has no arrays of {clip['clip']}; delete it and run again.")
         values = of_video[key]
         if len(values) != frames:
             raise InputError(
@@ -232,7 +232,7 @@ def _slices(
 
 
 def _meta(clip: dict, sheet: dict[str, str]) -> dict:
-    """Return what is known of a clip as a whole, unmeasured qualities as null."""
+    """Return the content of meta.json, unmeasured qualities as null."""
     # pandas turns a column of whole numbers with gaps into one of floats.
     whole = {field.name for field in schemas.schema("clips") if pa.types.is_integer(field.type)}
     clip = {name: int(value) if name in whole else value for name, value in clip.items() if name not in _NOT_IN_META}
@@ -276,7 +276,7 @@ def _index_row(folder: Path, clip: dict, width: int, height: int) -> dict:
 
 
 def _folders(dataset: Path, prefix: str) -> list[Path]:
-    """Return the folders of clips below `dataset` whose names begin so, finished or aside."""
+    """Return the folders of clips below `dataset` whose names begin so, finished or temporary."""
     pattern = re.compile(rf"\.?{re.escape(prefix)}_\d+to\d+(\.new|\.old)?")
     with os.scandir(dataset) as entries:
         return sorted(Path(entry.path) for entry in entries if pattern.fullmatch(entry.name))

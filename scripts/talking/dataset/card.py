@@ -1,4 +1,4 @@
-"""The data card: what a data set holds, where it comes from, how it is split, what is known to be wrong with it."""
+"""The data card: what a data set holds, where it comes from, how it is split, its known errors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ _STATISTICS = {
     "duration_s": "length of a clip, s",
     "face_px": "smallest face of a clip, px",
     "num_turns": "turns in a clip",
-    "speaking_share": "share of frames in which somebody on screen speaks",
-    "overlap_share": "share of frames in which several do",
+    "speaking_share": "fraction of frames in which somebody on screen speaks",
+    "overlap_share": "fraction of frames in which several people speak",
 }
 
 
@@ -105,16 +105,16 @@ def _criteria(settings: splits.Settings, clips: pd.DataFrame) -> list[str]:
 def _split_note(groups: int, people: pd.DataFrame) -> str:
     several = people.loc[people["split"] == splits.SEVERAL, "person"].tolist()
     note = (
-        f"People who are in many videos of a source tie none together, or nothing could be held out: {', '.join(several)}"
+        f"People who are in many videos of a source do not join those videos, as nothing could be held out otherwise: {', '.join(several)}"
         f" {'is' if len(several) == 1 else 'are'} in several splits (`{splits.SEVERAL}` in `people.parquet`), so tests say"
-        " how a model does on other people they talk with, and on other days."
+        " how well a model does on the people they talk with and on other days."
         if several
         else ""
     )
     if groups == 1:
         return (
             "All videos with clips are linked by people they share, so nothing could be held out: everything is in `train`, "
-            "and a model can only be watched on clips it may have seen. Add videos of other people for a test."
+            "and a model can only be validated on clips it may have seen. Add videos of other people for a test."
         )
     if people["split"].isin([splits.TRAIN, splits.WITHHELD]).all():
         return f"No group of videos was small enough to be held out ({groups} groups that share no one); add videos."

@@ -45,7 +45,7 @@ class Results:
 
 
 class Identities:
-    """Who each track is: persons are numbers, `names` their names; a track that nobody identified is a person of its own."""
+    """The person of each track: persons are numbers, `names` their names; an unidentified track is a separate person."""
 
     def __init__(self, path: Path) -> None:
         """Read the table `identities`."""
@@ -61,7 +61,7 @@ class Identities:
         self._num_known = len(self.names)
 
     def persons(self, video: str, tracks: np.ndarray) -> np.ndarray:
-        """Return the numbers (n,) of the persons that tracks (n,) of a video are."""
+        """Return the numbers (n,) of the persons of tracks (n,) of a video."""
         rows = self._rows.get(video, slice(0, 0))
         known, person = self._track[rows], self._person[rows]
         at = np.minimum(np.searchsorted(known, tracks), max(known.size - 1, 0))
@@ -72,7 +72,7 @@ class Identities:
         return out
 
     def are_known(self, persons: np.ndarray) -> np.ndarray:
-        """Tell of numbers (n,) of persons who was compared with everybody else (n,) bool."""
+        """Return which persons (n,), given as numbers, were compared with everybody else (n,) bool."""
         return persons < self._num_known
 
     def _other(self, video: str, track: int) -> int:
@@ -92,7 +92,7 @@ def collect(
 ) -> None:
     """Write the tables, splits and card of the data set below `dataset`, and `videos_table`; remove folders of other clips.
 
-    `sheet` has a row a video. Raises InputError if the sheet wants a split that cannot be, or tables do not fit together.
+    `sheet` has a row a video. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
     """
     settings, split_settings = settings or card.Settings(), split_settings or splits.Settings()
     identities = Identities(results.identities)
@@ -168,8 +168,8 @@ def _clips_of(
 ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
     """Return the rows of the table `dataset` of one video, the numbers of their people, clip after clip, and which clips show known people only.
 
-    `originals` tells of a duplicate what it shows again: it is in no split. A clip with somebody whose face could not be
-    compared is neither tested nor validated on: training may have seen that person.
+    `originals` maps a duplicate to the earlier clip; a duplicate is in no split. A clip with somebody whose face could not be
+    compared is used for training only, as training may have seen that person.
     """
     path = results.annotations / f"{row['video']}.parquet"
     clips = _kept(results, row["video"], _FROM_CLIPS)
@@ -214,7 +214,7 @@ def _check_names(clips: list[str], names: set[str], video: str) -> None:
     for clip in clips:
         if clip in names:
             raise InputError(
-                f"two clips are named {clip}, one of video {video}; rename a video or a source in the sheet."
+                f"two clips are named {clip}, one of video {video}; rename a video or a source in the sample sheet."
             )
         names.add(clip)
 
@@ -256,7 +256,7 @@ def _inputs(sheet: pd.DataFrame, results: Results, seconds: np.ndarray, num_clip
 
 @contextmanager
 def _json_list(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield a function that appends clips' records to a JSON list written aside, a record a line."""
+    """Yield a function that appends clips' records to a JSON list, written atomically, one record a line."""
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8") as file:
         before, encode = "[\n", json.JSONEncoder(ensure_ascii=False).encode
 

@@ -1,4 +1,4 @@
-"""The data set in the folder layout that the MIT data set was published in.
+"""The data set in the folder layout of the published MIT data set.
 
 The published layout (Multi-human Interactive Talking, arXiv 2508.03050) is what its trainer reads: pictures of 1920×1080 and
 labels in their pixels. Other sizes are scaled and put in the middle of black.
@@ -22,8 +22,8 @@ from talking.dataset import store
 from talking.video import encoding
 
 WIDTH, HEIGHT = 1920, 1080
-# Where the points that the published masks are drawn from lie on a face of size 1 at the origin, for people whom the pose
-# model never saw: so that their masks are in the right place.
+# Places of the points that the published masks are drawn from, on a face of size 1 at the origin: for people without any pose,
+# so that their masks are in the right place.
 _USUAL = {
     keypoints.CONTOUR_RIGHT: (-0.5, 0),
     keypoints.CHIN: (0, 0.5),
@@ -80,7 +80,7 @@ class Canvas:
 
 
 def export(dataset: Path, out: Path, settings: Settings | None = None, threads: int = 1) -> None:
-    """Write the data set below `out` in the published layout; clips that are there already and have not changed stay.
+    """Write the data set below `out` in the published layout; unchanged clips that are there already are kept.
 
     Raises InputError if a path would hold the word "frames" twice, by which the published reader finds its folders.
     """
@@ -108,7 +108,7 @@ def export(dataset: Path, out: Path, settings: Settings | None = None, threads: 
 
 
 def whole_boxes(faces: np.ndarray) -> np.ndarray:
-    """Return face boxes (f, p, 4) none of which is missing: NaN lies on straight lines between the nearest known boxes."""
+    """Return face boxes (f, p, 4) with missing ones (NaN) interpolated linearly between the nearest known boxes."""
     whole, frames = faces.copy(), np.arange(len(faces))
     for person, edge in np.ndindex(faces.shape[1:]):
         known = np.flatnonzero(np.isfinite(faces[:, person, edge]))
@@ -118,7 +118,7 @@ def whole_boxes(faces: np.ndarray) -> np.ndarray:
 
 
 def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return points (f, p, 133, 2) none of which is missing, for readers that do not look at scores.
+    """Return points (f, p, 133, 2) with missing ones filled in, for readers that ignore scores.
 
     A point of score 0 is where it lies, relative to the face box, in the nearest frame in which it is known; one that never
     is lies in the middle of the face, save those that masks are drawn from. Its score stays 0.
@@ -141,7 +141,7 @@ def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:
     fingerprint = hashlib.sha256((clip.path / "meta.json").read_bytes()).hexdigest()
     if clip.sound.ndim != 3:
         raise InputError(
-            f"{clip.path} has sound for each person, which the published layout has no place for; set sound.sound_mode: mixed."
+            f"{clip.path} has sound features of each person, which the published layout cannot hold; set sound.sound_mode: mixed."
         )
     shape = clip.sound.shape[1:]
     if (folder / "meta.json").exists():
@@ -200,7 +200,7 @@ def _speaker(person: dict, faces: np.ndarray, which: str) -> dict:
 
 
 def _instance_box(clip: store.Clip, canvas: Canvas, person: int) -> list[float]:
-    """Return the box of a person's body over the whole clip; where there never is a pose, one guessed from the faces."""
+    """Return the box of a person's body over the whole clip; without any pose, one estimated from the faces."""
     valid = clip.pose_valid[:, person]
     if valid.any():
         box = boxes.union(clip.body_boxes[valid, person])

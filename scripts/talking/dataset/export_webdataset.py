@@ -27,7 +27,7 @@ class Settings:
 
 
 def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
-    """Write the data set as tar shards `{split}-{number}.tar` below `out`, made aside and put in place when whole.
+    """Write the data set as tar shards `{split}-{number}.tar` below `out`, renamed to it when all are whole.
 
     A sample's key is the clip's name, its fields are mp4, wav, speakers.json, poses.npz, sound.npz and meta.json.
     """
@@ -42,7 +42,7 @@ def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
         if not clips:
             continue
         pattern = str(aside / name).replace("%", "%%") + "-%06d.tar"
-        # A time in the file's headers would make two exports of the same clips differ.
+        # No time in the headers: two exports of the same clips have the same bytes.
         with ShardWriter(pattern, maxsize=settings.max_shard_mb * 1e6, verbose=0, mtime=0, encoder=False) as shards:
             for clip in tqdm(clips, desc=name):
                 fields = {key: (clip / file).read_bytes() for key, file in _SHARD_FILES.items()}

@@ -1,6 +1,6 @@
 """Clips to look at: their labels burned into the pictures, as a video with sound or as a strip of a few frames.
 
-Both read nothing but the clip's own folder of the data set.
+Both read only the clip's folder in the data set.
 """
 
 import json
@@ -23,7 +23,7 @@ from talking.video import encoding, media
 
 _SPEAKING, _LISTENING, _BYSTANDER = (60, 200, 90), (200, 200, 200), (90, 120, 220)
 _PANEL, _CURSOR, _WHITE, _BLACK = (24, 26, 30), (255, 170, 40), (255, 255, 255), (0, 0, 0)
-# Sizes in shares of the picture's shorter side.
+# Sizes as fractions of the picture's shorter side.
 _BOX_WIDTH, _TEXT_SIZE, _BAR_HEIGHT = 0.004, 0.035, 0.045
 # A subtitle ends at a change of speaker, at a pause or when it is this long; it stays a little after its last word.
 _LINE_PAUSE_S, _LINE_LENGTH, _LINE_STAYS_S = 0.8, 48, 0.5
@@ -126,7 +126,7 @@ def _pictures(folder: Path, speakers: dict, names: list[str], settings: Settings
 
 
 def _draw_boxes(picture: np.ndarray, speakers: dict, states: np.ndarray, k: int, scale: float) -> None:
-    """Draw the boxes of frame k: of whoever takes part all four sides, of bystanders the corners."""
+    """Draw the boxes of frame k: all four sides for participants, the corners for bystanders."""
     width = max(1, round(_BOX_WIDTH * min(picture.shape[:2])))
     for person, speaking in zip(speakers["people"], states[:, k], strict=True):
         if (box := _box_at(person, k, scale)) is not None:
@@ -165,7 +165,7 @@ def _with_text(picture: np.ndarray, speakers: dict, names: list[str], subtitles:
             stroke_fill=_BLACK,
         )
     now = k / speakers["fps"]
-    # Of those that overlap, each person's own is shown; a line that stays gives way to the next.
+    # Of overlapping subtitles one for each person is shown; a line that stays is replaced by the next.
     showing = [
         line
         for line in subtitles
@@ -209,5 +209,5 @@ def _bar_left(width: int) -> int:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # DejaVu comes with matplotlib and knows far more alphabets than Pillow's own font.
+    # DejaVu comes with matplotlib and has far more alphabets than Pillow's own font.
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

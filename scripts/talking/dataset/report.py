@@ -34,7 +34,7 @@ plt.rcParams |= {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the report shows."""
+    """Settings of the report."""
 
     max_cards: int = cli.setting(
         40, "largest number of clips shown as cards, spread evenly over the data set", minimum=0
@@ -48,7 +48,7 @@ def read_columns(paths: Iterable[Path], columns: list[str]) -> pd.DataFrame:
 
 
 def funnel(candidates: pd.DataFrame, seconds_in: float) -> dict[str, float]:
-    """Return how many of the seconds of the inputs are left at each stage on the way into the data set; `candidates` as in `draw_funnel`."""
+    """Return how many seconds of the videos are left after each stage; `candidates` as in `draw_funnel`."""
     seconds = candidates["duration_s"]
     return {
         "in the videos": seconds_in,
@@ -59,7 +59,7 @@ def funnel(candidates: pd.DataFrame, seconds_in: float) -> dict[str, float]:
 
 
 def draw_funnel(candidates: pd.DataFrame, seconds_in: float, path: Path) -> None:
-    """Draw how the seconds of the inputs become the seconds of the data set, and what each reason rejects.
+    """Draw how many seconds of the videos are left after each stage, and what each reason rejects.
 
     `candidates` has the columns duration_s, num_people, candidate, kept and rejected_by of all clips tables.
     """
@@ -99,8 +99,8 @@ def draw_statistics(kept: pd.DataFrame, path: Path) -> None:
     axes[0, 1].bar_label(bars, fmt="%.1f")
     axes[0, 1].set(xlabel="people in the clip", ylabel="minutes")
     for plot, column, label in (
-        (axes[1, 0], "speaking_share", "share of frames in which somebody speaks"),
-        (axes[1, 1], "overlap_share", "share of frames in which several speak"),
+        (axes[1, 0], "speaking_share", "fraction of frames in which somebody speaks"),
+        (axes[1, 1], "overlap_share", "fraction of frames in which several speak"),
     ):
         plot.hist(kept[column].dropna(), bins=20, range=(0, 1), color=KEPT)
         plot.set(xlabel=label, ylabel="clips")
@@ -108,7 +108,7 @@ def draw_statistics(kept: pd.DataFrame, path: Path) -> None:
 
 
 def draw_run_times(benchmarks: Path, path: Path) -> None:
-    """Draw the wall-clock seconds that each rule took in all, from the benchmark files below a folder, one folder a rule."""
+    """Draw the wall time of each rule, all jobs together, from the benchmark files below a folder, one folder a rule."""
     seconds: dict[str, float] = {}
     for file in sorted(benchmarks.rglob("*.tsv")):
         rule = file.relative_to(benchmarks).parts[0].removesuffix(".tsv")
@@ -123,7 +123,7 @@ def draw_run_times(benchmarks: Path, path: Path) -> None:
 
 
 def write_inputs(videos: pd.DataFrame, path: Path) -> None:
-    """Write the inputs as an HTML table, those that could not be used first."""
+    """Write the videos as an HTML table, unusable ones first."""
     order = videos.assign(bad=videos["status"] != "ok").sort_values(["bad", "video"], ascending=[False, True])
     rows = "".join(
         f'<tr class="{"" if row.status == "ok" else "bad"}"><td>{_text(row.video)}</td><td>{_text(row.status)}</td>'

@@ -1,7 +1,7 @@
 """Splits: training, validation and test clips that share no person and no source video, and which test clips are hard.
 
-Who is in many videos of a source (a host) ties none of them together, else a talk show would be one group. Videos that are in
-a split stay there: `splits.tsv` remembers, and what is added later gives way.
+A person in many videos of a source (a host) does not join them, else a talk show would be one group. Videos stay in their
+split: `splits.tsv` remembers it, and videos that are added later are placed around them.
 """
 
 import csv
@@ -23,11 +23,11 @@ from talking.core.errors import InputError
 
 HARD_COLUMNS = ["num_people", "camera_motion", "overlap_share", "face_px"]
 TRAIN, VAL, TEST = "train", "val", "test"
-# Who keeps a video that two splits claim: the first of them.
+# Of two splits that claim a video, the first of these gets it.
 _CLAIMS = (TRAIN, TEST, VAL)
-# What the column `split` says of clips that are in none: they show what another one shows, or would share people with another split.
+# Values of the column `split` for clips in no split: duplicates, and clips that share people with another split.
 DUPLICATE, WITHHELD = "duplicate", "withheld"
-# What the table `people` says of who ties no videos together.
+# Value of the column `split` of `people` for people who do not join videos.
 SEVERAL = "several"
 _MEMORY_COLUMNS = ["video", "split", "several"]
 _MEMORY_NOTE = "# Which split each video is in, and who of it is in several. Written by collect_dataset; keep it with the sample sheet."
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Cast:
-    """Who is seen in which video: `video` and `person` (n,) are numbers, each pair once; `videos`, `persons` their names.
+    """The people of each video: `video` and `person` (n,) are numbers, each pair once; `videos`, `persons` their names.
 
     `sources` names each video's source and `seconds` (videos,) how long its clips are.
     """
@@ -89,7 +89,7 @@ class Cast:
 
 @dataclass
 class Memory:
-    """What is remembered: the split of each video, and the labels of the people of each who are in several splits."""
+    """Content of the file `memory`: the split of each video, and the labels of its people who are in several splits."""
 
     split: dict[str, str] = field(default_factory=dict)
     several: dict[str, list[str]] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Assignment:
-    """`side` (videos,): train, val, test or withheld; `common` people who tie no videos together, with their labels; `groups` of videos that share no one else."""
+    """`side` (videos,): train, val, test or withheld; `common` people who do not join videos, with their labels; `groups` of videos that share no one else."""
 
     side: np.ndarray
     common: dict[int, str]
@@ -105,7 +105,7 @@ class Assignment:
 
 
 def read_memory(path: Path) -> Memory:
-    """Return what a file remembers, nothing if there is none; raises InputError that names the line that is wrong."""
+    """Read a file of splits, empty if there is none; raises InputError that names a wrong line."""
     memory = Memory()
     if not path.exists():
         return memory
@@ -117,7 +117,7 @@ def read_memory(path: Path) -> Memory:
         if len(row) != len(_MEMORY_COLUMNS) or row[1] not in (TRAIN, VAL, TEST, WITHHELD):
             raise InputError(
                 f"{path}, line {number}: needs a video, train, val, test or withheld, and labels of people or nothing,"
-                " with tabs between; correct the line or take it out."
+                " with tabs between; correct or remove the line."
             )
         video, split, several = row
         if memory.split.setdefault(video, split) != split:
@@ -129,7 +129,7 @@ def read_memory(path: Path) -> Memory:
 
 
 def write_memory(path: Path, memory: Memory) -> None:
-    """Write what is remembered, a line a video in the order of their names, if it differs from what the file holds."""
+    """Write the splits, one line a video in the order of names, if they differ from the file's."""
     rows = [f"{v}\t{s}\t{','.join(sorted(memory.several.get(v, [])))}" for v, s in sorted(memory.split.items())]
     text = "\n".join([_MEMORY_NOTE, "\t".join(_MEMORY_COLUMNS), *rows]) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") == text:
@@ -142,9 +142,9 @@ def write_memory(path: Path, memory: Memory) -> None:
 
 
 def remembered(memory: Memory, cast: Cast, wanted: list[str], assignment: Assignment) -> Memory:
-    """Return a memory with the videos that have clips added, and with what the sample sheet wants.
+    """Return a memory with all videos that have clips and with the splits of the sample sheet.
 
-    What is known of other videos stays, for when they come back.
+    Other videos stay in it, in case they come back.
     """
     labels: dict[int, list[str]] = {}
     for video, person in zip(cast.video.tolist(), cast.person.tolist(), strict=True):
@@ -161,13 +161,13 @@ def remembered(memory: Memory, cast: Cast, wanted: list[str], assignment: Assign
 def assign(cast: Cast, wanted: list[str], memory: Memory, settings: Settings) -> Assignment:
     """Return the split of each video.
 
-    `wanted` is the sample sheet's split of each video ("" if it leaves it open); it goes before what is remembered.
-    New videos that share people, directly or through each other, with a split's videos join it; where they would tie two
-    splits together, those that touch the smaller claim (test, then val) are withheld. New groups that touch no split
+    `wanted` is the sample sheet's split of each video ("" if open); it overrides the memory.
+    New videos that share people, directly or through each other, with a split's videos join it; where they would join two
+    splits, those that touch the smaller claim (test, then val) are withheld. New groups that touch no split
     come in an order that depends on the seed and on their first video's id alone, and go to test, then to validation,
     while the shares allow it. Where none is small enough, the smallest goes there if it is less than half (validation:
     a fifth) of everything. A remembered test or validation video that turns out to share somebody with training is
-    withheld. Raises InputError if the sample sheet splits what belongs together, or wants what the memory contradicts.
+    withheld. Raises InputError if the sample sheet separates people, or contradicts the memory.
     """
     common = _common(cast, memory, settings)
     tied = cast.without(common)
@@ -203,7 +203,7 @@ def hard_reasons(clips: pa.Table, settings: Settings) -> pa.Array:
 
 
 def _common(cast: Cast, memory: Memory, settings: Settings) -> dict[int, str]:
-    """Return who ties no videos together, with a label each: who was so before, and who is in many videos of a source."""
+    """Return the people who do not join videos, with a label each: those of the memory, and those in many videos of a source."""
     videos_of: dict[int, list[int]] = {}
     for video, person in zip(cast.video.tolist(), cast.person.tolist(), strict=True):
         videos_of.setdefault(person, []).append(video)
@@ -239,7 +239,7 @@ def _known_common(cast: Cast, memory: Memory, videos_of: dict[int, list[int]]) -
 
 
 def _check_sheet(cast: Cast, component: np.ndarray, wanted: list[str]) -> None:
-    """Raise InputError that names the videos, and the people who link them, if the sample sheet splits what belongs together."""
+    """Raise InputError that names the videos, and the people who link them, if the sample sheet separates videos that share people."""
     side = np.array(wanted, dtype=object)
     clashing = np.intersect1d(component[side == TRAIN], component[side == TEST])
     if not clashing.size:
@@ -258,21 +258,21 @@ def _check_sheet(cast: Cast, component: np.ndarray, wanted: list[str]) -> None:
         for i in range(1, len(chain), 2)
     ]
     raise InputError(
-        f"the sheet puts {videos[start]} into train and {videos[end]} into test, but they share people"
+        f"the sample sheet puts {videos[start]} into train and {videos[end]} into test, but they share people"
         f" ({', '.join(links)}); give them one split."
     )
 
 
 def _check_memory(cast: Cast, side: np.ndarray, wanted: list[str]) -> None:
-    """Raise InputError that names the two videos if the sample sheet wants a split for one and the memory has its people in another."""
+    """Raise InputError that names the two videos if the sample sheet sets a split for one and the memory has its people in another."""
     for videos in _by_person(cast):
         for video in (v for v in videos if wanted[v]):
             others = [v for v in videos if not wanted[v] and side[v] not in ("", WITHHELD, side[video])]
             if others:
                 name, other = cast.videos[video], cast.videos[others[0]]
                 raise InputError(
-                    f"the sheet puts {name} into {wanted[video]}, but it shares people with {other}, which splits.memory"
-                    f" has in {side[others[0]]}; give {other} a split in the sheet, or take its line out of that file."
+                    f"the sample sheet puts {name} into {wanted[video]}, but it shares people with {other}, which splits.memory"
+                    f" has in {side[others[0]]}; give {other} a split in the sample sheet, or remove its line from that file."
                 )
 
 
@@ -287,7 +287,7 @@ def _withhold_known(cast: Cast, side: np.ndarray) -> None:
 
 
 def _join_known(cast: Cast, side: np.ndarray) -> None:
-    """Give open videos the split of those that they share people with, and withhold those that would tie two together."""
+    """Give open videos the split of those that they share people with, and withhold those that would join two splits."""
     touched: list[set[str]] = [set() for _ in cast.videos]
     shared = _by_person(cast)
     for videos in shared:

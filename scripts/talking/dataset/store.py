@@ -1,4 +1,4 @@
-"""The finished data set as a model sees it: clips as arrays by frame index. The only door to it; nothing is read before it is asked for."""
+"""The finished data set for readers: clips as arrays by frame index. Files are read on first access."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def split(dataset: str | Path, name: str) -> list[Path]:
 
 
 def data_set_hash(dataset: str | Path) -> str:
-    """Return the SHA-256 over what `meta.json` says of every clip to train on."""
+    """Return the SHA-256 over the `meta.json` of every training clip."""
     clips = hashlib.sha256()
     for clip in split(dataset, "train"):
         clips.update((clip / "meta.json").read_bytes())
@@ -54,12 +54,12 @@ class Clip:
 
     @cached_property
     def meta(self) -> dict:
-        """What meta.json tells: where the clip comes from and what was measured."""
+        """Content of meta.json: where the clip comes from and what was measured."""
         return self._json("meta.json")
 
     @cached_property
     def speakers(self) -> dict:
-        """What speakers.json tells: for each person boxes, scores and periods; and the words."""
+        """Content of speakers.json: boxes, scores and periods of each person, and the words."""
         return self._json("speakers.json")
 
     @property

@@ -14,8 +14,8 @@ import numpy as np
 # The sides of the network's input are multiples of this; one cell of its output stands for 4×4 pixels.
 _SIDES = 32
 _CELL = 4
-# What has to be moved, in box widths and heights, so that a box spans a face as the truth does: the face's outline without ears,
-# from the hairline to the chin.
+# Moves of the box's sides, in box widths and heights, that make it span the face's outline without ears, from the hairline to the
+# chin, as true boxes do.
 _MARGINS = np.array([0.0, 0.085, 0.0, -0.005])
 
 Detector = Callable[[np.ndarray], np.ndarray]

@@ -21,14 +21,14 @@ POINTS = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 # One detection: box, confidence, five points.
 _COLUMNS = ["x1", "y1", "x2", "y2", "confidence"] + [f"{p}_{a}" for p in POINTS for a in "xy"]
 
-# What has to be moved, in box widths and heights, so that a YuNet box spans a face as the truth does: the face's
-# outline without ears, from the hairline to the chin. YuNet's boxes reach further up.
+# Moves of the box's sides, in box widths and heights, that make a YuNet box span the face's outline without ears, from the
+# hairline to the chin, as true boxes do. YuNet's boxes reach further up.
 _YUNET_MARGINS = np.array([0.015, 0.09, 0.0, -0.02])
 
-# A face is looked at in a square of so many times its size, brought to so many pixels.
+# A known face is detected again in a square of so many times its size, scaled to so many pixels.
 _LOOK_REACH = 2.0
 _LOOK_SIDE = 128
-# Nothing is gained from pictures with more lines than this.
+# More lines find no more faces.
 _MOST_LINES = 720
 # A face is the same as one before if their boxes' IoU is greater.
 _SAME_PLACE = 0.3
@@ -42,7 +42,7 @@ Detector = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Settings:
-    """How faces are found."""
+    """Settings of the face detection."""
 
     model: str = setting("centerface", "face detector", choices=("centerface", "yunet", "scrfd"))
     weights: str = setting("", "ONNX file, for the models yunet and scrfd")
@@ -62,8 +62,8 @@ def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) 
 
     `starts` are the first frames of its shots. The whole picture is searched every few frames and where a shot begins; in between,
     each face is looked at again near where it was, always at the same size, so that boxes are steady. Only the pictures of these
-    frames are decoded, and those that they need. A face that is found in two successive ones has a row for each frame between them,
-    with everything interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
+    frames are decoded, and those that they need. A face that is found in two successive pictures has a row for each frame between
+    them, interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
     whole picture shows that a piece of a hand is not a face.
     Raises InputError if the model's weights are missing.
     """
@@ -89,7 +89,7 @@ def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) 
 
 @dataclass
 class _Chain:
-    """A face that was found again and again: frames, detections (15,), and the confidence of the last search that found it."""
+    """Successive detections of one face: frames, detections (15,), and the confidence of the last search that found it."""
 
     frames: list[int]
     faces: list[np.ndarray]
@@ -130,7 +130,7 @@ class _Finder:
             found = self._search(picture)
             pairs = self._pairs(found)
             for i, chain in enumerate(self._known):
-                # What the whole picture does not show goes on as a weak detection.
+                # A face that the search of the whole picture misses continues as a weak detection.
                 chain.searched = found[pairs[i], 4] if i in pairs else self._settings.min_confidence
             seen = [found[pairs[i]] if face is None and i in pairs else face for i, face in enumerate(seen)]
             new = [found[j] for j in sorted(set(range(len(found))) - set(pairs.values()))]
@@ -144,7 +144,7 @@ class _Finder:
         self._since.append((frame, picture))
 
     def _follow(self, frame: int, seen: list[np.ndarray | None]) -> None:
-        """Add to each known face where it is seen; those that are not, or as another one, end."""
+        """Extend each known face by its new detection; faces that are lost, or found as another one, end."""
         places = [i for i, face in enumerate(seen) if face is not None]
         kept = {places[k] for k in kept_of(np.array([seen[i] for i in places]).reshape(-1, 15))}
         for i in kept:
@@ -251,7 +251,7 @@ def _yunet(settings: Settings) -> Detector:
     """YuNet (Wu et al., Machine Intelligence Research 2023) from an ONNX file, run by OpenCV."""
     if not Path(settings.weights).is_file():
         raise InputError(
-            f"faces: the model yunet needs its weights: {settings.weights or 'no file'} is not there; "
+            f"faces: the model yunet needs its weights: {settings.weights or 'no file'} was not found; "
             "set faces: weights: to the path of an ONNX file of YuNet or use the model centerface."
         )
     net = cv2.FaceDetectorYN.create(settings.weights, "", (320, 320), 0.3, 0.3, 1000)

@@ -1,4 +1,4 @@
-"""From the best faces of every track to an embedding of the track, which tells who is who."""
+"""From the best faces of every track to an embedding of the track, by which persons are recognised."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from talking.core.cli import setting
 from talking.video import media
 
-# Of each model the length of an embedding, and the greatest average cosine distance of the tracks of one person.
+# For each model: the length of an embedding, and the largest average cosine distance of the tracks of one person.
 DIMENSIONS = {"dlib": 128, "arcface": 512}
 
 
@@ -25,7 +25,7 @@ Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Settings:
-    """How faces are embedded."""
+    """Settings of the face embeddings."""
 
     model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
     weights: str = setting("", "ONNX file, for the model arcface")

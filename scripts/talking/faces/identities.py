@@ -1,4 +1,4 @@
-"""Tell who is who: tracks grouped into persons across shots and videos, by their embeddings."""
+"""Identities: tracks grouped into persons across shots and videos, by their embeddings."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +37,7 @@ def cluster(
 ) -> pd.DataFrame:
     """Return the `identities` table of videos; `read` gives a video's embeddings and its `tracks` table.
 
-    Every video is clustered by itself; then the persons of all videos, by the average of their embeddings. So what
+    Every video is clustered alone; then the persons of all videos, by the average of their embeddings. So what
     is compared at once is a video's tracks, and the persons of all videos only with those that are near. Persons
     are numbered in the order of the videos and tracks: videos added at the end do not change earlier numbers,
     unless they show that two persons are one.
@@ -79,7 +79,7 @@ def cluster(
 def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, same_person: float) -> dict[int, int]:
     """Return track → person of one video; persons are numbered from 0 in the order of their first tracks.
 
-    `same_person` 0 stands for what the embeddings say suits them. Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
+    `same_person` 0 stands for the embeddings' own value. Tracks seen in one frame are never one person. A track without an embedding is a person of its own.
     """
     every = [int(t) for t in np.unique(tracks["track"])]
     row = {int(t): i for i, t in enumerate(embeddings["track"])}

@@ -1,7 +1,7 @@
-"""InsightFace's published networks as ONNX files: SCRFD finds faces, ArcFace tells whose they are.
+"""InsightFace's published networks as ONNX files: SCRFD finds faces, ArcFace embeds them.
 
 SCRFD (Guo et al., ICLR 2022) is the successor of RetinaFace (Deng et al., CVPR 2020) with the same output; ArcFace is Deng et
-al., CVPR 2019. Their weights are for research that earns nothing.
+al., CVPR 2019. Their weights are for non-commercial research only.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def scrfd(weights: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     session = _opened(weights, "faces: weights", "SCRFD, such as det_10g.onnx")
     name, kinds = session.get_inputs()[0].name, [4, 1, 10]
     if len(session.get_outputs()) != len(_STRIDES) * len(kinds):
-        raise InputError(f"{weights} does not compute what SCRFD with points does; name det_10g.onnx or a sibling.")
+        raise InputError(f"{weights} is no SCRFD with points; name det_10g.onnx or a variant of it.")
 
     def detector(picture: np.ndarray) -> np.ndarray:
         height, width = picture.shape[:2]
@@ -97,7 +97,7 @@ def _opened(weights: str | Path, key: str, what: str):
     import onnxruntime
 
     if not weights or not Path(weights).is_file():
-        raise InputError(f"{weights or 'no file'} is not there; set {key} to the path of an ONNX file of {what}.")
+        raise InputError(f"{weights or 'no file'} was not found; set {key} to the path of an ONNX file of {what}.")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     try:

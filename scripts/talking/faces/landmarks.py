@@ -40,14 +40,14 @@ THUMBNAIL_STEP, THUMBNAIL_SIDE, THUMBNAIL_REGION = 5, 32, 1.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How faces are marked."""
+    """Settings of the landmarks."""
 
     region: float = setting(1.4, "side of the square that the mesh gets, as a multiple of the face box's longer side")
     min_score: float = setting(0.5, "presence score (0-1) below which a face's points are NaN")
 
 
 class FaceMesh:
-    """MediaPipe's face mesh with attention (Grishchenko et al., 2020), told where the face is.
+    """MediaPipe's face mesh with attention (Grishchenko et al., 2020), in a given region.
 
     Only the landmark network runs: no detector and no memory of earlier frames, so a face's points depend on
     its picture and square alone.
@@ -120,7 +120,7 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
     One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
     and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
     Besides, `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their
-    rows: what tells a living face from a still is measured on them, without another decode.
+    rows: living faces are told from stills by them, without another decode.
     """
     count = len(tracks)
     small = np.flatnonzero(tracks.frame.to_numpy() % THUMBNAIL_STEP == 0)

@@ -1,4 +1,4 @@
-"""Lengths and angles on a face by its 68 landmarks, over the face's own size, that hold however the head is turned."""
+"""Lengths and angles on a face by its 68 landmarks, over the face's own size, that do not depend on how the head is turned."""
 
 import numpy as np
 import pandas as pd

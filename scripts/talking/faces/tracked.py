@@ -1,4 +1,4 @@
-"""The faces of a video, found by track and frame: the one place that knows in which frames a person has a face box."""
+"""The faces of a video, found by track and frame: the one place that decides in which frames a person has a face box."""
 
 from collections.abc import Sequence
 

@@ -16,16 +16,16 @@ from talking.faces import embedding
 from talking.video import media
 
 _BOX = ["x1", "y1", "x2", "y2"]
-# The cost of a pair that must not be joined; finite, as the assignment wants a full matching.
+# The cost of a pair that must not be joined; finite, as the assignment needs a full matching.
 _NEVER = 1e6
-# Frames over which a track's speed is measured, and for how many it is expected to go on: who is not seen turns or bows.
+# Frames over which a track's speed is measured, and frames for which it is extrapolated: people stop and turn.
 _SPEED_FRAMES = 5
 _FURTHEST_FRAMES = 12
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How faces are joined."""
+    """Settings of the tracks."""
 
     max_missed_frames: int = setting(25, "longest gap without a detection that is filled in, in frames")
     start_confidence: float = setting(
@@ -74,8 +74,8 @@ class Contact(NamedTuple):
 class Looks(NamedTuple):
     """How faces are compared.
 
-    `of` gives the looks of the faces in (frame, box) places: unit vectors, None where no face can be made out; `same_person` is the
-    cosine distance up to which two are one person's.
+    `of` gives the embeddings of the faces in (frame, box) places: unit vectors, None where no face can be seen; `same_person` is the
+    cosine distance up to which two are of one person.
     """
 
     of: Callable[[list[tuple[int, np.ndarray]]], list[np.ndarray | None]]
@@ -85,7 +85,7 @@ class Looks(NamedTuple):
 def track(faces: pd.DataFrame, shots: pd.DataFrame, looks: Looks, settings: Settings) -> pd.DataFrame:
     """Return the `tracks` table of a `faces` and a `shots` table; tracks are numbered by shot, first frame and place.
 
-    Faces are joined by place and motion; where two tracks touched, looks decide who went on as whom.
+    Faces are joined by place and motion; where two tracks touched, embeddings decide which continues which.
     """
     found: list[tuple[int, Track]] = []
     confidence = faces.confidence.to_dict()
@@ -157,7 +157,7 @@ def looks_in(video: str | Path, settings: embedding.Settings) -> Looks:
 
 
 def untangle(tracks: list[Track], looks: Looks, settings: Settings) -> list[Track]:
-    """Return the tracks of one shot, exchanged after a contact where the faces after it look the other way round."""
+    """Return the tracks of one shot, with identity switches after a contact undone by embeddings."""
     tracks = [Track(list(t.rows), list(t.frames), list(t.boxes)) for t in tracks]
     contacts = contacts_of(tracks, settings)
     seen: set[Contact] = set()

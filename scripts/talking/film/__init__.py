@@ -1,4 +1,4 @@
-"""Films conversations whose truth is known: photographed-looking people with synthesised voices, moved by their own sound."""
+"""Synthetic videos of conversations with known truth: people from photographs with synthesised voices, moved by their sound."""
 
 import dataclasses
 import os
@@ -55,7 +55,7 @@ class Settings:
 
 
 def film(settings: Settings, out: Path) -> None:
-    """Film a conversation to `out` (.mp4) and write its truth beside it (`truth.SUFFIXES`).
+    """Write a synthetic video to `out` (.mp4) and its true labels beside it (`truth.SUFFIXES`).
 
     Raises InputError if an option makes no sense.
     """
@@ -78,7 +78,7 @@ def film(settings: Settings, out: Path) -> None:
 
 
 def mix(said: list[script.Utterance], samples: int, settings: Settings, rng: np.random.Generator) -> np.ndarray:
-    """Return the film's sound (samples,) at `voices.RATE`: all that is heard, and the room."""
+    """Return the video's sound (samples,) at `voices.RATE`: the voices and the noise of the room."""
     sound = np.zeros(samples, np.float32)
     for utterance in said:
         start = round(utterance.start_s * voices.RATE)
@@ -112,10 +112,10 @@ def _drawn(made: scene.Film, frames: int) -> Iterator[np.ndarray]:
 
 def _check(settings: Settings) -> None:
     if not 1 <= settings.people <= 4:
-        raise InputError(f"people is {settings.people}; a film has 1 to 4.")
+        raise InputError(f"people is {settings.people}; choose 1 to 4.")
     if settings.width < 32 or settings.height < 32 or settings.width % 2 or settings.height % 2:
         raise InputError(
-            f"The size {settings.width}×{settings.height} cannot be filmed; choose even numbers of at least 32."
+            f"The size {settings.width}×{settings.height} is impossible; choose even numbers of at least 32."
         )
     if settings.seconds <= 0:
         raise InputError(f"seconds is {settings.seconds}; choose a length above 0.")

@@ -1,4 +1,4 @@
-"""Hard cases that real videos have: lets each happen in a staged shot."""
+"""Hard cases of real videos, staged in a shot."""
 
 import dataclasses
 import itertools
@@ -11,7 +11,7 @@ from talking.film import photographs, props, side
 # How bright a dim shot is in red, green and blue, and the gamma that keeps lamps bright.
 _DIM, _GAMMA = (0.19, 0.17, 0.20), 1.3
 _DOWN, _UP = (0.18, 0.82), (0.26, 0.74)
-# Two who face each other have faces of at least this share of the picture's height.
+# Two people who face each other have faces of at least this fraction of the picture's height.
 _FACING = 0.3
 
 
@@ -24,7 +24,7 @@ class Pane:
 
 
 def direct(case: str, stage, settings, cast: list[str], face: int, fps: float, rng) -> tuple[int, int, list[str]]:
-    """Let a case happen in a stage; return the frames of the film that it covers and who makes it.
+    """Stage a hard case; return the frames of the video that it covers and the people in it.
 
     The last person of the shot is the one who does something; an empty shot stays empty.
     """

@@ -11,7 +11,7 @@ from talking.film.voices import at_times
 
 @dataclass
 class Motion:
-    """How one person moves over the whole film, a value a frame: angles (rad), sway (px per px of face height), mouth, eyelids."""
+    """How one person moves over the whole video, a value a frame: angles (rad), sway (px per px of face height), mouth, eyelids."""
 
     yaw: np.ndarray
     pitch: np.ndarray

@@ -40,7 +40,9 @@ def asset(person: str, name: str) -> Path:
     """Return the file of one of a person's pictures in the openpeople package; raises InputError if there is none."""
     package = find_spec("openpeople")
     if package is None:
-        raise InputError("The openpeople package, whose people are filmed, is not installed; pip install openpeople.")
+        raise InputError(
+            "The package openpeople, with the photographs of people, is not installed; pip install openpeople."
+        )
     path = Path(package.submodule_search_locations[0]) / f"data/curated/{person}/assets/{name}.jpg"
     if not path.exists():
         raise InputError(f"There is no person {person} in the openpeople package; the cast is {', '.join(PEOPLE)}.")

@@ -11,10 +11,10 @@ from talking.film import photographs
 
 # MediaPipe's pose points of the left arm.
 _SHOULDER, _ELBOW, _WRIST = 11, 13, 15
-# A hand is as long as this share of its forearm; of the upper arm so much shows below the sleeve; an arm that is raised is nearer to
-# the camera by so much.
+# Length of a hand as a fraction of its forearm; visible fraction of the upper arm below the sleeve; how much nearer to the camera a
+# raised arm is.
 _HAND, _BARE, _NEARER = 0.75, 0.55, 1.12
-# Skin is redder than blue by the arm's median; shaded skin by this share of it.
+# Skin is redder than blue by the arm's median; shaded skin by this fraction of it.
 _SHADED_SKIN = 0.35
 # In face heights: the reach of a microphone before and behind the hand, the widths of its head and its handle.
 _MICROPHONE = (0.62, 0.34, 0.30, 0.15)
@@ -79,7 +79,7 @@ class Arm:
     moves: np.ndarray
 
     def draw(self, onto: np.ndarray, step: int, left: int = 0, top: int = 0) -> None:
-        """Draw the arm over a picture, in place, whose own corner is at `left`, `top` px of the film's."""
+        """Draw the arm over a picture, in place, whose corner is at `left`, `top` px of the video's."""
         move = self.moves[step] - np.array([[0, 0, left], [0, 0, top]])
         x1, y1, x2, y2 = _bounds(move, np.array([0, 0, self.layer.shape[1], self.layer.shape[0]]))
         x1, y1 = max(int(x1), 0), max(int(y1), 0)
@@ -92,11 +92,11 @@ class Arm:
         cv2.add(cv2.multiply(region, around, scale=1 / 255), cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), dst=region)
 
     def hand_box(self, step: int) -> np.ndarray:
-        """Return the box (4,) around the hand in px of the film."""
+        """Return the box (4,) around the hand in px of the video."""
         return _bounds(self.moves[step], self.hand)
 
     def covered(self, box: np.ndarray, step: int) -> float:
-        """Return the share (0-1) of a box (4,) that the arm and what it holds cover."""
+        """Return the fraction (0-1) of a box (4,) that the arm and what it holds cover."""
         size = np.maximum(np.ceil(box[2:] - box[:2]).astype(int), 1)
         move = self.moves[step] - np.array([[0, 0, box[0]], [0, 0, box[1]]])
         alpha = cv2.warpAffine(self.layer[..., 3], move, tuple(size.tolist()), flags=cv2.INTER_LINEAR)

@@ -34,7 +34,7 @@ class Actor:
 
 @dataclass
 class Stage:
-    """One shot ready to be drawn: frames [start, end) of the film, people back to front, the backdrop and where it is seen.
+    """One shot ready to be drawn: frames [start, end) of the video, people back to front, the backdrop and where it is seen.
 
     Before everybody are `arms`; a split screen has a pane for each person. `strangers` are not of the cast.
     """
@@ -116,7 +116,7 @@ def _stage(settings, shot: Shot, start: int, end: int, cast, motions, place, dol
 def _direct(
     case: str, stage: Stage, settings, cast, motions, dolls, face: int, fps: float, rng
 ) -> tuple[int, int, list[str]]:
-    """Let a hard case that is seen happen in a stage; return the frames of the film that it covers and who makes it."""
+    """Stage a visible hard case; return the frames of the video that it covers and the people in it."""
     start, end, actors, width = stage.start, stage.end, stage.actors, settings.width
     length = end - start
     last = actors[-1] if actors else None
@@ -189,7 +189,7 @@ def _bystander(stage: Stage, settings, cast, dolls, face: int, fps: float, rng, 
 
 
 class Film:
-    """A film that can be drawn frame by frame, in any order, and knows what each frame shows."""
+    """A synthetic video that is drawn frame by frame, in any order, and knows what each frame shows."""
 
     def __init__(self, settings, stages: list[Stage]) -> None:
         """Prepare the grain; `stages` lie one after the other without a gap."""
@@ -213,7 +213,7 @@ class Film:
         return cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
 
     def people(self, frame: int) -> list[tuple[str, np.ndarray, float, float]]:
-        """Return who is on screen, back to front: person, face box (4,) unclipped, visible share 0-1, lips' opening 0-1."""
+        """Return who is on screen, back to front: person, face box (4,) unclipped, visible fraction 0-1, lips' opening 0-1."""
         stage = self._stages[int(self._of_frame[frame])]
         seen = []
         for actor in stage.actors:
@@ -251,7 +251,7 @@ class Film:
         return next((pane.box for actor, pane in shown if actor.person == person), whole)
 
     def _dissolve(self, index: int, frame: int):
-        """Yield the neighbouring shot that is seen through this one in a dissolve, and its share."""
+        """Yield the neighbouring shot that is seen through this one in a dissolve, and its weight."""
         stages = self._stages
         here = stages[index]
         if here.fade and index and frame < here.start + here.fade:
@@ -284,7 +284,7 @@ class Film:
         return directing.dimmed(picture) if stage.dimmed else picture
 
     def _draw_panes(self, picture: np.ndarray, stage: Stage, frame: int) -> None:
-        """Draw the windows of a split screen, each a picture of its own, into a picture."""
+        """Draw the windows of a split screen, each a separate picture, into a picture."""
         for actor, pane in zip(stage.actors, stage.panes, strict=True):
             x1, y1, x2, y2 = pane.box
             part, pose = pane.backdrop.copy(), _pose(actor, stage, frame)

@@ -38,7 +38,7 @@ HARD = {
     "dim": "dim light",
     "short_answers": "one talks, the other only answers with a word",
 }
-# Those that `directing` lets happen.
+# Those that `directing` stages.
 HARDER = {"hands", "microphone", "arms", "facing", "portrait", "wall_text", "dim", "short_answers"}
 _CASES = "|".join(HARD)
 SHOT_PATTERN = rf"^[0-9,]*:[0-9]+(\.[0-9]+)?(:({'|'.join(FRAMINGS)})?(:(({_CASES})(,({_CASES}))*)?)?)?$"
@@ -209,7 +209,7 @@ def _talkers(shot: Shot, present: list[str]) -> list[str]:
     if "offscreen" in shot.hard:
         return [OFFSCREEN]
     if {"mimic", "mimic_same", "chewing", "leaves", "turns_away", "short_answers"} & set(shot.hard):
-        # The last person of the shot is the one who fools, goes, turns or answers with a word.
+        # The last person of the shot is the one of the hard case.
         return present[:-1] or [OFFSCREEN]
     return present
 
@@ -237,7 +237,7 @@ def _turn(
 
 
 def _overlap(said, turn, talkers, voice_of, share: float, clock: float, end: float, rng) -> float:
-    """Bring the share of overlapping speech towards `share`: a listener murmurs under the turn, or the next turn comes early."""
+    """Bring the fraction of overlapping speech towards `share`: a listener murmurs under the turn, or the next turn comes early."""
     spoken = sum(u.speech.seconds for u in said)
     both = sum(max(0.0, min(a.end_s, b.end_s) - b.start_s) for a, b in _neighbours(said))
     if both >= share * spoken:

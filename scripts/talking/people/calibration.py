@@ -17,9 +17,9 @@ from talking.core.errors import InputError
 from talking.video.media import FPS
 
 PACKAGED = Path(__file__).with_name("calibration.json")
-# A face seen for so long has shown what it is and whether it matters.
+# Longer time on screen is no further evidence.
 _LONG_S = 3.0
-# A face that does not move for so long is a still; who keeps quiet for a second or two is no picture yet.
+# Seconds without motion that make a face a still; a second or two without motion is normal.
 _STILL_S = 6.0
 # The own motion of a still, and that from which on a face surely moves.
 _STILL, _MOVES = 0.004, 0.012
@@ -46,9 +46,9 @@ def probability(entry: Mapping, features: Mapping[str, np.ndarray]) -> np.ndarra
 
 
 def face_features(evidence: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return what tells whether tracks show a living face, from the table of `evidence.measure`; each (n,), none far beyond ±2.
+    """Return the features of living faces for tracks, from the table of `evidence.measure`; each (n,), none far beyond ±2.
 
-    confidence: of the detector, in tenths about 0.75; presence: of the face mesh, 0-1; still: 0 for a face that moves of its own,
+    confidence: of the detector, in tenths about 0.75; presence: of the face mesh, 0-1; still: 0 for a face that moves,
     blinks or talks to 1 for one that does not in six seconds (0 where unknown); brief: halvings of a second that the detector saw it for.
     """
     own_motion = evidence["own_motion"].to_numpy(dtype=float)
@@ -65,11 +65,11 @@ def face_features(evidence: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def participant_features(people: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return what tells whether the persons of one shot take part; each (n,).
+    """Return the features of taking part for the persons of one shot; each (n,).
 
     `people` has a row for each person, with size, sharpness, cut_off_share, talking_s, seconds (on screen) and shot_s (length of the
     shot). smaller, blurred: halvings against the largest and the sharpest; cut_off: 0-1; brief: halvings of three seconds, or of
-    the shot if that is shorter; silent: 1 for who never speaks to 0 for who speaks for a second; aside: silent, and cut off
+    the shot if that is shorter; silent: 1 for a person who never speaks to 0 for one who speaks for a second; aside: silent, and cut off
     or a quarter as large, as an onlooker is.
     """
     known = people["seconds"] >= np.minimum(people["shot_s"] / 5, 1.0)

@@ -1,4 +1,4 @@
-"""What speaks for a face being a living one, and for its person taking part."""
+"""Evidence that a face is a living one, and that its person takes part."""
 
 from collections.abc import Hashable, Mapping
 
@@ -41,12 +41,12 @@ def measure(
     `frames_talking` gives, `size` the picture's (width, height) in pixels. The columns: start, end (one past the last frame),
     frames; confidence: median of the detector's, confidence_high: its 90th percentile; detected_share; presence: mean presence
     score of the face mesh; landmark_share; size: median square root of the box's area, in picture heights; sharpness: 75th
-    percentile; cut_off_share: how much of the frames the picture's left or right edge cuts the box in; own_motion and expression (NaN unknown); yaw: median
+    percentile; cut_off_share: fraction of the frames in which the picture's left or right edge cuts the box; own_motion and expression (NaN unknown); yaw: median
     absolute yaw in degrees (NaN unknown); talking_s.
     """
     box = tracks[_BOX].to_numpy(dtype=float)
     side = np.sqrt(boxes.area(box)) / max(size[1], 1)
-    # Not the upper edge: a close-up cuts the forehead of whoever matters most.
+    # Not the upper edge: a close-up cuts off the forehead of the main person.
     cut_off = (box[:, 0] <= 1) | (box[:, 2] >= size[0] - 1)
     confidence, detected = tracks["confidence"].to_numpy(), tracks["detected"].to_numpy(bool)
     frame = tracks["frame"].to_numpy()
@@ -83,7 +83,7 @@ def measure(
 def frames_talking(tracks: pd.DataFrame, asd: pd.DataFrame, voice: pd.DataFrame) -> np.ndarray:
     """Return a mask (n,) over the rows of a `tracks` table: the frames in which a voice is heard and the track has the best score, a positive one.
 
-    Of the tracks of a frame only the best one counts, so that who chews while another talks is not counted.
+    Of the tracks of a frame only the best one counts, so that somebody who chews while another talks is not counted.
     """
     if asd.empty:
         return np.zeros(len(tracks), dtype=bool)

@@ -19,7 +19,7 @@ from talking.faces import landmarks
 from talking.people import calibration, evidence
 from talking.video import media
 
-# What was found to separate on real video; a fit starts from it and leaves it where examples say so.
+# Weights that separate on real videos: the prior of a fit.
 FACE_PRIOR = {"confidence": 1.5, "presence": 3.5, "still": -7.0, "brief": -0.7}
 PARTICIPANT_PRIOR = {"smaller": -3.0, "blurred": -0.6, "cut_off": -2.0, "brief": -1.5, "silent": -1.0, "aside": -3.5}
 _BIAS_PRIOR = {"face": 0.5, "participant": 6.0}
@@ -33,7 +33,7 @@ _STILL_THUMBNAILS = 3 * media.FPS // landmarks.THUMBNAIL_STEP
 
 @dataclass
 class Known:
-    """What is true of a video: boxes (frame, x1, ..., y2) of faces and of what is none, the frames in which all faces are known, and who takes part.
+    """The truth of a video: boxes (frame, x1, ..., y2) of faces and of other things, the frames in which all faces are known, and who takes part.
 
     `participants` has start, end and the names of each shot's participants, None where they are not known; `ignored` are boxes with
     start and end in which nothing is known.
@@ -47,7 +47,7 @@ class Known:
 
 
 def read_truth(path: Path) -> tuple[str, Known]:
-    """Return the video's name and what is true of it, from a truth written by eye (`{name}.json`) or of a synthetic video (`{video}.boxes.csv`).
+    """Return the video's name and its truth, from a truth written by eye (`{name}.json`) or of a synthetic video (`{video}.boxes.csv`).
 
     Raises InputError that names the file if it is neither.
     """
@@ -73,7 +73,7 @@ def read_truth(path: Path) -> tuple[str, Known]:
 
 
 def names_of(tracks: pd.DataFrame, known: Known) -> dict[int, str | None]:
-    """Return whom each track of a `tracks` table shows: a person's name, "" if nobody; None where that is not known.
+    """Return the person of each track of a `tracks` table: a name, "" for nobody, None where unknown.
 
     A track shows whom most of its boxes in frames with truth overlap. One that was checked and overlaps no face shows nobody.
     """
@@ -151,7 +151,7 @@ def calibrations(parts: Sequence[tuple[pd.DataFrame, pd.DataFrame]], detector: s
 
 
 def left_out(parts: dict[str, tuple[pd.DataFrame, pd.DataFrame]], detector: str) -> pd.DataFrame:
-    """Return how right each video's examples are by a calibration of all the others: a row for each video.
+    """Return how often each video's examples are right by a calibration fitted to the others: a row for each video.
 
     Columns: video; faces, false_faces: examples of the two kinds; faces_right, false_faces_right; participants, bystanders and how
     many of them are right.

@@ -1,4 +1,4 @@
-"""Which face tracks are one person: by looks and by place, within a shot and across the jump cuts of a scene."""
+"""Which face tracks are one person: by embeddings and by place, within a shot and across the jump cuts of a scene."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ _REACH, _REACH_A_SECOND, _REACH_AT_MOST, _GROWTH = 0.8, 0.6, 2.0, 0.5
 _REACH_JUMP, _GROWTH_JUMP = 2.0, 0.8
 # Faces whose looks are unknown are joined over gaps up to this long.
 _BLIND_GAP_S = 4.0
-# What is hardly a face is joined only to what lies just where it is, this soon.
+# Tracks that are hardly faces are joined only at the same place and within this time.
 _POOR_GAP_S, _POOR_PLACE = 1.0, 0.6
-# The share of looks in how badly two tracks fit that can be one person by their place.
+# Weight of the embeddings in the cost of joining two tracks that can be one person by their place.
 _LOOKS = 0.7
 
 
@@ -81,7 +81,7 @@ def _single(
     living: Mapping[int, bool],
     apart: set[tuple[int, int]],
 ) -> dict[int, Group]:
-    """Return each track as a group of its own."""
+    """Return each track as a separate group."""
     vectors = np.asarray(embeddings["embedding"], dtype=float) * np.minimum(embeddings["faces"], 8)[:, None]
     looks = dict(zip(embeddings["track"].tolist(), vectors, strict=True))
     others: dict[int, set[int]] = {}

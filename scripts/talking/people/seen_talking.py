@@ -31,8 +31,8 @@ def who_counts(
 ) -> dict[int, int]:
     """Return those of track → person who may count as people seen talking, by the table `persons` of their video.
 
-    They are those who take part, if anybody does, and whose face was embedded, if anybody's was: of the others nobody
-    can tell whether they are one more person or one already counted, as a man in profile in every other shot.
+    They are those who take part, if anybody does, and whose face was embedded, if anybody's was: others may be a person who is
+    counted already, such as somebody in profile in every other shot.
     """
     part = {int(t) for tracks in people.loc[people["role"] == PARTICIPANT, "tracks"] for t in tracks}
     known = {person_of_track[t] for t in embeddings["track"].tolist() if t in person_of_track}

@@ -1,7 +1,7 @@
 """Poses: the 133 COCO-WholeBody keypoints of every person in every frame of the candidate clips.
 
 Person i of a clip is the i-th of its column `people`, given by its face tracks. A model proposes a pose for each face; what
-is not plainly that face's own is marked as missing here, whichever model proposed it, and never invented. docs/keypoints.md says which points a model has.
+does not clearly belong to that face is marked as missing here, whichever model proposed it. docs/keypoints.md says which points a model has.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from talking.video import media
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
 _FACE_GROWN = 1.6
-# Two people whose shoulders lie within this share of a shoulder's width of each other have been given one body.
+# Two people whose shoulders lie within this fraction of a shoulder's width of each other have been given one body.
 _SAME_BODY = 0.3
 _PARABOLA = 2
 # Steps to which coordinates and scores are rounded: far below any model's error, and the file is half as large.
@@ -57,7 +57,7 @@ class Faces:
     """The people of one frame, by their faces: boxes (people, 4) px, points (people, 68, 2) px and scores (people,) 0-1.
 
     NaN stands for a face that is not there and for points that were lost. `windows` (people, 4) px, whole numbers, are the parts of
-    the picture that show them; a model looks nowhere else. `bystanders` (n, 4) px are the boxes of faces whose poses are not wanted.
+    the picture that show them; a model looks nowhere else. `bystanders` (n, 4) px are the boxes of faces whose poses are not needed.
     """
 
     boxes: np.ndarray
@@ -68,7 +68,7 @@ class Faces:
 
 
 class Session(Protocol):
-    """A model at work on one clip: it is given the frames in order and asked once for everything."""
+    """A model at work on one clip: it takes the frames in order and returns all poses at the end."""
 
     def add(self, picture: np.ndarray, faces: Faces) -> None:
         """Take the next frame: an RGB picture (height, width, 3) and the faces in it."""
@@ -89,7 +89,7 @@ def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:
     from talking.poses import sapiens, sapiens2
 
     if not settings.sapiens_weights:
-        raise InputError(f"poses.model is {settings.model} but poses.sapiens_weights names nothing; name its weights.")
+        raise InputError(f"poses.model is {settings.model} but poses.sapiens_weights is empty; name its weights.")
     opened = {"sapiens": sapiens, "sapiens2": sapiens2}[settings.model].opened
     return opened(settings.sapiens_weights, settings.sapiens_batch, settings.sapiens_flip, threads)
 
@@ -141,7 +141,7 @@ def estimate(
 def checked(
     points: np.ndarray, scores: np.ndarray, faces: np.ndarray, shown: np.ndarray, min_score: float
 ) -> dict[str, np.ndarray]:
-    """Return a clip's arrays with everything marked as missing that is not plainly the person's own.
+    """Return a clip's arrays with everything marked as missing that does not clearly belong to the person.
 
     `points` (f, p, 133, 2), `scores` (f, p, 133), `faces` (f, p, 4; NaN if unseen) and the windows `shown` (f, p, 4) are in px. A
     pose is valid if nose and eyes lie in the face box and nobody with a better-lying head has the same shoulders; points count

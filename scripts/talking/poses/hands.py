@@ -1,4 +1,4 @@
-"""Whose hand it is: the hands found for all people of a frame are given to their arms at once, each to one arm."""
+"""Owners of hands: all hands of a frame are assigned to arms at once, each to one arm."""
 
 import itertools
 
@@ -17,7 +17,7 @@ _SAME = 0.35
 _HANGS = 1.0
 # Longest an upper arm and a forearm look, in face sizes.
 _LONGEST = 2.2
-# Frames over which it is judged how well an arm is seen, so that a hand does not change hands from frame to frame.
+# Frames over which an arm's visibility is averaged, so that a hand does not change its owner from frame to frame.
 _FRAMES = 11
 _NEVER = 1e6
 
@@ -32,14 +32,14 @@ def owned(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> tuple[np
     points, scores = points.copy(), scores.copy()
     doubt = _doubt(points, scores, faces)
     found = np.stack([scores[..., hand].mean(-1) > 0 for hand in _HANDS], axis=-1)
-    # Where one person shows one hand there is nothing to decide but whether it hangs on its arm.
+    # With one hand of one person, the only question is whether it hangs on its arm.
     for frame in np.flatnonzero(found.any((1, 2))):
         _decide(points[frame], scores[frame], found[frame], doubt[frame])
     return points, scores
 
 
 def _doubt(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return how little (f, p, 2) the left and right arms are to be believed: unseen, or too long; about 0 for good ones."""
+    """Return the doubt (f, p, 2) of the left and right arms: unseen or too long; about 0 for good ones."""
     face = np.sqrt(boxes.area(faces))[..., None]
     shoulder, elbow, wrist = (points[..., joints, :] for joints in (_SHOULDERS, _ELBOWS, _WRISTS))
     lengths = np.stack([np.linalg.norm(elbow - shoulder, axis=-1), np.linalg.norm(wrist - elbow, axis=-1)])

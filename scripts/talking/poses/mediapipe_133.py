@@ -1,8 +1,8 @@
 """MediaPipe's body and hand models mapped to the 133 keypoints, one region of the picture for each face.
 
-BlazePose (Bazarevsky et al., 2020) finds one body in a picture by itself. Here its landmark model is told where to look: first
-below the face, then where the frame before showed that body, so that nobody else's body is taken and nothing lags, as no filter
-over time is used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's own arms. The face points
+BlazePose (Bazarevsky et al., 2020) alone finds one body in a picture. Here its landmark model gets the region: first below the
+face, then where the frame before showed that body. So nobody else's body is taken, and nothing lags, as no filter over time is
+used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's arms. The face points
 are those of the landmarks file. Bodies and hands are looked for in every few frames; the frames between are looked at too where
 somebody moves fast or was lost, and interpolated elsewhere.
 """
@@ -24,7 +24,7 @@ from talking.poses import Faces
 # Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,
 # both in face sizes. Standing, seated, leaning and small people are found by different ones.
 _STARTS = ((4, 10), (3, 8), (3, 12), (5, 12), (5, 10))
-# Runs of the model from one start: each tells better than the last where the body lies.
+# Runs of the model from one start: each one's region is better than the last.
 _STEPS = 3
 # Largest distance, in face sizes, of the model's nose and eyes from those of the face for a body to be the face's own.
 _FITS = 0.5
@@ -34,14 +34,14 @@ _HEAD, _PAINT = 1.5, 0
 # Where the border between two people lies farther from a face than this, in its widths, what is beyond is painted over as well: the
 # other's hands would else pass for this person's. Nearer, it might be this person's own shoulder.
 _REACH = 1.5
-# Whose face is smaller than this share of a person's is far behind.
+# Somebody whose face is smaller than this fraction of a person's is far behind.
 _BEHIND = 0.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
 
 # Farthest, in face sizes, that a point moves from one look to the next where the frames between are interpolated. Below it, what lies
-# midway differs from a look of its own by about as much as the looks at somebody who sits still differ from each other.
+# midway differs from a detection there by about as much as detections of somebody who sits still differ from each other.
 _STEADY = 0.3
 
 _BODY_GRAPH = """
@@ -121,7 +121,7 @@ class _Clip:
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         """Return all keypoints and scores, and close the models."""
         found = list(self._pool.map(_Person.finish, self._people))
-        # Closed graphs leave memory in pieces, some 10 MB a clip, which glibc keeps unless told; other C libraries are not asked.
+        # Closed graphs leave memory in pieces, some 10 MB a clip, which glibc keeps unless trimmed.
         if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
             trim(0)
         return np.stack([points for points, _ in found], axis=1), np.stack([scores for _, scores in found], axis=1)
@@ -138,7 +138,7 @@ class _Pose:
 
 
 class _Person:
-    """One person followed through a clip, by a graph of its own."""
+    """One person followed through a clip, with a separate graph."""
 
     def __init__(self, person: int, every_frames: int) -> None:
         self._person = person
@@ -232,7 +232,7 @@ class _Person:
     def _body(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray):
         size = picture.shape[1::-1]
         if self._region is not None:
-            # The region that the last body tells of; where that one goes over to somebody else, the one that led to it.
+            # The region of the last body; where that one moves to somebody else, the region before it.
             for region in (self._region, _region(self._led, box, size)):
                 found = self._run(picture, region)
                 if _fit(found, picture, box, face) <= _FITS:
@@ -253,7 +253,7 @@ class _Person:
         return found
 
     def _from_start(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray):
-        """Return what is found in the last step before the region goes over to somebody else, and where; None if it never fits."""
+        """Return the pose of the last step before the region moves to somebody else, and the region; None if it never fits."""
         region, fitting = _region(start, box, picture.shape[1::-1]), None
         for _ in range(_STEPS):
             found = self._run(picture, region)
@@ -333,7 +333,7 @@ def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndar
 
 
 def _region(place: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> rect_pb2.NormalizedRect:
-    """Return the square region of a picture whose middle lies (right, below) the face's and whose side is as told, all in face sizes."""
+    """Return the square region of a picture whose middle lies (right, below) the face's and of the given side, all in face sizes."""
     middle, face = (box[:2] + box[2:]) / 2, max(box[2:] - box[:2])
     x, y = (middle + place[:2] * face) / size
     width, height = place[2] * face / np.array(size)

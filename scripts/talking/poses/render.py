@@ -1,4 +1,4 @@
-"""Pictures of poses, as pose-guided generators are given them, and the box in which a face lies by its keypoints."""
+"""Pictures of poses, as pose-guided generators need them, and the box of a face by its keypoints."""
 
 import colorsys
 
@@ -31,7 +31,7 @@ _JOINT_COLOURS = [_colour(i / len(_JOINTS), 1) for i in range(len(_JOINTS))]
 _BONE_COLOURS = [_colour(finger / 5, 1) for _ in range(2) for finger in range(5) for _ in range(4)]
 _FACE = range(keypoints.FACE.start, keypoints.FACE.stop)
 _FACE_COLOURS = [(255, 255, 255)] * len(_FACE)
-# Widths in shares of the picture's shorter side, so that a pose looks the same at every size.
+# Widths as fractions of the picture's shorter side, so that a pose looks the same at every size.
 _LIMB_WIDTH, _JOINT_RADIUS, _BONE_WIDTH, _DOT_RADIUS = 0.011, 0.006, 0.003, 0.0025
 # Coordinates are given to OpenCV in 1/16 px.
 _SHIFT = 4

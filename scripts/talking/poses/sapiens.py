@@ -52,7 +52,7 @@ def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callabl
     """
     if not Path(weights).is_file():
         raise InputError(
-            f"{weights} does not exist; fetch the Sapiens weights or name their file in poses.sapiens_weights."
+            f"{weights} does not exist; download the Sapiens weights or name their file in poses.sapiens_weights."
         )
     try:
         network = torch.jit.load(str(weights), map_location="cpu").eval()
@@ -81,7 +81,7 @@ def sessions(
 
 
 class _Model:
-    """The network with what surrounds it: from crops (n, 1024, 768, 3) uint8 to points in the crop and scores."""
+    """The network with pre- and postprocessing: from crops (n, 1024, 768, 3) uint8 to points in the crop and scores."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Windows: the part of the picture that shows a person, without black bars and without the other parts of a split screen.
 
-A split screen or a letterbox has edges that no living scene has: straight along a row or a column, sharp, unbroken by anybody over
+A split screen or a letterbox has edges that no filmed scene has: straight along a row or a column, sharp, unbroken by anybody over
 the whole side of a window, in the same place for as long as the shot lasts. A window is a rectangle all of whose sides are such
 edges or the picture's own, and which keeps people apart; where there is none the picture is not divided.
 """
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Pictures of a shot that are worth looking at.
+# Pictures of a shot that are examined.
 PICTURES = 8
 # A step is a difference of so much (of 255) across three pixels; an edge has one in so many of the pictures ...
 _STEP, _REACH, _STAYS = 12, 3, 0.7
 # ... along so much of its length: what is on both sides may have one colour for a while.
 _WHOLE = 0.9
-# A face's box may reach beyond its window by this share of its size. Down to this, in face sizes, edges are looked for beside it.
+# A face's box may reach beyond its window by this fraction of its size. Down to this, in face sizes, edges are looked for beside it.
 _BEYOND, _BELOW = 0.15, 1.0
 # Black is no brighter than this (of 255). A bar is black in so much of each line, and what is behind its end is not, in so much at
 # least. With writing in it, it is black in so much on the whole, and has an edge along so much: dark clothes have none before black.

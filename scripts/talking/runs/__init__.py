@@ -1,3 +1,3 @@
-"""The run itself: the sample sheet, the config, what a job needs, what failed, what there is.
+"""The run: sample sheet, config, requested resources, failures, existing outputs.
 
 Open `sheet` and `stages` first."""

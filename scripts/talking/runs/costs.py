@@ -1,4 +1,4 @@
-"""What jobs need: memory, time and disk by the benchmark files and outputs of past runs and the lengths of their videos."""
+"""Requested resources of jobs: memory, time and disk, from the benchmark files and outputs of past runs and the lengths of their videos."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.runs.stages import STAGES, files_of
 
-# Lengths must differ this much before growth with length can be told from noise.
+# Lengths must differ this much for growth with length to stand out from noise.
 _SPAN = 3.0
 _COLUMNS = ("benchmark", "mem_mb", "mem_mb_per_video_s", "s_per_video_s", "disk_mb_per_video_s")
 
@@ -72,7 +72,7 @@ def write_needs(path: Path, needs: dict[str, Need]) -> None:
 def finished_jobs(results: Path, clock: str) -> list[Job]:
     """Return the jobs on single videos whose benchmark files lie below a folder of results.
 
-    `clock` is the column that tells the time: `s` (by the wall) or `cpu_time` (of the processor). Jobs too short to be
+    `clock` is the column of the time: `s` (wall) or `cpu_time` (processor). Jobs too short to be
     measured and videos of no length are left out.
     """
     jobs = []

@@ -1,4 +1,4 @@
-"""Which of a machine's GPUs a job takes, and how many processors."""
+"""Which of a machine's GPUs a job takes."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ import time
 from talking.core.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Held by a process, and gone with it: no file that a killed job leaves behind.
+# Held by a process and freed with it: a killed job leaves no file behind.
 _HELD: list[socket.socket] = []
 
 
 def present() -> list[str]:
-    """Return the ids of this machine's GPUs as nvidia-smi lists them, of one that is split its parts; none without it."""
+    """Return the ids of this machine's GPUs as nvidia-smi lists them, the parts of a split one; none without nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
@@ -28,10 +28,10 @@ def present() -> list[str]:
 
 
 def take(count: int) -> str | None:
-    """Take so many GPUs for this process and what it becomes or starts; return what CUDA_VISIBLE_DEVICES is to be.
+    """Take so many GPUs for this process and the programs it starts; return the value for CUDA_VISIBLE_DEVICES.
 
-    Returns None where nothing is to be changed: a scheduler has given just as many, or there is none to be seen and the model
-    runs on processors. Waits while others hold them. Raises InputError if the machine has fewer, but some.
+    Returns None if it need not change: a scheduler has given as many, or there is no GPU and the model runs on processors. Waits
+    while other jobs hold them. Raises InputError if the machine has some GPUs, but fewer.
     """
     if count == 0:
         return ""

@@ -1,4 +1,4 @@
-"""The config's schema and the manual's tables, made from the settings dataclasses and table schemas so that a fact stands once."""
+"""The config's schema and the manual's tables, written from the settings dataclasses and table schemas."""
 
 import dataclasses
 import importlib

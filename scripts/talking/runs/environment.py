@@ -1,4 +1,4 @@
-"""What a run's jobs find in their environment."""
+"""Environment variables of a run's jobs."""
 
 import os
 from pathlib import Path

@@ -6,25 +6,23 @@ from pathlib import Path
 
 _MOST_TOLD, _LAST_LINES = 10, 5
 _ADVICE = {
-    "OUT_OF_MEMORY": "it took more memory than it had requested: --set-resources {rule}:mem_mb=MORE, or fit the table of requests to your jobs (fit_resources)",
-    "TIMEOUT": "it took longer than it had requested: --set-resources {rule}:runtime=MINUTES, or fit the table of requests to your jobs (fit_resources)",
+    "OUT_OF_MEMORY": "it used more memory than requested: --set-resources {rule}:mem_mb=MORE, or fit the table of requests to your jobs (fit_resources)",
+    "TIMEOUT": "it ran longer than requested: --set-resources {rule}:runtime=MINUTES, or fit the table of requests to your jobs (fit_resources)",
     "NODE_FAIL": "its node failed: run the same command again",
     "CANCELLED": "it was cancelled: run the same command again",
     "PREEMPTED": "it had to make room for others: run the same command again",
 }
-_SAID = "do what the last line says, then run the same command again; what is done stays done"
+_SAID = "do what the last line says, then run the same command again; finished jobs are not rerun"
 _NO_WORD = (
-    "it ended without a word, as a job does that is killed, most often for want of memory: run the same command again, with"
+    "it ended without a message, like a job that is killed, most often because memory was full: run the same command again, with"
     " fewer jobs at a time (--cores) or more memory (--set-resources {rule}:mem_mb=MORE)"
 )
-_UNKNOWN = (
-    "run the same command again; if it fails in the same way that is a fault of the program: report it with this log"
-)
+_UNKNOWN = "run the same command again; if it fails in the same way, that is a bug: report it with this log"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed at its last attempt: its rule, what it is about, its log and SLURM's word on it, "" where there is none."""
+    """A job that failed at its last attempt: its rule, what it is about, its log and SLURM's status, "" where there is none."""
 
     rule: str
     about: str
@@ -32,7 +30,7 @@ class Failure:
     state: str
 
     def words(self) -> str:
-        """Return what to say of it, in a few lines."""
+        """Return a report of a few lines."""
         lines = _last_lines(self.log)
         if self.state in _ADVICE:
             advice = _ADVICE[self.state]
@@ -50,7 +48,7 @@ class Failure:
 
 
 def told(log: Path) -> str:
-    """Return what to say of the jobs that failed in a run and were not made up for by a later attempt."""
+    """Return a report of the jobs that failed in a run without a later attempt that succeeded."""
     found = of_run(log.read_text(encoding="utf-8", errors="replace"))
     words = [failure.words() for failure in found[:_MOST_TOLD]]
     if found[_MOST_TOLD:]:
@@ -90,5 +88,5 @@ def _last_lines(log: Path | None) -> list[str]:
         text = log.read_bytes().decode("utf-8", "replace") if log else ""
     except OSError:
         return []
-    # Of a line that a bar has drawn over itself the last state.
+    # Of a progress bar's line, the last state.
     return [line.rpartition("\r")[2].rstrip() for line in text.split("\n") if line.strip()][-_LAST_LINES:]

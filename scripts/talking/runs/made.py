@@ -1,4 +1,4 @@
-"""What jobs have made: of each job one file with the SHA-256 of its outputs, written when it has ended.
+"""Checksums of outputs: one file for each job with the SHA-256 of its outputs, written when it has ended.
 
 The job of results/logs/faces/v.log has results/checksums/faces/v.sha256, in the format of sha256sum, with paths below results/:
 `cd results && sha256sum --check checksums/*/*.sha256`.

@@ -7,7 +7,7 @@ from typing import Any
 
 from talking.runs.costs import Need
 
-# What a job may take over what was measured: other machines, other videos.
+# Requests exceed what was measured by this factor: other machines, other videos.
 _MEMORY_HEADROOM, _TIME_HEADROOM, _DISK_HEADROOM = 1.4, 4, 4
 _LEAST_MB, _LEAST_MIN, _LEAST_DISK_MB = 500, 10, 10
 
@@ -15,7 +15,7 @@ Seconds = Callable[[str], float]
 
 
 def memory_mb(need: Need, seconds: Seconds, more_mb: float = 0) -> Callable[..., int]:
-    """Return a function of wildcards and attempt that gives a job's memory in MB: half as much again at each further attempt.
+    """Return a function of wildcards and attempt that gives a job's memory in MB: 1.5 times as much at each further attempt.
 
     `seconds` gives a video's length; `more_mb` is what the job takes beside what was measured.
     """
@@ -28,7 +28,7 @@ def memory_mb(need: Need, seconds: Seconds, more_mb: float = 0) -> Callable[...,
 
 
 def minutes(need: Need, seconds: Seconds) -> Callable[..., int]:
-    """Return a function of wildcards and attempt that gives a job's time in minutes: twice, three times as much at further attempts.
+    """Return a function of wildcards and attempt that gives a job's time in minutes: two and three times as much at further attempts.
 
     In whole tens, so that jobs of videos of about the same length can be submitted as one array.
     """

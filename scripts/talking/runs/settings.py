@@ -20,9 +20,9 @@ _MEASURED = {
 
 
 def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
-    """Return the config with the schema's defaults filled in; text is read as YAML where the schema wants something else.
+    """Return the config with the schema's defaults filled in; text is read as YAML where the schema needs another type.
 
-    (Snakemake hands on what lies in a group of --config, such as gates={min_area_ratio: 0.5}, as text.) Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
+    (Snakemake passes values in groups of --config, such as gates={min_area_ratio: 0.5}, as text.) Raises InputError that lists every unknown key, wrong type and value out of range, one sentence each.
     """
     schema = yaml.safe_load(schema_file.read_text())
     filled = _filled(config, schema)
@@ -52,7 +52,7 @@ def _filled(value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _read(text: str) -> Any:
-    """Return what a text says to YAML; the text itself if that is nothing or cannot be read."""
+    """Return a text parsed as YAML; the text itself if that is null or fails."""
     try:
         said = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -73,7 +73,7 @@ def _check_order(section: dict[str, Any], name: str = "") -> None:
 
 
 def _check_measured(config: dict[str, Any]) -> None:
-    """Raise InputError if a gate lets pass what is not measured and therefore can never be kept."""
+    """Raise InputError if a gate lets clips pass that are not measured and so can never be kept."""
     for gate, bound in _MEASURED.items():
         passes, measured = config["gates"][gate], config["clips"][bound]
         if passes < measured if gate.startswith("min_") else passes > measured:

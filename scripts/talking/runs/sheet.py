@@ -1,4 +1,4 @@
-"""The sheet of videos (`config/videos.tsv`): reading it, checking every row, and finding the file a row names."""
+"""The sample sheet (`config/videos.tsv`): reading it, checking every row, and finding the file that a row names."""
 
 import csv
 import io
@@ -22,10 +22,10 @@ _FILM = "film:"
 
 
 def read_sheet(path: str | Path) -> "pd.DataFrame":
-    """Return the rows of a sheet as text, one column each of `REQUIRED` and `OPTIONAL` ("" where absent), in its order.
+    """Return the rows of a sample sheet as text, one column each of `REQUIRED` and `OPTIONAL` ("" where absent), in its order.
 
-    Lines that are blank or begin with `#` are skipped. Raises InputError with one sentence that names the sheet, the line
-    and what to change.
+    Lines that are blank or begin with `#` are skipped. Raises InputError that names the sample sheet, the line and what to
+    change.
     """
     import pandas as pd
 
@@ -33,11 +33,11 @@ def read_sheet(path: str | Path) -> "pd.DataFrame":
 
 
 def row_of(sheet: str | Path, video: str) -> dict[str, str]:
-    """Return one video's row of a sheet; raises InputError if it has none."""
+    """Return one video's row of a sample sheet; raises InputError if it has none."""
     for row in _checked_rows(Path(sheet)):
         if row["video"] == video:
             return row
-    raise InputError(f"{sheet} has no video {video}; add a row for it or ask for another.")
+    raise InputError(f"{sheet} has no video {video}; add a row for it or choose another.")
 
 
 def is_url(path: str) -> bool:
@@ -46,12 +46,12 @@ def is_url(path: str) -> bool:
 
 
 def film_of(path: str) -> str | None:
-    """Return NAME of a `film:NAME` path, which is a film of the config, else None."""
+    """Return NAME of a `film:NAME` path, a synthetic video of the config, else None."""
     return path[len(_FILM) :] if path.startswith(_FILM) else None
 
 
 def file_of(sheet: str | Path, video: str, path: str, results: Path = Path("results")) -> Path:
-    """Return where the file of a row lies: beside the sheet, or below a folder of results if it is filmed or downloaded."""
+    """Return where the file of a row lies: beside the sample sheet, or below a folder of results if it is synthetic or downloaded."""
     if is_url(path):
         return results / "downloads" / f"{video}.bin"
     if film := film_of(path):
@@ -81,14 +81,16 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; make it, with a row for each video, or name another sheet.") from None
+        raise InputError(
+            f"{path} does not exist; make it, with a row for each video, or name another sample sheet."
+        ) from None
     except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name the sheet inside it.") from None
+        raise InputError(f"{path} is a folder; name the sample sheet inside it.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}, line {line}: is not UTF-8 text; save the sheet as UTF-8.") from None
+        raise InputError(f"{path}, line {line}: is not UTF-8 text; save the sample sheet as UTF-8.") from None
     if "\0" in text:
-        raise InputError(f"{path} is not a text file; save the sheet as tab-separated UTF-8 text.")
+        raise InputError(f"{path} is not a text file; save the sample sheet as tab-separated UTF-8 text.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
     rows, start = [], 1
     try:
@@ -96,7 +98,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
             rows.append((start, [field.strip() for field in row]))
             start = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, line {start}: has a stray quote ({error}); double it or take it out.") from None
+        raise InputError(f"{path}, line {start}: has a stray quote ({error}); double it or remove it.") from None
     return rows
 
 
@@ -109,7 +111,7 @@ def _check_header(path: Path, header: list[str]) -> None:
                 f"{path} has an unknown column {column!r}; the columns are {', '.join(REQUIRED + OPTIONAL)}."
             )
         if header.count(column) > 1:
-            raise InputError(f"{path} has the column {column} twice; take one out.")
+            raise InputError(f"{path} has the column {column} twice; remove one.")
     for column in REQUIRED:
         if column not in header:
             raise InputError(f"{path} lacks the column {column}; add it.")
@@ -117,7 +119,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 def _fields(path: Path, number: int, header: list[str], row: list[str]) -> dict[str, str]:
     if len(row) > len(header) and any(row[len(header) :]):
-        raise InputError(f"{path}, line {number}: has {len(row)} fields for {len(header)} columns; take out a tab.")
+        raise InputError(f"{path}, line {number}: has {len(row)} fields for {len(header)} columns; remove a tab.")
     return dict.fromkeys(REQUIRED + OPTIONAL, "") | dict(zip(header, row, strict=False))
 
 
@@ -143,10 +145,12 @@ def _check_row(path: Path, number: int, row: dict[str, str]) -> None:
 
 def _check_path(where: str, path: str) -> None:
     if "\0" in path:
-        raise InputError(f"{where}: the path {path!r} has a zero byte; take it out.")
+        raise InputError(f"{where}: the path {path!r} has a zero byte; remove it.")
     if path.startswith(_FILM):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", path[len(_FILM) :]):
-            raise InputError(f"{where}: the path {path!r} must name a film of the config, such as film:demo.")
+            raise InputError(
+                f"{where}: the path {path!r} must name a synthetic video of the config (films), such as film:demo."
+            )
     elif is_url(path):
         try:
             host = urlsplit(path).hostname
@@ -167,6 +171,6 @@ def _check_ids(path: Path, numbers: list[int], ids: list[str]) -> None:
         if video.lower() in first:
             raise InputError(
                 f"{path}, line {number}: the video id {video} is already on line {first[video.lower()]} "
-                "(capitals do not count); rename one."
+                "(upper and lower case count as the same); rename one."
             )
         first[video.lower()] = number

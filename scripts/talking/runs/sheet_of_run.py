@@ -25,9 +25,13 @@ def find(path: str, folders: Iterable[str | Path]) -> Path:
         if os.path.exists(Path(folder) / path):
             found = (Path(folder) / path).resolve()
             if is_misread(str(found)):
-                raise InputError(f"the sheet {found} has a brace or a line break in its name or folder; rename that.")
+                raise InputError(
+                    f"the sample sheet {found} has a brace or a line break in its name or folder; rename that."
+                )
             return found
-    raise InputError(f"the sheet {path} (config key videos) does not exist; make it or name another with --config.")
+    raise InputError(
+        f"the sample sheet {path} (config key videos) does not exist; make it or name another with --config."
+    )
 
 
 def is_misread(file: str) -> bool:
@@ -77,16 +81,16 @@ class Rows:
         return [_named(row.path), row.sha256, known]
 
     def checksum(self) -> str:
-        """Return a checksum of what the tables over all videos take from the sheet, in its order: an edit while they were made counts next time."""
+        """Return a checksum of what the tables over all videos take from the sample sheet, in its order: an edit while they were made counts next time."""
         text = self.table[["video", "source", "licence", "url", "split"]].to_csv(index=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def check_films(self, films: Collection[str]) -> None:
-        """Raise InputError if a row's film:NAME is none of the config's."""
+        """Raise InputError if a row's film:NAME is not in the config."""
         for name in map(sheet.film_of, self.table["path"]):
             if name is not None and name not in films:
                 raise InputError(
-                    f"{self.file}: film:{name} is no film of the config; add it below films or correct the name."
+                    f"{self.file}: film:{name} is not among the config's films; add it there or correct the name."
                 )
 
     def check_sources(self) -> None:
@@ -99,7 +103,7 @@ class Rows:
         others = f", nor those of {len(gone) - 1} more videos" if len(gone) > 1 else ""
         raise InputError(
             f"{self.file_of(gone[0])} of video {gone[0]} is not there any more{others}"
-            ": put it back or take its row out. To keep what was made of it and go on without it:"
+            ": put it back or remove its row. To keep its clips and continue without it:"
             f" --rerun-triggers mtime software-env code{params}"
         )
 
@@ -111,7 +115,7 @@ class Rows:
                     yield video
 
     def copy(self, folder: Path) -> Path:
-        """Write the sheet as it is now, with whole paths, into a folder of copies and return it: the sheet may be edited while jobs read it."""
+        """Write the sample sheet with absolute paths into a folder of copies and return the copy: the sample sheet may be edited while jobs read it."""
         text = io.StringIO()
         rows = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
         rows.writerow(self.table.columns)
@@ -122,14 +126,14 @@ class Rows:
         if not copy.exists():
             with atomic_write(copy) as new:
                 new.write_bytes(content)
-                # An address may hold a token: read by those who may read the sheet.
+                # An address may hold a token: readable by those who may read the sample sheet.
                 mode = os.stat(self.file).st_mode & 0o777
             copy.chmod(mode)
         return copy
 
 
 class Lengths:
-    """How long videos are, in seconds, as long as nobody knows it what the sizes of their files say."""
+    """Lengths of videos in seconds; before they are known, estimates by the sizes of their files."""
 
     # Before a file is there, the most that is believed of one, and the least that a second of video takes: one megabit.
     UNKNOWN_S, LONGEST_S, LEAST_BYTES_A_SECOND = 3600, 4 * 3600, 125_000

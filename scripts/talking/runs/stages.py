@@ -1,4 +1,4 @@
-"""The stages of the workflow: what each makes of a video, and which stage reads which."""
+"""The stages of the workflow: outputs of each for a video, and which stage reads which."""
 
 from fnmatch import fnmatchcase
 from functools import cache

@@ -1,4 +1,4 @@
-"""How far a run is: for each video of the sheet and each stage what is done, begun, failed and left."""
+"""State of a run: for each video of the sample sheet and each stage what is done, begun, failed and left."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What a run came to, in a few lines: what there is, what could not be read, where to look next."""
+"""Summary of a run in a few lines: outputs, unreadable videos, where to look next."""
 
 import json
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ def is_usable(probe: Path) -> bool:
 
 
 def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
-    """Return the lines that end a run on the videos of a sheet."""
+    """Return the summary of a run on the videos of a sample sheet."""
     videos = list(videos)
     lines = []
     clips = results / "dataset/clips.parquet"
@@ -41,12 +41,12 @@ def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
         kept = tables.read("dataset", clips)
         seconds = kept["duration_s"].sum()
         again = int((kept["duplicate_of"] != "").sum())
-        shown = f", {again} of them in no split as they show what an earlier one shows" if again else ""
+        shown = f", {again} of them duplicates, which are in no split" if again else ""
         size = f"{len(kept)} clips, {seconds:.0f} s, from {len(videos)} videos{shown}"
         lines.append(f"Data set: {results / 'dataset'} ({size})")
     model = results / "covog/covog/stage2/weights.safetensors"
     if model.exists():
-        too_little = "" if model.stat().st_size else ", without bytes: the data set has too few clips to train on"
+        too_little = "" if model.stat().st_size else ", empty: the data set has too few clips to train on"
         lines.append(f"CovOG:    {model}{too_little}")
     report = results / "report.html"
     if report.exists():

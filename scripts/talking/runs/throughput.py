@@ -1,4 +1,4 @@
-"""How fast a run goes, by the benchmarks of its jobs: what a second of video takes at each stage, and how many jobs run at a time."""
+"""Throughput of a run, by the benchmarks of its jobs: time for a second of video at each stage, and how many jobs run at a time."""
 
 import csv
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 from talking.runs.costs import Need, finite
 from talking.runs.stages import STAGES
 
-# What jobs that ended in this last while took of it tells how many run at a time; so many of each stage what a second of video takes.
+# The number of jobs at a time is estimated from jobs that ended in this last period, the time for a second of video from so many jobs
+# of each stage.
 _WHILE_S = 3600
 _LATEST = 200
 
@@ -22,14 +23,14 @@ class Pace:
     at_a_time: float
 
     def hours_left(self, work_h: float) -> float | None:
-        """Return in how many hours so much work will be done; None where nothing tells."""
+        """Return in how many hours so much work will be done; None if unknown."""
         if not work_h:
             return 0.0
         return work_h / self.at_a_time if self.at_a_time else None
 
 
 def of_run(results: Path, seconds: Mapping[str, float | None], needs: Mapping[str, Need], now: float) -> Pace:
-    """Return the pace of a run whose videos last so many `seconds`, at the time `now`.
+    """Return the throughput of a run whose videos last so many `seconds`, at the time `now`.
 
     A stage of which no job has ended takes what `needs` says.
     """

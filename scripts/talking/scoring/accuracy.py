@@ -9,7 +9,7 @@ from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
 _INTRODUCTION = Path(__file__).with_name("accuracy_page.md")
-# What was measured on labels that cannot be given away, in prose and tables.
+# Measured on labels that cannot be published, in prose and tables.
 _REAL_BY_MODEL = Path(__file__).with_name("accuracy_real.md")
 _NONE = "–"
 _FEW = 50
@@ -39,7 +39,7 @@ def page(
         parts.append(_by_kind(videos.values()))
         parts.append(_ingredients(videos.values()))
         parts.append(_calibration(videos.values()))
-    # Faces, turns and words are hardly the active-speaker model's: those of the model that most videos were scored with.
+    # Faces, turns and words hardly depend on the active-speaker model: those of the model with most scored videos are shown.
     videos = max(by_model.values(), key=len)
     parts += ["## Faces, identities, cuts, clips", _table(_FACES, (_faces(name, d) for name, d in videos.items()))]
     parts += ["## Turns and words", _table(_TURNS, (_turns(name, d) for name, d in videos.items())), _TURN_UNITS]

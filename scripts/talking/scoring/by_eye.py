@@ -1,4 +1,4 @@
-"""Labels scored against truth that a person wrote down by looking and listening: right clips, people, who talks, words.
+"""Labels scored against a truth written by looking and listening: right clips, people, who talks, words.
 
 Such a truth has no boxes. It is a JSON object of videos; each has `clips` ([start, end, participants] in frames at 25 fps), and as far
 as known `talks` (for each participant from the left the seconds in which the person speaks), `not_people` (objects with `frames`
@@ -34,7 +34,7 @@ _LOOP_WORDS = 8
 
 @dataclass
 class SeenTruth:
-    """What a person saw and heard in a video; None stands for what is not known.
+    """Truth of a video written by a person; None where unknown.
 
     `clips`: (start, end, participants) of right clips; `talks`: for each participant from the left intervals (s) of speech;
     `not_people`: (start, end) and what looks like a face there; `phrases`: words of phrases that are said.
@@ -48,7 +48,7 @@ class SeenTruth:
 
 
 def read_seen(path: Path, video: str) -> SeenTruth:
-    """Read what the file says of a video; raises InputError that names the file if it cannot be read or lacks the video."""
+    """Read a video's truth; raises InputError that names the file if it cannot be read or lacks the video."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         entry = content[video]

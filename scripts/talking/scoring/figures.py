@@ -1,4 +1,4 @@
-"""Figures as they are written into JSON."""
+"""Figures as written into JSON."""
 
 from typing import Any
 

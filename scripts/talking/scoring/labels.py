@@ -1,7 +1,7 @@
 """How true the labels of a video are, measured against a truth of face boxes and speaker turns.
 
 Faces are matched with the truth frame by frame at IoU ≥ 0.5 (CLEAR MOT; Bernardin and Stiefelhagen, 2008), diarization
-is scored by pyannote.metrics. A figure that cannot be had (no such table, nothing to score) is None.
+is scored by pyannote.metrics. A figure that cannot be computed (no such table, nothing to score) is None.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far a pose model's keypoints lie from those that people marked, on pictures annotated as COCO-WholeBody is (Jin et al., ECCV 2020)."""
+"""Distance of a pose model's keypoints from annotated ones, on pictures annotated like COCO-WholeBody (Jin et al., ECCV 2020)."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _ACROSS = 0.1
 class Person:
     """Somebody in a picture: face box (4,), its points (133, 3: x, y, visibility), the body's size in px.
 
-    `is_face_marked` tells whether the annotators boxed the face; else the box is made from the head's keypoints.
+    `is_face_marked` is true if the annotators boxed the face; else the box is made from the head's keypoints.
     """
 
     face: np.ndarray
@@ -56,8 +56,8 @@ def score(
 ) -> dict[str, Any]:
     """Return how far the model's keypoints are from the annotated ones, and how many are found.
 
-    Errors of body keypoints (17) are in shares of the square root of the body box's area, of the face's (68) in shares of the
-    square root of the face box's; only of keypoints that were marked as seen and found, of valid poses.
+    Errors of body keypoints (17) are divided by the square root of the body box's area, of the face's (68) by that of the face
+    box's; only keypoints of valid poses count that were marked as seen and were found.
     """
     opened, mesh = poses.MODELS[settings.model](settings, threads), FaceMesh()
     body, face, found_body, valid, marked, swapped = [], [], [], [], [], []

@@ -1,4 +1,4 @@
-"""What the workflow says of a video, read from the folder `results`."""
+"""The workflow's labels of a video, read from the folder `results`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from talking.speech.turns import Turn
 
 @dataclass
 class Labels:
-    """What the workflow says of a video: its tables, None where one was not made."""
+    """The workflow's tables of a video; None where one was not made."""
 
     tracks: pd.DataFrame
     shots: pd.DataFrame | None = None
@@ -26,7 +26,7 @@ class Labels:
 
 
 def read_labels(results: Path, video: str) -> Labels:
-    """Read what the folder `results` holds of a video; raises InputError if it holds no tracks of it."""
+    """Read a video's tables from the folder `results`; raises InputError if it has no tracks of it."""
 
     def table(name: str, path: str) -> pd.DataFrame | None:
         file = results / path

@@ -1,4 +1,4 @@
-"""Which clips a video should give, from its truth: what `scoring` compares the kept ones with."""
+"""Right clips of a video by its truth, with which `scoring` compares the kept ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ _BOX = ["x1", "y1", "x2", "y2"]
 
 @dataclass(frozen=True)
 class ClipRule:
-    """What makes a right clip: how long, how many people on screen, how large and of how alike a size, how many of them talk for how long."""
+    """Criteria of a right clip: length, people on screen, size and similarity of their faces, how many of them talk for how long."""
 
     min_s: float = 5.0
     min_people: int = 2
@@ -24,7 +24,7 @@ class ClipRule:
     min_area_ratio: float = 0.25
     min_talkers: int = 1
     min_talker_s: float = 1.0
-    # Whoever is hidden for so long, as behind somebody who passes, is still there; whoever shows for no longer passes by.
+    # A person who is hidden for so long, as behind somebody who passes, is still there; one who is seen for no longer passes by.
     max_hidden_frames: int = 25
 
 

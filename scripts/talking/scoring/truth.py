@@ -1,4 +1,4 @@
-"""What is true of a video, read from files that say who is where, who speaks when and which words."""
+"""The truth of a video, read from files of who is where, who speaks when and which words."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _BOX = ["x1", "y1", "x2", "y2"]
 
 @dataclass
 class Truth:
-    """What is true of a video: boxes (frame, person, x1, y1, x2, y2 at 25 fps), turns, and words and shots if known.
+    """The truth of a video: boxes (frame, person, x1, y1, x2, y2 at 25 fps), turns, and words and shots if known.
 
     A person of the turns without a box is a voice from off screen; a person with a box and no turn never speaks.
     """
@@ -26,9 +26,9 @@ class Truth:
     turns: list[Turn]
     words: pd.DataFrame | None = None
     shots: list[Interval] | None = None
-    # What is hard in each of the shots, as film_conversation names it; "" in an ordinary one.
+    # The hard case of each shot, as film_conversation names it; "" in an ordinary one.
     hard: list[str] | None = None
-    # Who merely looks on, and from which frame to which: start_frame, end_frame, person.
+    # Bystanders: start_frame, end_frame, person.
     bystanders: pd.DataFrame | None = None
 
     def participants(self) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def read_truth(
     """Read a truth from an RTTM file, CSV files and a JSON file; raises InputError that names what is wrong.
 
     Boxes: columns frame, person, x1, y1, x2, y2. Shots: start_frame, end_frame and, if known, hard. People: start_frame, end_frame, person, role
-    (who is no `bystander` takes part). Words: a list of objects, or an object
+    (everybody but a `bystander` takes part). Words: a list of objects, or an object
     whose key "words" (else "sentences") holds it, with start_s and end_s (or start and end), speaker, and word or text.
     """
     found = _csv(boxes_file, ["frame", "person", *_BOX])

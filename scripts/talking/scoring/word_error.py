@@ -18,10 +18,10 @@ _DIGITS |= {word: str(n) for n, word in zip(range(20, 100, 10), _TENS.split(), s
 
 
 def score(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str, Any]:
-    """Return the share of words given to the right person, or to nobody on screen if their speaker is not there.
+    """Return the fraction of words given to the right person, or to nobody on screen if their speaker is not there.
 
     A word's true speakers are those of the true words (else turns) that share most time with it; where several people
-    speak at once and the text does not tell, each of them is right. A word that no true speech overlaps was made up.
+    speak at once and the text leaves it open, each of them is right. A word that no true speech overlaps was made up.
     """
     if truth.words is not None:
         spoken = truth.words.rename(columns={"speaker": "person"})
@@ -68,7 +68,7 @@ def score(truth: Truth, words: pd.DataFrame, matched: pd.DataFrame) -> dict[str,
 def _word_error(true: pd.DataFrame, found: pd.DataFrame) -> float | None:
     """Return substituted, inserted and missed words over the true ones (word error rate), without case and punctuation.
 
-    Words are in order of time, of all voices together. An apostrophe or a hyphen parts no word; English numbers below
+    Words are in order of time, of all voices together. An apostrophe or a hyphen does not split a word; English numbers below
     twenty, and tens, are the same in words and in digits.
     """
     reference, written = (

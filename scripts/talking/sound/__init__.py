@@ -1,3 +1,3 @@
-"""From sound to voice activity and to the embeddings that the model CovOG hears.
+"""From sound to voice activity and to the sound features for CovOG.
 
 Open `voice` and `embeddings` first."""

@@ -1,4 +1,4 @@
-"""Read the weights of a CTranslate2 model file, and of them a Whisper encoder as a transformers module.
+"""Read the weights of a CTranslate2 model file, and make a Whisper encoder of them as a transformers module.
 
 The file is little-endian: version, name of the specification and its revision, number of variables, and for each its
 name, rank, shape, type and bytes (CTranslate2's model serialisation, version 6).
@@ -35,7 +35,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         return data[at - length : at].rstrip(b"\0").decode()
 
     if len(data) < 4 or number("I") != 6:
-        raise InputError(f"{path} is not a CTranslate2 model of version 6; install the package that carries it again.")
+        raise InputError(f"{path} is not a CTranslate2 model of version 6; reinstall its package.")
     text(), number("I")
     variables = {}
     for _ in range(number("I")):

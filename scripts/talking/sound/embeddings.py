@@ -1,12 +1,12 @@
-"""The sound of clips as a speech network hears it: one row of layers × channels for each frame, at the frame's own time.
+"""Sound features of clips by a speech network: one row of layers × channels for each frame, at the frame's time.
 
 Embedded model: the encoder of Whisper tiny.en (Radford et al., 2022), 5 hidden states × 384. The paper's (CovOG) is
 wav2vec2-base-960h (Baevski et al., 2020), 12 layers × 768.
 
-With `sound_mode: per_person` each person has rows of their own: those of the mix where that person speaks, and of silence
+With `sound_mode: per_person` each person has separate rows: those of the mix where that person speaks, and of silence
 elsewhere.
 
-A clip is embedded from its own sound alone, nothing before or after it, so that its rows can be had again from the
+A clip is embedded from its own sound alone, nothing before or after it, so that its rows can be computed from the
 data set's `audio.wav`.
 """
 
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from talking.core import cli
 from talking.video import media
 
-# A longer clip is heard in windows that overlap; each frame's row comes from the window in which it lies farther inside.
+# A longer clip is processed in overlapping windows; each frame's row comes from the window in which it lies farther inside.
 WINDOW_FRAMES = 30 * media.FPS
 OVERLAP_FRAMES = 4 * media.FPS
 _FADE_SAMPLES = media.SOUND_HZ // 100
@@ -58,9 +58,9 @@ def embed(
     sound: str | Path, candidates: pd.DataFrame, settings: Settings, speaking: pd.DataFrame | None = None
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield `{clip}/sound` float16 for each candidate clip of a `media/` wav: (frames, layers, channels), or
-    (frames, people, layers, channels) with `sound_mode` per_person, for which the table `speaking` tells who speaks.
+    (frames, people, layers, channels) with `sound_mode` per_person, for which the table `speaking` is needed.
 
-    Where the wav ends before the clip, silence is heard. Raises InputError if the model's weights are not there.
+    Where the wav ends before the clip, silence is used. Raises InputError if the model's weights are missing.
     """
     wanted = candidates[candidates["candidate"]]
     if wanted.empty:
@@ -78,11 +78,11 @@ def embed(
 
 
 def opened(settings: Settings) -> Model:
-    """Return the model that the settings choose, given the voices alone if they want that.
+    """Return the model that the settings choose, after voice separation if they ask for it.
 
-    Raises InputError if its weights are not there.
+    Raises InputError if its weights are missing.
     """
-    # With torch they take seconds to import, and a video without a candidate needs none.
+    # Imported here: with torch they take seconds, and a video without candidates needs none.
     from talking.sound import models, separation
 
     model = models.MODELS[settings.model](settings)

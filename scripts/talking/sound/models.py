@@ -1,4 +1,4 @@
-"""The networks that hear the sound of clips; each is a function of the settings by the name that `sound.model` gives it."""
+"""The networks for sound features; each is a function of the settings, named by `sound.model`."""
 
 import importlib.util
 import os

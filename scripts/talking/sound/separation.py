@@ -1,4 +1,4 @@
-"""Voices without music and noise: Hybrid Demucs (Défossez, 2021) as torchaudio carries it, in bounded memory."""
+"""Voices without music and noise: torchaudio's Hybrid Demucs (Défossez, 2021), in bounded memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from talking.video import media
 
 _HZ = 44_100
 _SOURCES = ["drums", "bass", "other", "vocals"]
-# Long sound is heard in pieces that overlap by twice the fade, in which one piece gives way to the next.
+# Long sound is processed in pieces that overlap by twice the fade, in which one piece is cross-faded into the next.
 _PIECE_S, _FADE_S = 10, 0.5
 # The published network; its width is read from the weights.
 _NFFT, _DEPTH = 4096, 6
@@ -26,7 +26,7 @@ def hdemucs(weights: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     from torchaudio.models import HDemucs
 
     if not weights or not Path(weights).is_file():
-        raise InputError(f"sound: separation_weights names {str(weights)!r}, which is no file; fetch Hybrid Demucs.")
+        raise InputError(f"sound: separation_weights names {str(weights)!r}, which is no file; download Hybrid Demucs.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         state = torch.load(weights, map_location=device, weights_only=True)

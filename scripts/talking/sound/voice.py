@@ -1,6 +1,6 @@
 """Voice activity: in which frames anybody speaks, and how loud the sound is.
 
-The model is silero-vad (Silero Team, 2021), whose package carries its weights.
+The model is silero-vad (Silero Team, 2021), with the weights of its package.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ from talking.core import cli, intervals
 from talking.core.intervals import Interval
 from talking.video import media
 
-# silero-vad judges 512 samples at a time, with the 64 before them as context.
+# silero-vad takes 512 samples at a time, with the 64 before them as context.
 WINDOW = 512
 _CONTEXT = 64
 # A block is a whole number of windows and of frames, so that blocks follow each other without a seam.
@@ -69,7 +69,7 @@ def segments(voice: pd.DataFrame, threshold: float, pause_s: float, pad_s: float
 def silero() -> Callable[[np.ndarray], np.ndarray]:
     """Return silero-vad as a function from successive samples (n,) to the probabilities (ceil(n / 512),) of their windows.
 
-    It remembers what it heard before, so blocks of one sound must be given in order.
+    It keeps its state, so blocks of one sound must be given in order.
     """
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""Who of the visible faces speaks: active-speaker models of one signature, chosen by the key `model`."""
+"""Which visible face speaks: active-speaker models of one signature, chosen by the key `model`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model may look at: paths of the `media/` files, the tables `tracks` and `voice`, the arrays of `landmarks/`."""
+    """Inputs of a model: paths of the `media/` files, the tables `tracks` and `voice`, the arrays of `landmarks/`."""
 
     media: Path
     sound: Path
@@ -73,7 +73,7 @@ MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {
 
 
 def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path) -> Inputs:
-    """Read what the models look at; raises InputError if the landmarks are not those of the tracks."""
+    """Read the models' inputs; raises InputError if the landmarks are not those of the tracks."""
     table = tables.read("tracks", tracks)
     with opened(landmarks) as arrays:
         marks = {name: arrays[name] for name in ("track", "frame", "points")}

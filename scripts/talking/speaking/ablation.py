@@ -1,4 +1,4 @@
-"""What each ingredient of the fusion contributes: the decision made again without it, measured against truth."""
+"""What each kind of evidence contributes to the fusion: the decision without it, measured against truth."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ INGREDIENTS = {
 
 
 def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return accuracy and average precision of the model alone, of the whole fusion and of it without each ingredient.
+    """Return accuracy and average precision of the model alone, of the whole fusion and of it without each kind of evidence.
 
-    `said` has a row track, frame, truth for each face whose truth is known. Raises InputError for a table that is not there.
+    `said` has a row track, frame, truth for each face whose truth is known. Raises InputError for a missing table.
     """
     asd, voice = (
         tables.read("asd", results / f"asd/{video}.parquet"),

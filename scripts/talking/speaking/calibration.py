@@ -1,6 +1,6 @@
 """Turn features into scores on TalkNet's logit scale, by coefficients kept as data in `calibration.json`.
 
-For each active-speaker model there are two sets: `score`, from what the model finds to its score, and `fusion`, from
+For each active-speaker model there are two sets: `score`, from the model's features to its score, and `fusion`, from
 its score and the other evidence to the fused one. `scripts/calibrate_speaking.py` fits them. A model that could not be
 measured names the model whose calibrations it takes: both score the same crops on the same logit scale.
 """

@@ -1,4 +1,4 @@
-"""What the published active-speaker networks look at: grey face crops made during one decode, and MFCCs."""
+"""Inputs of the published active-speaker networks: grey face crops, made during one decode, and MFCCs."""
 
 from collections.abc import Iterator
 from pathlib import Path

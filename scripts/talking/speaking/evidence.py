@@ -7,7 +7,7 @@ import scipy
 from talking.core.signals import moving_mean
 from talking.video import media
 
-# The most, in log odds, that voice activity or one score says.
+# Largest log odds from voice activity or one score.
 LIMIT = 4.0
 
 

@@ -1,8 +1,8 @@
-"""Fit the calibrations to labelled videos: filmed conversations, roughened to move like real mouths, and real clips.
+"""Fit the calibrations to labelled videos: synthetic ones, roughened to move like real mouths, and real clips.
 
-A filmed mouth follows the sound almost perfectly and a filmed listener keeps still; real ones do neither. Each film
-is therefore also used with lips that open less, come early or late, and move a little on every face (domain
-randomisation; Tobin et al., 2017), so that no weight rests on what only films have.
+A synthetic mouth follows the sound almost perfectly and a synthetic listener keeps still; real ones do neither. Each
+synthetic video is therefore also used with lips that open less, come early or late, and move a little on every face (domain
+randomisation; Tobin et al., 2017), so that no weight depends on what only synthetic videos have.
 """
 
 import json
@@ -25,8 +25,8 @@ from talking.speaking import calibration, evidence, fusion, lip_sync
 from talking.speech import turns
 from talking.video import media
 
-# What is believed before seeing labels, from labelled real clips of two and three people: the level of lip motion and
-# its share among the faces tell most, correlation with loudness little; unseen lips speak less often than not.
+# The prior, from labelled real clips of two and three people: the level of lip motion and its fraction among the faces say most,
+# correlation with loudness little; unseen lips speak less often than not.
 LIP_PRIOR = {
     **dict.fromkeys(("level", "level_second", "level_long"), 0.5),
     **dict.fromkeys(("level_track", "slow", "middle", "fast", "slow_long", "middle_long", "fast_long"), 0.0),
@@ -34,9 +34,9 @@ LIP_PRIOR = {
     **{"match": 1.0, "match_long": 0.0, "match_gain": 0.0, "against": 0.5, "match_against": 0.7},
     **{"alone": 0.0, "lost": -1.3, "lost_long": 0.0, "voice": 0.6},
 }
-# Films show turned heads only while they listen, which says nothing about real ones.
+# Synthetic videos show turned heads only while they listen, which says nothing about real ones.
 _HELD = ("lost", "lost_long")
-# The score of a face whose lips are not seen, without what the voice adds: unlikely, so that the turns may know better.
+# The score of a face whose lips are not seen, without what the voice adds: unlikely, so that the turns may decide otherwise.
 _UNSEEN = -3.0
 NETWORK_PRIOR = {"raw": 1.0}
 FUSION_PRIOR = {"asd": 0.9, "voice": 0.4, "turn": 0.4, "foreign": -1.5, "rival": -0.2}
@@ -51,7 +51,7 @@ _MOVED_POINTS = slice(65, 68)
 
 @dataclass
 class Labelled:
-    """One labelled video: its inputs, for each row of `tracks` whether the person speaks (1, 0; -1 unknown), and if it is a film."""
+    """One labelled video: its inputs, for each row of `tracks` whether the person speaks (1, 0; -1 unknown), and if it is synthetic."""
 
     tracks: pd.DataFrame
     points: np.ndarray
@@ -67,13 +67,15 @@ class Labelled:
 def read(results: Path, truth: Path, model: str) -> Labelled:
     """Read the video that `truth`, a `{video}.frames.csv` (frame, person, x1, y1, x2, y2, speaking), names, from `results/`.
 
-    Its frames are those of the film if a `{video}.json` beside it names the film's rate, else at 25 fps. For a model other than lip_sync the scores in `results/asd/` are read too. Raises InputError that names the file if the truth has no such columns.
+    Its frames are those of the synthetic video if a `{video}.json` beside it names the video's rate, else at 25 fps. For a model other than lip_sync the scores in `results/asd/` are read too. Raises InputError that names the file if the truth has no such columns.
     """
     video = truth.name.removesuffix(".frames.csv")
     labels = pd.read_csv(truth)
     wanted = ["frame", "x1", "y1", "x2", "y2", "speaking"]
     if not set(wanted) <= set(labels):
-        raise InputError(f"{truth} has not the columns {', '.join(wanted)}; write it as the films' frames.csv.")
+        raise InputError(
+            f"{truth} lacks some of the columns {', '.join(wanted)}; write it like a synthetic video's frames.csv."
+        )
     labels = _at_25_fps(labels, truth.with_name(f"{video}.json"))
     if "visible" in labels:
         labels = labels[labels["visible"] > 0]
@@ -135,7 +137,7 @@ def _one_face_each(video: Labelled) -> list[Labelled]:
 
 
 def _copies(video: Labelled, model: str, rng: np.random.Generator) -> list[pd.DataFrame]:
-    """Return the features of one video, with those of roughened copies if it is a film and its lips are watched."""
+    """Return the features of one video, with those of roughened copies if it is synthetic and its lips are used."""
     if model != "lip_sync":
         entry = calibration.load()[model]["score"]
         raw = (video.asd["score"].to_numpy() - entry["bias"]) / entry["weights"]["raw"]
@@ -146,7 +148,7 @@ def _copies(video: Labelled, model: str, rng: np.random.Generator) -> list[pd.Da
 
 
 def roughened(tracks: pd.DataFrame, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return landmarks (n, 68, 2) whose lips open less, early or late and against a little motion of their own."""
+    """Return landmarks (n, 68, 2) whose lips open less, early or late and with a little added motion."""
     out = np.array(points, dtype=float)
     for rows in tracks.groupby("track").indices.values():
         length = len(rows)
@@ -177,7 +179,7 @@ def _truth(tracks: pd.DataFrame, labels: pd.DataFrame) -> np.ndarray:
 
 
 def _at_25_fps(labels: pd.DataFrame, about: Path) -> pd.DataFrame:
-    """Return the labels of the frames that are seen at 25 fps, numbered so, if the file `about` a film is there."""
+    """Return the labels of the frames that are seen at 25 fps, numbered so, if the file `about` a synthetic video exists."""
     if not about.exists():
         return labels
     film = json.loads(about.read_text(encoding="utf-8"))

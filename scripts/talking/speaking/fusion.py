@@ -20,7 +20,7 @@ from talking.speech import turns
 
 # Scores of neighbouring frames say the same thing: this many count as one observation.
 _CORRELATED_FRAMES = 12
-# What the lips of one face in one shot say at most about a voice being its person's, for it and against it, in log odds:
+# Largest log odds from the lips of one face in one shot, for and against a voice being its person's:
 # lips can move through a whole shot while another's voice is heard.
 _MOST_FOR, _MOST_AGAINST = 3.0, 6.0
 # Log odds against a person having two voices, and the most that the turns say.
@@ -29,15 +29,15 @@ _TURN_LIMIT = 2.5
 # Two who move their lips under the voice of one: how far the other is taken for a mimic, and not for talking too.
 _BOTH_MOVE = 0.4
 _ROUNDS = 20
-# Scores so near 0 say nothing; nor do those of lips that are not seen while a voice is heard, -0.9, and no lower ones than this.
+# Scores so near 0 are no evidence; nor are those of unseen lips under a voice, -0.9, and lower ones count as this.
 _UNDECIDED, _UNSEEN = 0.5, -1.0
 _STEADY_FRAMES = 50
-# Whose lips move for a second under a voice may be one of several who have it.
+# A person whose lips move for a second under a voice may be one of several who share it.
 _MOVED_FRAMES = 25
-# Of a voice heard for less than a second diarization cannot tell the owner: it may be anybody's whose lips move and who does not talk
+# Diarization cannot tell the owner of a voice heard for less than a second: it may be anybody whose lips move and who does not talk
 # already.
 _BRIEF_S, _BRIEF_DOUBT = 1.0, 0.9
-# Log odds that a voice is that of somebody on screen, of whom nothing speaks against it, rather than from off screen.
+# Log odds that a voice belongs to somebody on screen, without evidence against it, rather than off screen.
 _ON_SCREEN = 1.0
 # A voice has at most this many likely owners on screen, however large the crowd.
 _LIKELY_PEOPLE = 3
@@ -45,7 +45,7 @@ _LIKELY_PEOPLE = 3
 
 @dataclass
 class Settings:
-    """Settings of the fusion: which ingredients count, and how the score becomes a decision."""
+    """Settings of the fusion: which evidence counts, and how the score becomes a decision."""
 
     use_voice: bool = cli.setting(True, "nobody speaks where no voice is heard")
     use_turns: bool = cli.setting(True, "match the voices of the diarization to faces over the whole video")
@@ -67,8 +67,8 @@ def fuse(
 ) -> pd.DataFrame:
     """Return the table `speaking`, a row for each row of `asd` and in its order.
 
-    `person_of` says whose a track is, `model` which active-speaker model made the scores, `strangers` are the persons whose
-    looks are unknown, so that they may be somebody of another shot.
+    `person_of` is the person of a track, `model` the active-speaker model of the scores, `strangers` are the persons without an
+    embedding, who may be somebody of another shot.
     """
     settings = settings or Settings()
     out = asd[["track", "frame"]].copy()
@@ -99,7 +99,7 @@ def smoothed(scored: pd.DataFrame, width: int, early_frames: int) -> np.ndarray:
 
 
 def in_order(table: pd.DataFrame) -> Iterator[np.ndarray]:
-    """Yield for each track of a table where its rows are, in order of frame."""
+    """Yield for each track of a table the positions of its rows, in order of frame."""
     for rows in table.groupby("track").indices.values():
         yield rows[np.argsort(table["frame"].to_numpy()[rows], kind="stable")]
 
@@ -112,7 +112,7 @@ def features(
     settings: Settings,
     strangers: Collection[int] = (),
 ) -> dict[str, np.ndarray]:
-    """Return what the fused score is made of, each (n,) and finite; an ingredient that is off is 0.
+    """Return the features of the fused score, each (n,) and finite; one that is off is 0.
 
     `asd`: the model's score; `voice`: logit of voice activity, short pauses closed; `turn`: log odds that a voice
     heard now is this person's; `foreign`: how sure it is that none is, though the person's own voice is known (0-1);
@@ -143,8 +143,8 @@ def match_voices(
     """Return P(voice is person) (voices, persons), the rest being off screen, with the voices and the persons.
 
     `heard` has a mask over frames for each voice. Evidence is the score of a person's tracks in frames where the voice
-    is heard alone, and for how much of that time the person is on screen, as whoever talks mostly is. `strangers` may be
-    one person in several shots, so that they share a voice with whom they are never seen with.
+    is heard alone, and for how much of that time the person is on screen, as talkers mostly are. `strangers` may be
+    one person in several shots, so they may share a voice with people they are never seen with.
     """
     voices, people = sorted(heard), np.unique(persons)
     alone = np.sum([heard[v] for v in voices], axis=0) == 1
@@ -194,7 +194,7 @@ def shared_voices(
 
 
 def _owned(score: np.ndarray) -> np.ndarray:
-    """Return what successive scores (n,) say about the voice heard being the face's own, in log odds.
+    """Return the log odds, from successive scores (n,), that the voice heard is the face's.
 
     They are averaged over two seconds. A still mouth under a voice all but rules its person out, a moving one is a hint, and an undecided one, as of lips
     that cannot be seen, says nothing.
@@ -226,7 +226,7 @@ def _turn_odds(
     brief = turns.spoken_frames((t for t in spoken if t.end_s - t.start_s < _BRIEF_S), int(frame.max()) + 1)
     steady = [heard[v] & ~brief.get(v, False) for v in voices]
     anybody = _quiet_share(frame, column, belief, steady)
-    # Beside another voice even who does not move much may have it.
+    # Beside another voice, even a person who hardly moves the lips may have it.
     moves = np.where(np.any(steady, axis=0)[frame], 1.0, scipy.special.expit(score))
     for i, voice in enumerate(voices):
         now = heard[voice][frame]
@@ -249,7 +249,7 @@ def _turn_odds(
 
 
 def _quiet_share(frame: np.ndarray, column: np.ndarray, belief: np.ndarray, steady: Sequence[np.ndarray]) -> np.ndarray:
-    """Return for each row the chance (n,) that a voice of nobody known is this face's: who talks already has less of it.
+    """Return for each row the chance (n,) that a voice of nobody known is this face's: smaller for a person who talks already.
 
     One more than is on screen may own it. `steady` has for each voice in which frames it is heard for long.
     """

@@ -1,4 +1,4 @@
-"""Who speaks, without a learned network: the lips' motion and the sound judged together over seconds.
+"""Who speaks, without a learned network: the lips' motion and the sound compared over seconds.
 
 The inner-lip gap over the face's height and the mouth's width are band-passed to the rhythm of syllables
 (Chandrasekaran et al., 2009) and to slower and faster ones. Their levels over a fraction of a second, seconds and the
@@ -26,13 +26,13 @@ _LAGS = range(-3, 6)
 _CHANCE_LAGS = (*range(-40, -24, 3), *range(28, 44, 3))
 _LOST_FRAMES = 6
 _PAUSE_S = 0.2
-# Motion of the gap in face heights: landmark noise, and what about parts talking from listening.
+# Motion of the gap in face heights: landmark noise, and about the limit between talking and listening.
 _NOISE = 0.004
 _UNDECIDED = 0.012
 # The same of the nose, which is rigid, and how far lips must have moved to be counted as opening or closing.
 _HEAD_NOISE, _HEAD_UNDECIDED = 0.002, 0.006
 _COUNTED = 0.003
-# A face must be seen for this share of the last second to be a rival.
+# A face must be seen for this fraction of the last second to be a rival.
 _SEEN = 0.3
 
 _WINDOW = 1024
@@ -51,14 +51,14 @@ def score(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: 
 
 
 def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, sound: str | Path) -> dict[str, np.ndarray]:
-    """Return what the score is made of, each (n,) and finite, 0 where the lips cannot be seen.
+    """Return the features of the score, each (n,) and finite, 0 where the lips cannot be seen.
 
     `level`, `level_second`, `level_long`, `level_track`: log motion of the lips over an undecided one, about the frame,
     over half a second, over two and over the track; the same by rhythm (`slow`, `middle`, `fast`), of the mouth's width
     (`width`), of what the gap varies by (`range`) and of the nose (`head`); `rate`: openings and closings a second;
     `match`: correlation of the lips' motion with the sound, `match_long` over seconds, `match_gain` beyond chance;
     `against`, `match_against`: level and match minus those of the best other face; `alone`: 1 if no other face's lips
-    are seen; `lost`, `lost_long`: share of the time about the frame in which the lips are not seen; `voice`: logit of
+    are seen; `lost`, `lost_long`: fraction of the time about the frame in which the lips are not seen; `voice`: logit of
     voice activity.
     """
     frame = tracks["frame"].to_numpy()
@@ -84,7 +84,7 @@ def features(tracks: pd.DataFrame, points: np.ndarray, voice: pd.DataFrame, soun
 
 
 def speech_envelope(sound: str | Path, n_frames: int) -> np.ndarray:
-    """Return log energies (bands, n_frames) of speech bands at the frames' own times, band-passed to syllables."""
+    """Return log energies (bands, n_frames) of speech bands at the frames' times, band-passed to syllables."""
     blocks = range(0, n_frames, _BLOCK)
     power = np.concatenate([_band_power(sound, start, min(start + _BLOCK, n_frames)) for start in blocks])
     # A floor at the level of the pauses: the rustle of a silent microphone is no rhythm.

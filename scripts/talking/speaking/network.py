@@ -22,7 +22,7 @@ WINDOWS_S = (1, 2, 3, 4, 5, 6)
 _PIECE = media.FPS
 _BLOCK = 4 * _PIECE
 _JUDGED_TOGETHER = 64
-# Heads of one stream, which the published files hold and scoring has no use for.
+# Heads of one stream, which are in the published files but not needed for scoring.
 _TRAINING_ONLY = ("lossA.", "lossV.")
 
 
@@ -47,7 +47,7 @@ def load(network: torch.nn.Module, weights: str | Path) -> torch.nn.Module:
     except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or ["no content"])[0]
         raise InputError(
-            f"{weights} is not a weight file of {type(network).__name__} ({reason}); fetch it again."
+            f"{weights} is not a weight file of {type(network).__name__} ({reason}); download it again."
         ) from error
     return network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 

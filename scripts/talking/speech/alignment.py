@@ -28,7 +28,7 @@ def wav2vec2(weights: Path, language: str, device: str) -> Aligner:
                 language, device, model_name=_bundle(weights), model_dir=str(weights.parent)
             )
         else:
-            # Looked for here: a folder that is not there would be taken for a name on the hub.
+            # Checked here: the library would take a missing folder for a name on the hub.
             if not (weights / "config.json").is_file():
                 raise ValueError("no config.json")
             model, about = whisperx.alignment.load_align_model(
@@ -36,7 +36,7 @@ def wav2vec2(weights: Path, language: str, device: str) -> Aligner:
             )
     except (ValueError, RuntimeError) as error:
         raise InputError(
-            f"{weights} is no wav2vec2 model that recognises letters; name in words: aligner_weights a folder with "
+            f"{weights} is no wav2vec2 model that recognises letters; set words: aligner_weights to a folder with "
             "config.json, model.safetensors, vocab.json and preprocessor_config.json, or a file of torchaudio's bundles."
         ) from error
     _split_no_sentences()
@@ -59,15 +59,14 @@ def _bundle(file: Path) -> str:
         bundle = getattr(torchaudio.pipelines, name)
         if isinstance(bundle, torchaudio.pipelines.Wav2Vec2ASRBundle) and Path(bundle._path).name == file.name:
             return name
-    raise ValueError(f"{file.name} is the file of no bundle")
+    raise ValueError(f"{file.name} belongs to no bundle")
 
 
 @functools.cache
 def _split_no_sentences() -> tempfile.TemporaryDirectory:
-    """Give NLTK a sentence splitter that has learnt nothing, in a folder that goes with the process.
+    """Give NLTK an untrained sentence splitter, in a folder that is deleted with the process.
 
-    WhisperX splits a text into sentences before it returns the words, which it would download a splitter for; the words
-    do not depend on it.
+    WhisperX would download a splitter, as it splits a text into sentences; the words do not depend on it.
     """
     folder = tempfile.TemporaryDirectory(prefix="nltk_")
     for language in {"english", *whisperx.utils.PUNKT_LANGUAGES.values()}:

@@ -1,7 +1,7 @@
 """Who on screen says each word.
 
-A word is weighed with the speaking scores over its own frames and over its utterance. That a voice is somebody else's is
-in the scores already (see `speaking/fusion.py`): to count it here once more made no film better and some worse.
+A word is weighed with the speaking scores over its frames and over its utterance. These scores already include the
+diarization (`speaking/fusion.py`), so it is not used again.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def attribute(
 
 
 class _Evidence:
-    """Mean smoothed scores of the tracks that are on screen for at least half of a stretch of time."""
+    """Mean smoothed scores of the tracks that are on screen for at least half of a period."""
 
     def __init__(self, speaking: pd.DataFrame) -> None:
         rows = speaking.sort_values("frame", kind="stable")

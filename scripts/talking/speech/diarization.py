@@ -1,6 +1,6 @@
-"""Who is heard when: pyannote.audio's diarization pipeline, told how many people are seen talking.
+"""Who is heard when: pyannote.audio's diarization pipeline, given how many people are seen talking.
 
-The embedded models are those that packages carry: the segmentation network of whisperx (pyannote's PyanNet, three
+The embedded models come inside packages: the segmentation network of whisperx (pyannote's PyanNet, three
 speakers, 5 s windows; Bredin and Laurent, Interspeech 2021) and the voice embedding of Resemblyzer (a GE2E speaker
 encoder; Wan et al., ICASSP 2018).
 """
@@ -58,7 +58,7 @@ def diarize(sound: str | Path, people_seen: int = 0, settings: Settings | None =
     samples = media.sound(sound)
     if samples.size == 0:
         return []
-    # With pyannote.audio they take seconds to import, and a video without sound needs none.
+    # Imported here: with pyannote.audio they take seconds, and a video without sound needs none.
     from talking.speech import pipelines
 
     annotation = pipelines.PIPELINES[settings.model](samples, people_seen, settings)

@@ -1,8 +1,8 @@
-"""Signs that a recogniser wrote down what nobody said.
+"""Signs that a recogniser invented words.
 
 Whisper (Radford et al., 2022) writes something for any sound: over music, noise and languages that it does not know it repeats
 itself, writes phrases of its training data (the credits of subtitles), or puts many words into one moment. The thresholds are
-Whisper's own (compression ratio) and those of NeMo Curator's filters (share of different words, characters a second).
+Whisper's own (compression ratio) and those of NeMo Curator's filters (fraction of different words, characters a second).
 """
 
 import re
@@ -13,9 +13,9 @@ import numpy as np
 
 # Whisper's own threshold.
 MAX_COMPRESSION_RATIO = 2.4
-# A phrase of one to eight words that is repeated this often at a stretch is a loop.
+# A phrase of one to eight words that is repeated this often in a row is a loop.
 LONGEST_PHRASE, LOOP = 8, 4
-# Of at least so many words this share must differ.
+# Of at least so many words this fraction must differ.
 MIN_DIFFERENT, COUNTED_WORDS = 0.4, 15
 # The quickest speakers reach 25 characters a second, over so many words at least.
 MAX_CHARACTERS_PER_S, TIMED_WORDS = 40.0, 4
@@ -23,7 +23,7 @@ MAX_CHARACTERS_PER_S, TIMED_WORDS = 40.0, 4
 _SYLLABLES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SYLLABLE_CHARACTERS = 3
 
-# What the training data's subtitles end with; nobody on screen says it.
+# Credits of subtitles in the training data; nobody on screen says them.
 _CREDITS = re.compile(
     r"amara\.org|amara org|subtitl(es|ed|ing) by|captions? by|transcri(bed|ption|pt) by|translat(ed|ion) by|"
     r"untertitel(ung)? (der|des|von|im auftrag)|sous-titr(es|age)|sottotitoli|subtítulos|subtitulado por|legendas|"
@@ -31,7 +31,7 @@ _CREDITS = re.compile(
     r"字幕|ご視聴|ご清聴|チャンネル登録|시청해|구독과|자막|点赞|订阅|訂閱|明镜|"
     r"ترجمة|اشترك|उपशीर्षक|कैप्शन|www\.|\.com\b|©"
 )
-# What people do say, but a recogniser more often where nobody speaks.
+# Phrases that people do say, but that a recogniser writes more often where nobody speaks.
 _FAREWELLS = re.compile(
     r"(thank(s| you)( (so|very) much)?|thanks?( you)? for (watching|listening|your time|joining us)|please subscribe|"
     r"(please )?(like|subscribe)( and subscribe)?( to (my|the|our) channel)?|see you( in the)?( next)?( time| video)?|"
@@ -57,7 +57,7 @@ def plain(word: str) -> str:
 
 
 def repeats(words: list[str]) -> tuple[int, int]:
-    """Return how often the most repeated phrase of one to eight words follows itself at a stretch (1: never), and its length."""
+    """Return how often the most repeated phrase of one to eight words follows itself in a row (1: never), and its length."""
     _, codes = np.unique(np.array(words, dtype=object), return_inverse=True)
     most, length = min(len(words), 1), 1
     for n in range(1, min(LONGEST_PHRASE, len(words) // 2) + 1):
@@ -82,7 +82,7 @@ def is_credit(text: str) -> bool:
 
 
 def is_farewell(text: str) -> bool:
-    """Return True if a text is nothing but a phrase that recognisers write where nobody speaks."""
+    """Return True if a text is only a phrase that recognisers write where nobody speaks."""
     letters = " ".join(w for w in map(plain, text.split()) if w)
     return bool(_FAREWELLS.fullmatch(letters))
 
@@ -94,7 +94,7 @@ def characters(word: str) -> int:
 
 
 def impossible_times(words: list[dict]) -> np.ndarray:
-    """Return a mask over words with start_s and end_s, in order: true where more is said than anybody can say.
+    """Return a mask over words with start_s and end_s, in order: true where more is said than is possible.
 
     A word is impossible within any run of four words whose characters come quicker than 40 a second.
     """

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from talking.speech import diarization, voice_models
 from talking.video import media
 
-# So many voices more than people seen are looked for at most: they come from off screen.
+# Largest number of voices beyond the people seen: they come from off screen.
 _MOST_UNSEEN = 4
 
 
 class SeenVoicesClustering(BaseClustering):
-    """Clustering of voices in which the number of people seen talking decides what the voices themselves leave open.
+    """Clustering of voices in which the number of people seen talking decides what the voices leave open.
 
     A tree by Ward's method on embeddings of unit length, which single odd embeddings do not upset as they do average
     linkage; a cut of it is refined as spherical k-means. There are as many clusters as `people_seen`, but fewer if two
@@ -105,7 +105,7 @@ def published(samples: np.ndarray, people_seen: int, settings: diarization.Setti
     try:
         return _apply(pipeline, samples, **hints)
     except ValueError:
-        # community-1's clustering breaks off where fewer pieces of voices are heard than it is to find voices.
+        # community-1's clustering fails if there are fewer pieces of voices than voices to find.
         return _apply(pipeline, samples)
 
 

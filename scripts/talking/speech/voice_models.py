@@ -1,4 +1,4 @@
-"""Voice networks and pyannote.audio's pipelines over them: those that packages carry, and published ones in a folder."""
+"""Voice networks and pyannote.audio's pipelines over them: those inside packages, and published ones in a folder."""
 
 from talking.core import offline  # noqa: F401, I001 - read by the libraries below when they are imported
 import collections
@@ -64,7 +64,7 @@ class ResemblyzerEmbedding(Model):
 
     @classmethod
     def packaged(cls) -> "ResemblyzerEmbedding":
-        """Return the encoder with the weights that the package carries."""
+        """Return the encoder with the package's weights."""
         path = _package("resemblyzer") / "pretrained.pt"
         weights = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
         model = cls()
@@ -109,7 +109,7 @@ class ResemblyzerEmbedding(Model):
 
 
 def packaged_segmentation() -> PyanNet:
-    """Return the speaker segmentation network that whisperx carries."""
+    """Return the speaker segmentation network of whisperx."""
     return read_model(_package("whisperx") / "assets" / "pytorch_model.bin")
 
 
@@ -137,7 +137,7 @@ def _anybody(scores: np.ndarray) -> np.ndarray:
 def read_model(path: Path) -> Model:
     """Return a network from a checkpoint of pyannote.audio, ready to be called; raises InputError if it is none.
 
-    Such a file is a pickle: besides tensors it names these plain classes, and nothing else is let in.
+    Such a file is a pickle: only tensors and these plain classes are loaded from it.
     """
     known = [
         *(dict, list, int, collections.defaultdict, typing.Any, torch.torch_version.TorchVersion),
@@ -158,7 +158,7 @@ def read_model(path: Path) -> Model:
             raise KeyError(missing[0])
     except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
         raise InputError(
-            f"{path} holds no voice network of pyannote.audio ({type(error).__name__}: {str(error)[:80]}); fetch it again."
+            f"{path} holds no voice network of pyannote.audio ({type(error).__name__}: {str(error)[:80]}); download it again."
         ) from error
     return model.eval()
 
@@ -208,7 +208,7 @@ def evenly_spread(count: int) -> np.ndarray:
 
 
 class NoCalibration(PLDA):
-    """The pipeline wants a calibration even where its clustering never asks for one."""
+    """The pipeline needs a calibration even where its clustering never uses one."""
 
     def __init__(self) -> None:
         pass

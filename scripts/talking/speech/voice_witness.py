@@ -1,7 +1,7 @@
-"""Voice activity with two witnesses: silero-vad, which hardly hears voices under music, and speaker segmentation.
+"""Voice activity by two models: silero-vad, which hardly hears voices under music, and speaker segmentation.
 
 Where the sound is loud and silero is not sure of a voice for a second, pyannote's speaker segmentation (Bredin and Laurent,
-2021), which the diarization uses too, is asked as well.
+2021), which the diarization uses too, decides.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from talking.video import media
 # A loud frame is within this of the loudest; it is in doubt where silero's mean over a second about it is no sure voice.
 _LOUD_DB, _SILENT_DB = 25.0, -50.0
 _SURE, _NEAR_FRAMES = 0.7, media.FPS
-# Doubt of a second or more is put to the second witness, with so much of the sound around it; at once at most ten minutes.
+# Doubt of a second or more goes to the second model, with so much of the sound around it; at most ten minutes at once.
 _LEAST_DOUBT, _AROUND, _MOST_AT_ONCE = media.FPS, 3 * media.FPS, 600 * media.FPS
-# Under music the segmentation network is less sure than it is right: log odds that are added.
+# Under music the segmentation network is underconfident: log odds that are added.
 _UNDER_MUSIC = 0.85
 
 
@@ -31,7 +31,7 @@ def detect(sound: str | Path, settings: voice.Settings | None = None) -> pd.Data
 
 
 def with_second_witness(heard: pd.DataFrame, sound: str | Path) -> pd.DataFrame:
-    """Return the table `voice` of a `media/` wav in which speaker segmentation has decided what was in doubt."""
+    """Return the table `voice` of a `media/` wav in which speaker segmentation has decided the doubtful frames."""
     unsure = doubtful(heard)
     spans = [s for s in intervals.from_mask(unsure) if s[1] - s[0] >= _LEAST_DOUBT]
     if not spans:

@@ -1,4 +1,4 @@
-"""What is said, word by word, and where it was not understood.
+"""Words with times, and pieces of speech that were not understood.
 
 Words come from Whisper (Radford et al., 2022), piece by piece between pauses. A piece that Whisper did not understand gives no
 words but a row that says why.
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _SHORTEST_WORD_S = 0.06
 # Pieces whose languages are found together: a quarter of an hour of talk.
 _BLOCK = 32
-# What a piece leaves unheard at its end is heard as a piece of its own if so many seconds of voice are in it.
+# The unread end of a piece becomes a separate piece if so many seconds of voice are in it.
 _WORTH_HEARING_S = 0.6
-# Below this probability the language is as likely another one.
+# Below this probability, another language is as likely.
 _LANGUAGE_KNOWN = 0.7
 
 
@@ -83,7 +83,7 @@ class Settings:
 def transcribe(
     sound: str | Path, voices: pd.DataFrame, settings: Settings | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables `transcript` and `pieces` of a `media/` wav, of the parts where the table `voice` hears somebody."""
+    """Return the tables `transcript` and `pieces` of a `media/` wav, of the parts with a voice by the table `voice`."""
     settings = settings or Settings()
     said: list[dict] = []
     heard: list[dict] = []
@@ -113,18 +113,18 @@ def transcribe(
 
 
 def whisper(settings: Settings) -> "Callable[[Sequence[np.ndarray]], list[Heard]]":
-    """Return a Whisper model as a function from pieces, samples (n,) each, to what is heard in each, timed within it.
+    """Return a Whisper model as a function from pieces, samples (n,) each, to the words of each, timed within it.
 
     Raises InputError if the folders `weights` or `aligner_weights` hold no model.
     """
-    # Loaded where it is needed: it takes a second.
+    # Imported here: it takes a second.
     from talking.speech import recognition
 
     is_packaged = settings.model != "whisper"
     on_gpu = not is_packaged and recognition.gpu_is_there()
     aligner = None
     if settings.aligner == "wav2vec2":
-        # torch, transformers and pyannote.audio come with it: ten seconds.
+        # Imported here: torch, transformers and pyannote.audio come with it, which takes ten seconds.
         from talking.speech import alignment
 
         def aligner(language: str) -> recognition.Aligner:
@@ -151,7 +151,7 @@ def _start(row: dict) -> float:
 def _heard_until(start: int, end: int, heard_s: float, probability: np.ndarray, settings: Settings) -> int:
     """Return the frame up to which frames [start, end) were heard, of which `heard_s` seconds were written down.
 
-    A rest with hardly a voice is not worth another look; nor is one where nothing was heard before it.
+    A rest with hardly a voice is not read again; nor is one where nothing was heard before it.
     """
     until = start + round(heard_s * media.FPS)
     voiced = (probability[until:end] >= settings.voice_threshold).sum()
@@ -186,7 +186,7 @@ def _judged(
 
 
 def _reason(heard: "Heard", voice_level: float, impossible: float, settings: Settings) -> str:
-    """Return why a piece was not understood; empty if it was. `impossible` is the share of words at impossible times."""
+    """Return why a piece was not understood; empty if it was. `impossible` is the fraction of words at impossible times."""
     is_faint = voice_level < settings.voice_threshold
     threshold = settings.min_faint_log_probability if is_faint else settings.min_log_probability
     if not any(map(hallucinations.plain, heard.text.split())):
@@ -210,7 +210,7 @@ def _pieces(voices: pd.DataFrame, settings: Settings) -> list[Interval]:
     out: list[Interval] = []
     for speech in voice.segments(voices, settings.faint_voice_threshold, pause_s=0.3, pad_s=0.2):
         for start, end in _cut(speech, probability, longest):
-            # A short pause is worth hearing across; after a long one a fresh piece keeps times exact.
+            # Pieces span short pauses; after a long one a new piece keeps times exact.
             if out and start - out[-1][1] < media.FPS and end - out[-1][0] <= longest:
                 out[-1] = (out[-1][0], end)
             else:
@@ -231,7 +231,7 @@ def _cut(speech: Interval, probability: np.ndarray, longest: int) -> Iterator[In
 def _timed(words: list[dict], start_s: float, end_s: float, probability: np.ndarray, settings: Settings) -> list[dict]:
     """Return a piece's words with times in the video: in order, none without length, none reaching into silence.
 
-    A word that lies wholly in silence was made up by the recogniser and is left out. `probability` (frames,) is that of a voice.
+    A word that lies wholly in silence is an invention of the recogniser and is left out. `probability` (frames,) is that of a voice.
     """
     out: list[dict] = []
     for word in words:

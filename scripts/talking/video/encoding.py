@@ -26,7 +26,7 @@ _TV_RANGE = 1
 _TICKS_PER_S = 12_800
 
 
-# With its macroblock tree x264 makes other bytes of the same pictures now and then, of small ones one time in two.
+# With its macroblock tree, x264's bytes for the same pictures vary, of small ones one time in two.
 SAME_BYTES = "mbtree=0"
 
 
@@ -40,7 +40,7 @@ def write_sound(path: str | Path, samples: np.ndarray, rate: int = SOUND_HZ) -> 
 
 @dataclass(frozen=True)
 class Colours:
-    """What colours pictures have, by the numbers of ITU-T H.273: matrix, primaries and transfer; always in TV range."""
+    """Colours of pictures, by the numbers of ITU-T H.273: matrix, primaries and transfer; always in TV range."""
 
     colorspace: int
     color_primaries: int
@@ -48,7 +48,7 @@ class Colours:
 
     @classmethod
     def of(cls, stream: av.VideoStream) -> Colours:
-        """Return what a stream says of its colours."""
+        """Return the colours that a stream declares."""
         own = stream.codec_context
         return cls(own.colorspace, own.color_primaries, own.color_trc)
 
@@ -166,7 +166,7 @@ def encode(
 ) -> int:
     """Write RGB pictures (height, width, 3; even sizes) and sound (n,) in -1..1 as H.264/AAC mp4; return the number of frames.
 
-    Without pictures it writes a file of no bytes.
+    Without pictures it writes an empty file.
     """
     pictures = iter(pictures)
     first = next(pictures, None)

@@ -1,4 +1,4 @@
-"""Download a video by http(s), going on where an earlier try broke off."""
+"""Download a video by http(s), continuing where an earlier attempt stopped."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from talking.core.errors import InputError
 _TRIES = 3
 _CONNECT_S, _SILENCE_S = 20, 60
 _CHUNK = 1 << 16
-# What a server says of a file that it may give at another time: too slow, too early, too many at once.
+# Statuses after which another attempt may succeed: too slow, too early, too many requests, ...
 _PASSING = (408, 425, 429)
 _LONGEST_WAIT_S = 120
 
 
 def fetch(url: str, file: Path, state: Path, sha256: str = "", tries: int = 0, pause_s: float = 2.0) -> str:
-    """Download `url` to `file` and return "", or leave `file` without bytes and return why in one sentence.
+    """Download `url` to `file` and return "", or leave `file` empty and return the reason in one sentence.
 
-    The reason is also written to `state`, as json {"reason": ..., "try_again": ..., "tries": ...}: whether another time may
-    have more luck, and how often it had been tried in vain before. An unfinished download stays beside `file` with the
-    suffix .part and is gone on with then, from the same address. `sha256` is the checksum that the file must have, if any.
+    The reason is also written to `state`, as json {"reason": ..., "try_again": ..., "tries": ...}: whether another attempt may
+    succeed, and the number of failed attempts before. An unfinished download stays beside `file` with the
+    suffix .part and is continued then, from the same address. `sha256` is the checksum that the file must have, if any.
     """
     part = part_of(file, url)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -37,13 +37,13 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", tries: int = 0, p
                 f"correct the address, or run with --forcerun {state}" if is_final else "the next run tries again"
             )
             raise InputError(f"{shown(url)} could not be downloaded ({failure}); {next_step}.")
-        # Whatever is wrong with a whole file is no better at another time.
+        # A complete but wrong file will not be right at another attempt.
         is_final = True
         found = checksums.sha256(part)
         if sha256 and found != sha256.lower():
             forget(part)
             raise InputError(
-                f"{shown(url)} has the SHA-256 {found}, not the sheet's; correct the sheet, or run with --forcerun {state}."
+                f"{shown(url)} has the SHA-256 {found}, not the sample sheet's; correct the sample sheet, or run with --forcerun {state}."
             )
         part.replace(file)
         forget(part)
@@ -57,23 +57,23 @@ def fetch(url: str, file: Path, state: Path, sha256: str = "", tries: int = 0, p
 
 
 def part_of(file: Path, url: str) -> Path:
-    """Return where an unfinished download lies: of each address in a file of its own, as half of one is no half of another."""
+    """Return the file of an unfinished download, a separate one for each address."""
     return file.with_name(f"{file.name}.{hashlib.sha256(url.encode()).hexdigest()[:12]}.part")
 
 
 def forget(part: Path) -> None:
-    """Remove what is left of a download that is over."""
+    """Remove what is left of a finished download."""
     part.unlink(missing_ok=True)
     _version_of(part).unlink(missing_ok=True)
 
 
 def _version_of(part: Path) -> Path:
-    """Return where it is noted which version of a file an unfinished download is of."""
+    """Return the file that notes of which version an unfinished download is."""
     return part.with_name(f"{part.name}.version")
 
 
 def tries_in_vain(state: Path) -> int:
-    """Return how often a download has failed for a reason that may pass, by the state that the last try left, if any."""
+    """Return how often a download has failed for a temporary reason, by the state that the last attempt left, if any."""
     if not state.exists():
         return 0
     last = json.loads(state.read_text(encoding="utf-8"))
@@ -86,9 +86,9 @@ def reason_of(file: Path) -> str:
 
 
 def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, str] | None = None) -> tuple[str, bool]:
-    """Download `url` to `part`, going on with what is there.
+    """Download `url` to `part`, continuing what is there.
 
-    Return "" or why it failed after several tries, and whether there is nothing to be gained by another. `headers` are sent along, for servers that ask for a token.
+    Return "" or why it failed after several attempts, and whether another attempt is useless. `headers` are sent along, for servers that ask for a token.
     """
     import requests
 
@@ -106,7 +106,7 @@ def download(url: str, part: Path, pause_s: float = 2.0, headers: Mapping[str, s
 
 
 def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool, int]:
-    """Get what is missing of a download; return what went wrong ("" if nothing), whether trying again is useless, and the
+    """Get what is missing of a download; return what went wrong ("" if nothing), whether another attempt is useless, and the
     seconds to wait before that."""
     import requests
     from tqdm import tqdm
@@ -116,7 +116,7 @@ def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool, int]
     headers = {"Accept-Encoding": "identity", **sent}
     if have:
         headers["Range"] = f"bytes={have}-"
-        # Of a file that has changed since the server sends the whole.
+        # Of a file that has changed, the server sends the whole.
         if version.exists():
             headers["If-Range"] = version.read_text()
     with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _SILENCE_S)) as answer:
@@ -149,7 +149,7 @@ def _try(url: str, part: Path, sent: Mapping[str, str]) -> tuple[str, bool, int]
 
 
 def _note_version(version: Path, tag: str) -> None:
-    """Note which version of a file is being downloaded, where the server tells one for certain."""
+    """Note which version of a file is being downloaded, if the server gives a strong one."""
     if tag.startswith('"'):
         version.write_text(tag)
     else:

@@ -1,4 +1,4 @@
-"""The first picture of a video as people bring it, and how its pictures are to be changed."""
+"""The first picture of an input video, and how its pictures are to be changed."""
 
 import math
 import struct
@@ -78,7 +78,7 @@ def first_picture(source: Path, scan: Scan, max_lines: int, beat: Callable[[], N
             raise InputError(f"{source} is {video.width} x {video.height}, which is too large; scale it down first.")
         run = _run(container, video, beat, 1)
         if not run:
-            raise InputError(f"{source} has no picture that can be decoded; fetch it again or convert it to mp4.")
+            raise InputError(f"{source} has no picture that can be decoded; get it again or convert it to mp4.")
         hdr = colours.kind_of(video, run[0])
         is_likely = bool(hdr) or run[0].interlaced_frame
         count = _RUNS if is_likely else min(_RUNS, 1 + int(_LOOKED_AT * len(scan.times)) // _RUN)

@@ -1,7 +1,7 @@
-"""Turn a film as people bring it into what every stage reads: constant 25 fps H.264, 16 kHz sound, and a probe.
+"""Convert an input video to what every stage reads: constant 25 fps H.264, 16 kHz sound, and a probe.
 
 Time 0 is the first picture that can be shown. Frame n is the last picture that begins before n / 25 s plus half a frame, so
-no picture is more than half a frame off its own time, and sample k belongs to second k / 16000: pictures and sound are
+no picture is more than half a frame off its time, and sample k belongs to second k / 16000: pictures and sound are
 placed by the file's own time stamps all along, never by counting. Pictures that are constant 25 fps H.264 of fitting size
 already are copied as they are, and so is whole AAC sound.
 """
@@ -29,15 +29,15 @@ from talking.video.probe import Probe
 
 # Without a single packet of a file for so long, reading it counts as hanging.
 _STALL_S = 300
-# By these a decoder ends that has gone astray in a film.
+# Signals by which a decoder ends that hangs in a video.
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-# More of the picture than this without sound is worth a note.
+# Longest part of the video without sound that is not reported.
 _UNHEARD_S = 1.0
 
 
 @dataclass
 class Settings:
-    """How a film is read and written."""
+    """Settings of ingest."""
 
     crf: int = cli.setting(22, "quality of pictures that must be re-encoded: H.264 CRF, lower is better")
     preset: str = cli.setting("ultrafast", "x264 preset: slower ones make smaller files")
@@ -58,7 +58,7 @@ def ingest(
     reason: str = "",
     threads: int = 2,
 ) -> Probe:
-    """Write a film's `media/` files; one that cannot be used gives an mp4 and a wav of no bytes and a probe that says why.
+    """Write a video's `media/` files; an unusable one gives an empty mp4, an empty wav and a probe with the reason.
 
     `sha256` is the checksum that the file must have, if any; `reason` why it could not even be downloaded, if so.
     """
@@ -71,7 +71,7 @@ def ingest(
             result.sha256 = checksums.sha256(source)
             if sha256 and result.sha256 != sha256.lower():
                 raise InputError(
-                    f"{source} has the SHA-256 {result.sha256}, not the sheet's; fetch it again or correct the sheet."
+                    f"{source} has the SHA-256 {result.sha256}, not the sample sheet's; get it again or correct the sample sheet."
                 )
             result = _in_child(_convert, source, mp4_aside, wav_aside, settings, threads, result)
         except InputError as error:
@@ -84,7 +84,7 @@ def ingest(
 
 
 def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
-    """Run work on a foreign file in a process of its own, so that a decoder that crashes or hangs fails one video only."""
+    """Run work on an input file in a separate process, so that a decoder that crashes or hangs fails one video only."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_send, args=(sender, work, arguments))
@@ -97,7 +97,7 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
     child.join()
     source = arguments[0]
     if child.exitcode == -signal.SIGALRM:
-        # A slow disk or a busy machine may be to blame: no word about the film.
+        # A slow disk or a busy machine may be the cause: the video is not blamed.
         raise RuntimeError(
             f"converting {source} stood still for {_STALL_S} s, or took more than max_seconds_per_second allows; if it does "
             "so again, convert it to an ordinary mp4 first"
@@ -107,7 +107,7 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
             f"{source} made the decoder crash (signal {-child.exitcode}); convert it to an ordinary mp4 first."
         )
     if child.exitcode < 0:
-        # Of memory or by somebody's hand: no word about the film.
+        # By the system for memory or by a user: the video is not blamed.
         raise RuntimeError(f"converting {source} was ended from outside (signal {-child.exitcode})")
     if outcome is None:
         raise RuntimeError(f"converting {source} failed; see the trace above")
@@ -117,7 +117,7 @@ def _in_child(work: Callable[..., Probe], *arguments: object) -> Probe:
 
 
 def _send(sender: Connection, work: Callable[..., Probe], arguments: tuple) -> None:
-    # What the parent left behind is not this process's to take apart: a decoder there may have threads that are not here.
+    # The parent's objects must not be destroyed here: a decoder there may have threads that this process lacks.
     gc.freeze()
     # The default action of an alarm ends the process even inside a decoder's loop.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -132,7 +132,7 @@ def _send(sender: Connection, work: Callable[..., Probe], arguments: tuple) -> N
 
 
 class _Limit:
-    """Ends this process by an alarm when nothing comes of a file for a while, or when its time is up."""
+    """Ends this process by an alarm if a file gives nothing for a while, or when its time is up."""
 
     def __init__(self) -> None:
         self._end = math.inf
@@ -149,7 +149,7 @@ class _Limit:
 
 
 def _convert(source: Path, mp4: Path, wav: Path, settings: Settings, threads: int, probe: Probe) -> Probe:
-    """Write the pictures and the sound of a film and fill in its probe."""
+    """Write the pictures and the sound of a video and fill in its probe."""
     limit = _Limit()
     scan = probing.scan(source, limit.beat)
     first = first_picture.first_picture(source, scan, settings.max_lines, limit.beat)
@@ -222,7 +222,7 @@ def _check_damage(
         places = [time for time, _ in scan.lost] + ([] if pictures.damaged_at is None else [pictures.damaged_at])
         raise InputError(
             f"{source} is damaged from second {min(places, default=pictures.last) - zero:.2f} on "
-            f"({probe.damaged_frames} pictures cannot be had); fetch it again, or cut the damaged part away."
+            f"({probe.damaged_frames} pictures are lost); get it again, or cut the damaged part away."
         )
 
 

@@ -1,6 +1,6 @@
-"""Interlaced pictures: whether a video has them, by its flags and by looking, and taking them apart.
+"""Interlaced pictures: whether a video has them, by its flags and its pictures, and deinterlacing.
 
-A flag alone is not believed: many files are flagged interlaced whose two fields are of one moment, and many conversions
+A flag alone is not trusted: many files are flagged interlaced whose two fields are of one moment, and many conversions
 have lost the flag of pictures whose fields are not. Fields are compared by ffmpeg's idet and each first field is completed
 by bwdif (the w3fdif of BBC R&D for what moves, the other field's own lines for what does not).
 """
@@ -54,7 +54,7 @@ def order_of_fields(is_flagged: bool, seen: Counter[str]) -> str:
 
 
 def deinterlacer(order: str) -> Fields:
-    """Return what makes whole pictures of interlaced ones, one of each, by the order of `order_of_fields`."""
+    """Return the deinterlacing filters, which keep the frame rate, for an order of `order_of_fields`."""
     return Fields("bwdif", f"mode=send_frame:parity={order}:deint=all")
 
 

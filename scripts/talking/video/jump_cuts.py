@@ -16,12 +16,12 @@ _REACH = 4  # frames about a pair of pictures that its change is compared with
 _CHANGE = 8  # grey levels from which a place counts as changed
 _RATIO = 2.0  # a sudden change exceeds those about it by as much
 _LATER = (1, 2, 4)  # frames after which a sudden change must still be there
-_MIN_AREA = 0.015  # share of the picture that jumps, at least
-_MIN_SHARE = 0.4  # of all places that change about then, the share that jumps
+_MIN_AREA = 0.015  # smallest fraction of the picture that jumps
+_MIN_SHARE = 0.4  # fraction that jumps of all places that change about then
 _MAX_ABOUT = 0.35  # change in the frames about it, over the sudden one, where anything changes
 _MIN_JUMP = 12.0  # grey levels by which these places change on average, at least
 _MIN_PLACES = 5  # smaller pieces of a change are noise
-_FULL = 0.78  # share of its rectangle that a picture laid over another fills
+_FULL = 0.78  # fraction of its rectangle that a picture laid over another fills
 _WRITING = 45.0  # grey levels of fine contrast that only writing has
 _WRITING_RATIO = 2.0  # fine contrast before and after writing appears differs by as much
 _FINE = 2.0  # pixels; contrast of smaller details than this is fine
@@ -70,7 +70,7 @@ class Finder:
         )
 
     def _laid_over(self, sudden: np.ndarray) -> np.ndarray:
-        """Return where a sudden change is none of what was filmed: captions and pictures laid over it, and specks."""
+        """Return where a sudden change does not belong to the scene: captions and pictures laid over it, and specks."""
         fine = [_fine_contrast(self._greys[at], sudden.shape) for at in (_REACH, _REACH + 1)]
         closed = cv2.morphologyEx(sudden.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
         count, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)

@@ -1,9 +1,9 @@
 """Which of a video's sound tracks has the voices, and in which of its channels they are.
 
-A part of each track is listened to: of a short video all. A commentary, an audio description or a track that says nothing is
-not chosen where there is another. Channels are added up as usual unless the voice would be lost or covered by that: where
-they are each other's inverse one is turned over, and where one channel has the voice (the centre of surround sound, one
-microphone of two) that one is taken alone.
+A part of each track is examined: all of a short video. A commentary, an audio description or a silent track is not chosen
+if there is another. Channels are added up as usual unless that would lose or cover the voice: if they are each other's
+inverse, one is inverted, and if one channel has the voice (the centre of surround sound, one microphone of two), that one is
+taken alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from talking.video import media
 
-# What is listened to of each track: its beginning, and then a little at regular intervals.
+# Examined parts of each track: its beginning, and then a little at regular intervals.
 _BEGINNING_S, _PIECE_S, _PIECES, _LEAST_INTERVAL_S = 30.0, 3.0, 30, 15.0
 _SILENT = 1e-4
 # A channel so far below the loudest one (45 dB) carries only what leaks into it.
@@ -114,7 +114,7 @@ class Listener:
         return np.concatenate(self._heard, axis=1).astype(np.float32) / 32767
 
     def is_silent(self) -> bool:
-        """Return True if there is nothing to be heard in the parts that were listened to."""
+        """Return True if the examined parts are silent."""
         return _level(self.samples).max(initial=0) < _SILENT
 
     def mix(self) -> Mix:
@@ -162,7 +162,7 @@ def choose(listeners: Sequence[Listener]) -> tuple[Listener, Mix]:
 
 
 def _is_added(stream: av.AudioStream) -> bool:
-    """Return True if a track says that it is something spoken over the sound, or no speech at all."""
+    """Return True if a track is named as spoken over the sound (commentary), or as no speech at all."""
     flags = av.stream.Disposition
     marks = (
         flags.comment | flags.visual_impaired | flags.descriptions | flags.lyrics | flags.karaoke | flags.clean_effects
@@ -228,7 +228,7 @@ def _level(samples: np.ndarray) -> np.ndarray:
 
 
 def voice_fraction(samples: np.ndarray) -> float:
-    """Return in which fraction of samples (n,), 16 kHz, a voice is heard: by silero-vad, as faster-whisper carries it."""
+    """Return in which fraction of samples (n,), 16 kHz, a voice is heard: by the silero-vad of faster-whisper."""
     import onnxruntime
 
     if samples.size < _WINDOW:

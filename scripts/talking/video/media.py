@@ -1,7 +1,7 @@
 """The files of `results/media/`: their frames in one decode, and their sound; `encoding` writes such files.
 
-Videos as people bring them are opened in `ingest`; everything behind it reads through this module. PyAV is imported where pictures
-are opened: it is a tenth of the start of a program that only needs the sound, or the rates.
+Input videos are opened in `ingest`; every later stage reads through this module. PyAV is imported where pictures are opened:
+it is a tenth of the start of a program that only needs the sound or the rates.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def opened(path: str | Path) -> av.container.InputContainer:
 
 
 def _check_length(path: str | Path, declared: Callable[[IO[bytes]], int]) -> None:
-    """Raise InputError if a file is shorter than what it declares, which its readers would pass over."""
+    """Raise InputError if a file is shorter than it declares, which its readers would ignore."""
     with open(path, "rb") as file:
         if declared(file) > file.seek(0, os.SEEK_END):
             raise InputError(f"{path} cannot be read: its end is missing; delete it and run again.")
@@ -79,7 +79,7 @@ def frames(
 
     Pictures are (height, width, 3) uint8 ("rgb24", "bgr24") or (height, width) ("gray"), scaled to `height` if given.
     Exactly as many as the file declares come out: one that cannot be decoded is its predecessor repeated. `fast` leaves
-    out the deblocking of H.264, for measurements on small pictures. A file of no bytes, which stands for a video that
+    out the deblocking of H.264, for measurements on small pictures. An empty file, which stands for a video that
     could not be read, has no frames.
     """
     changed = _changer(pixel_format, **_resizing(path, height))
@@ -99,7 +99,7 @@ def frames_at(
     """Yield (frame number, picture) of some frames of a `media/` video, in their order, each once; pictures are those of `frames`.
 
     For few frames of many: it jumps to the key frame before the next one, leaves out pictures that no other needs, and
-    changes only the wanted ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
+    converts only the needed ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
     are left out.
     """
     length = size_and_length(path)[2]
@@ -149,7 +149,7 @@ def size_and_length(path: str | Path) -> tuple[int, int, int]:
 def sound(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarray:
     """Return samples of frames [start, end) of a `media/` wav as float32 in -1..1 (16 kHz mono, 640 a frame).
 
-    A file of no bytes has no samples.
+    An empty file has no samples.
     """
     import soundfile
 

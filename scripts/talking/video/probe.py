@@ -7,10 +7,10 @@ from talking.video import media
 
 @dataclass
 class Probe:
-    """What is known about a film and its `media/` files; written as `media/{video}.json`.
+    """What is known about a video and its `media/` files; written as `media/{video}.json`.
 
     `sound_offset_s` is when the sound begins after the picture, `sound_s` for how many seconds of the picture there is any.
-    `reason` says what is wrong, if anything is: with an "ok" film, that sound is missing for a part of it.
+    `reason` says what is wrong, if anything: for an "ok" video, that sound is missing for a part of it.
     """
 
     status: str = "failed"

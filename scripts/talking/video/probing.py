@@ -1,6 +1,6 @@
-"""Read films as people bring them: check the file, scan its packets, decode its first picture and plan how pictures change.
+"""Read input videos: check the file, scan its packets, decode its first picture and plan how pictures change.
 
-Nothing is believed that the file says of itself where its packets tell better.
+Its packets are trusted more than its header.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from talking.core.errors import InputError
 from talking.video import listening, media
 
-# Kinds of file that hold their own pictures and sound; play lists, scripts and devices are not among them.
+# Kinds of file that hold their own pictures and sound; playlists, scripts and devices are not among them.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,obu,flv,asf,ogg,mxf,dv,rm,nut,wtv,"
     "yuv4mpegpipe,gif,apng,wav,mp3,aac,ac3,flac,aiff,amr,caf"
@@ -25,7 +25,7 @@ HALF_FRAME_S = 0.5 / media.FPS
 # Containers round time stamps to a millisecond or so; stamps this close are taken as equal.
 ROUNDING_S = 0.002
 _MAX_READ_FAILURES = 20
-# A still may last, but a film without picture and sound for so long has damaged time stamps.
+# A still may last, but a video without picture and sound for so long has damaged time stamps.
 _LONGEST_HOLE_S = 600
 # Kinds that state their length where it survives the loss of their end.
 _DECLARING_FORMATS = ("matroska", "flv", "asf")
@@ -36,20 +36,22 @@ def check_file(source: Path) -> None:
     try:
         status = source.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{source} does not exist; correct its path in the sheet or put the file there.") from None
+        raise InputError(
+            f"{source} does not exist; correct its path in the sample sheet or put the file there."
+        ) from None
     except OSError as error:
         raise InputError(f"{source} cannot be read ({error.strerror}); correct its path or its permissions.") from None
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{source} is a folder or a device, not a file; correct its path in the sheet.")
+        raise InputError(f"{source} is a folder or a device, not a file; correct its path in the sample sheet.")
     if status.st_size == 0:
-        raise InputError(f"{source} is empty; fetch it again.")
+        raise InputError(f"{source} is empty; get it again.")
     if not os.access(source, os.R_OK):
-        raise InputError(f"{source} may not be read; give yourself the permission to.")
+        raise InputError(f"{source} may not be read; correct its permissions.")
 
 
 @dataclass
 class Scan:
-    """What the packets say without being decoded; times in seconds on the file's own clock."""
+    """What undecoded packets show; times in seconds on the file's clock."""
 
     format: str
     codec: str
@@ -68,14 +70,14 @@ class Scan:
 
 
 def open_film(source: Path) -> av.container.InputContainer:
-    """Open a film that consists of this one file; raises InputError if it is none."""
+    """Open a video that consists of this one file; raises InputError if it is none."""
     # An absolute path is never taken for a protocol or an option; nothing but this one file may be opened.
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
         return av.open(str(source.absolute()), options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise InputError(
-            f"{source} is no video that can be read, or its head is missing ({error.strerror}); fetch it again or convert "
+            f"{source} is no video that can be read, or its header is missing ({error.strerror}); get it again or convert "
             "it to mp4."
         ) from None
 
@@ -86,7 +88,7 @@ def streams(container: av.container.InputContainer, source: Path) -> tuple[av.Vi
     videos = [s for s in container.streams.video if not s.disposition & cover and s.codec_context is not None]
     sounds = [s for s in container.streams.audio if s.codec_context is not None and s.rate]
     if not videos:
-        raise InputError(f"{source} has no moving picture; give a video, or take the row out of the sheet.")
+        raise InputError(f"{source} has no moving picture; give a video, or remove the row from the sample sheet.")
     default = av.stream.Disposition.default
     return max(videos, key=lambda s: (bool(s.disposition & default), s.width * s.height)), sounds
 
@@ -106,7 +108,7 @@ def packets(container: av.container.InputContainer, of: list[av.stream.Stream]) 
 
 
 def scan(source: Path, beat: Callable[[], None] = lambda: None) -> Scan:
-    """Read all packets of a film; raises InputError if it has no picture or breaks off. `beat` is called at each packet."""
+    """Read all packets of a video; raises InputError if it has no picture or breaks off. `beat` is called at each packet."""
     pictures: list[tuple[float, float]] = []  # time and duration, in the order stored
     is_whole, starts_with_key, discards, picture_bytes = True, False, 0, 0
     av.logging.set_level(av.logging.ERROR)
@@ -115,7 +117,7 @@ def scan(source: Path, beat: Callable[[], None] = lambda: None) -> Scan:
         video, tracks = streams(container, source)
         sounds: dict[int, list[tuple[float, float]]] = {track.index: [] for track in tracks}
         duration_s = container.duration / av.time_base if container.duration else None
-        # One channel needs no listening to.
+        # A single channel needs no choice.
         is_plain = len(tracks) == 1 and tracks[0].channels == 1
         listeners = {track.index: listening.Listener(track, duration_s) for track in tracks if not is_plain}
         complaints.clear()
@@ -138,7 +140,7 @@ def scan(source: Path, beat: Callable[[], None] = lambda: None) -> Scan:
                 pictures.append(span)
                 picture_bytes += packet.size
         if not pictures:
-            raise InputError(f"{source} holds no picture that can be read; fetch it again.")
+            raise InputError(f"{source} holds no picture that can be read; get it again.")
         complained = bool(complaints)
         track, mix = _chosen(tracks, listeners)
         heard = sounds[track.index] if track is not None else []
@@ -185,12 +187,12 @@ def _named(track: av.AudioStream, tracks: list[av.AudioStream]) -> str:
 
 
 def _check_holes(source: Path, times: np.ndarray) -> None:
-    """Raise InputError where a film's time leaps: one damaged stamp would make hours of stills out of a second."""
+    """Raise InputError where a video's time leaps: one damaged stamp would make hours of stills out of a second."""
     steps = np.diff(times)
     if len(steps) and steps.max() > _LONGEST_HOLE_S:
         raise InputError(
             f"{source} has neither picture nor sound for {steps.max():.0f} s after second {times[steps.argmax()]:.2f}: its "
-            "time stamps are damaged; fetch it again, or convert it to an ordinary mp4."
+            "time stamps are damaged; get it again, or convert it to an ordinary mp4."
         )
 
 
@@ -212,13 +214,11 @@ def _check_whole(
         if last < declared - max(0.5, 0.01 * declared):
             breaks = end
     if breaks is not None:
-        raise InputError(
-            f"{source} breaks off at second {breaks:.2f}: the rest of the file is missing; fetch it again."
-        )
+        raise InputError(f"{source} breaks off at second {breaks:.2f}: the rest of the file is missing; get it again.")
 
 
 def _length_size(video: av.VideoStream) -> int:
-    """Return how many bytes tell the length of each unit of H.264 in its packets; 0 if units are told otherwise."""
+    """Return how many bytes give the length of each unit of H.264 in its packets; 0 if units are separated otherwise."""
     extra = video.codec_context.extradata
     return (extra[4] & 3) + 1 if video.codec_context.name == "h264" and extra and extra[0] == 1 else 0
 

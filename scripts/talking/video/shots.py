@@ -2,7 +2,7 @@
 
 PySceneDetect's adaptive detector proposes hard cuts, generously. A proposal stands if hardly any detail of the picture before
 it is found again after it (pyramidal Lucas-Kanade flow there and back, then the correlation of the details): after a flash,
-a fast gesture or somebody who walks past the camera, the background is found again. A dissolve or a fade is a stretch in
+a fast gesture or somebody who walks past the camera, the background is found again. A dissolve or a fade is a segment in
 which every picture is a mixture of the pictures at its two ends, in growing parts. Jump cuts, of which the background tells
 nothing, are found by what moves (`jump_cuts`).
 """
@@ -24,7 +24,7 @@ from talking.core import cli, schemas
 from talking.video import jump_cuts, media
 
 _SHORT_SIDE = 180  # pixels of the pictures that details are looked for in
-_THUMB = (32, 18)  # width and height of the pictures that mixtures are judged on
+_THUMB = (32, 18)  # width and height of the pictures that mixtures are looked for in
 _WINDOW = 2  # neighbours on each side that a content value is compared with
 _BRIDGE = (0, 2, 5)  # frames after a proposed cut at which the old picture may be back
 _STILL_PX = 4  # pixels that anything may move within a frame
@@ -43,7 +43,7 @@ _FLOW = {"winSize": (_PATCH, _PATCH), "maxLevel": 3, "criteria": (3, 20, 0.03)}
 
 @dataclass
 class Settings:
-    """What counts as a cut."""
+    """Settings of the shot detection."""
 
     min_content: float = cli.setting(
         4.0, "PySceneDetect content value (0-255) above which a frame is examined as a possible cut"
@@ -119,7 +119,7 @@ def background_speed(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def share_found_again(before: np.ndarray, after: np.ndarray, reach: float = math.inf) -> float:
-    """Return the share (0-1) of a grey picture's details that another shows within `reach` pixels; NaN if it has hardly any."""
+    """Return the fraction (0-1) of a grey picture's details that another shows within `reach` pixels; NaN if it has hardly any."""
     points = _details(before)
     if len(points) < 6:
         return float("nan")
@@ -219,7 +219,7 @@ class _Finder:
         self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
 
     def _most_same(self, speed: float) -> float:
-        """Return the share of details that a cut leaves at most: what moves is lost without a cut too, what stands still is not."""
+        """Return the largest fraction of details that a cut leaves: what moves is lost without a cut too, what stands still is not."""
         return self._settings.max_same * (1 + max(0.0, 1 - speed / _MOVING_PX))
 
     def _speed_about(self, last: int, first: int) -> float:
@@ -227,7 +227,7 @@ class _Finder:
         return max(self._speed(last - 2, last), self._speed(first, first + 2))
 
     def _speed(self, first: int, second: int) -> float:
-        """Return the median motion between two pictures in pixels a frame, 0 if one is not at hand."""
+        """Return the median motion between two pictures in pixels a frame, 0 if one is missing."""
         before, after = self._grey(first), self._grey(second)
         if before is None or after is None:
             return 0.0

@@ -1,4 +1,4 @@
-"""Put a film's pictures and sound on one time line, frame n at n / 25 s and sample k at k / 16000 s, by its own time stamps.
+"""Put a video's pictures and sound on one time line, frame n at n / 25 s and sample k at k / 16000 s, by its time stamps.
 
 Pictures are decoded, changed and encoded (`Pictures`) or copied (`PictureCopy`); sound is laid by `SoundTrack`.
 """
@@ -169,7 +169,7 @@ class PictureCopy:
 
 
 def copy_sound(out: Mp4, packet: av.Packet, stream: av.AudioStream, zero: float, end: float) -> None:
-    """Write a packet of sound, if any of it lies between the seconds `zero` and `end` of the film's own clock."""
+    """Write a packet of sound, if any of it lies between the seconds `zero` and `end` of the file's clock."""
     time, duration = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.duration))
     if time + duration <= zero or time >= end:
         return
@@ -242,7 +242,7 @@ class SoundTrack:
                 self._next += samples.shape[1]
 
     def lay_silence(self, frames: int) -> None:
-        """Lay silence up to a frame, for a film without sound."""
+        """Lay silence up to a frame, for a video without sound."""
         self._lay_silence_to(round(frames / media.FPS * self.rate))
 
     def _mixed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

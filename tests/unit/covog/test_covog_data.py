@@ -201,5 +201,5 @@ def test_corrupt_and_foreign_caches_are_named(dataset, both, tmp_path):
     with pytest.raises(InputError, match=f"{file.name} is missing or damaged"):
         data.load(window, SETTINGS, tmp_path)
     latents.convert.write_tensors(file, {"mean": torch.zeros(1)}, {"of": "another clip"})
-    with pytest.raises(InputError, match="made of another clip or size"):
+    with pytest.raises(InputError, match="made from another clip or size"):
         data.load(window, SETTINGS, tmp_path)

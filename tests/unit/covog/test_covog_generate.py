@@ -149,7 +149,7 @@ def test_command_line_writes_a_video_with_sound_of_the_very_length(weights, clip
     with av.open(str(weights.out)) as container:
         assert len(container.streams.audio) == 1
     weights.frames = 21
-    with pytest.raises(InputError, match="material for 1 to 20 frames"):
+    with pytest.raises(InputError, match="the inputs have 1 to 20 frames"):
         command_line.generate(weights)
 
 

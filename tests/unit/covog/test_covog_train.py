@@ -233,7 +233,7 @@ def test_a_corrupt_cache_ends_training_with_its_name(dataset, tmp_path):
     with pytest.raises(InputError, match=r"validation sample 0, .*\.safetensors is missing or damaged"):
         train.train(settings, 1, dataset, tmp_path / "run", cache=cache)
     settings.towers.vae = "elsewhere"
-    with pytest.raises(InputError, match="made by other frozen networks"):
+    with pytest.raises(InputError, match="made with other frozen encoders"):
         train.train(settings, 1, dataset, tmp_path / "other", cache=cache)
 
 

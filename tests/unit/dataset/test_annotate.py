@@ -192,5 +192,5 @@ def test_a_kill_at_any_moment_and_a_rerun_leave_the_same(sources, tmp_path, monk
 
 
 def test_arrays_of_another_length_are_refused(sources, tmp_path):
-    with pytest.raises(InputError, match="has nothing of s_v_000020to000060"):
+    with pytest.raises(InputError, match="has no arrays of s_v_000020to000060"):
         annotate.annotate(clips_of((20, 60)), "v", sources, tmp_path)

@@ -140,5 +140,5 @@ def test_weights_that_are_none_are_named(tmp_path, content) -> None:
 
 
 def test_another_network_than_scrfd_is_named(arcface) -> None:
-    with pytest.raises(InputError, match="does not compute what SCRFD"):
+    with pytest.raises(InputError, match="is no SCRFD"):
         insightface.scrfd(arcface)

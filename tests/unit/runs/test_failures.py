@@ -77,6 +77,6 @@ def test_what_slurm_says_decides_the_advice(log, state, advice):
 
 def test_a_job_that_was_killed_and_one_with_a_trace_are_told_apart(log):
     log.write_text("")
-    assert "ended without a word" in told(log, STARTED, FAILED)
+    assert "ended without a message" in told(log, STARTED, FAILED)
     log.write_text("Traceback (most recent call last):\nZeroDivisionError: division by zero\n")
     assert "report it with this log" in told(log, STARTED, FAILED)

@@ -70,7 +70,7 @@ def test_a_file_that_is_gone_after_it_was_ingested_is_named(rows, tmp_path):
 
 def test_a_synthetic_video_that_the_config_has_not_is_named(rows):
     rows.check_films({"demo": {}})
-    with pytest.raises(InputError, match="film:demo is no film of the config"):
+    with pytest.raises(InputError, match="film:demo is not among the config's films"):
         rows.check_films({})
 
 

@@ -87,7 +87,7 @@ def test_a_file_cut_off_is_not_taken_for_whole(tmp_path):
         if suffix == ".mp4":
             broken = tmp_path / "head_gone.mp4"
             broken.write_bytes(whole.read_bytes()[: int(begins * whole.stat().st_size)])
-            assert "head is missing" in ingested(broken, tmp_path).probe.reason
+            assert "header is missing" in ingested(broken, tmp_path).probe.reason
             ffmpeg("-i", whole, "-c", "copy", "-movflags", "+faststart", tmp_path / "fast.mp4")
             whole = tmp_path / "fast.mp4"
         broken = tmp_path / f"broken{suffix}"
