@@ -1,8 +1,9 @@
 """Check every file of the results against the checksums that its job has written, while no run is at work on them.
 
 Other bytes, files that are gone from a clip's folder and times that lie in the future are reported; with --remove damaged files are
-removed with what was made of them, so that the next run rebuilds them, and times of the future become the present. A missing
-file that Snakemake knows is no damage: it is rebuilt when a job needs it.
+removed with what was made of them, so that the next run rebuilds them, and times of the future become the present. So are the
+outputs without content of jobs that were given up, which the next run tries again in any case, but where the folder was copied
+without Snakemake's records. A missing file that Snakemake knows is no damage: it is rebuilt when a job needs it.
 """
 
 import json
@@ -33,25 +34,29 @@ def main() -> None:
     if not results.is_dir():
         raise InputError(f"{results} is no folder; name the folder of the results.")
     faults = verify.check(results, arguments.threads, _shown)
-    ahead = verify.of_the_future(results)
-    damaged = defaultdict(list)
-    for fault in faults:
+    given_up, ahead = verify.given_up(results), verify.of_the_future(results)
+    files = defaultdict(list)
+    for fault in (*given_up, *faults):
         print(f"{results / fault.file} {fault.what}.")
-        damaged[fault.place].append(fault.file)
+        files[fault.place].append(fault.file)
     for file in ahead:
         print(f"{results / file} has a time in the future.")
-    kept = {place: why for place in damaged if (why := _why_kept(results, place, arguments.sheet))}
+    kept = {place: why for place in files if (why := _why_kept(results, place, arguments.sheet))}
     for place, why in kept.items():
         print(f"{place} is not removed: {why}")
-    places = verify.removal(results, damaged.keys() - kept.keys())
-    print(f"{len(faults)} damaged files of {len(damaged)} jobs, {len(ahead)} files with a time in the future.")
+    places = verify.removal(results, files.keys() - kept.keys())
+    print(
+        f"{len(faults)} damaged files, {len(given_up)} without content of jobs that were given up, {len(ahead)} with a time"
+        " in the future."
+    )
     if arguments.remove:
         for place in places:
-            print(f"removed: {place} ({verify.remove(results, place, damaged.get(place, ()))} files)")
+            print(f"removed: {place} ({verify.remove(results, place, files.get(place, ()))} files)")
         verify.bring_to_the_present(results, filter(lambda file: (results / file).exists(), ahead))
         sys.exit(bool(kept))
     if places:
         print(f"--remove removes what these jobs have made, and the next run rebuilds it: {' '.join(places)}")
+    # The next run tries again what was given up.
     sys.exit(bool(faults or ahead))
 
 

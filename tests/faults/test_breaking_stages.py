@@ -74,7 +74,7 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     code, printed = run()
     assert code != 0 and "Error in rule check_failures" in printed, printed[-3000:]
     results = tmp_path / "results"
-    broken = {f.rule for f in giving_up.all_of(results) if f.video == "every_stage"}
+    broken = {f.rule for f in giving_up.all_of(results).values() if f.video == "every_stage"}
     assert broken == set(per_video_rules()) - {"download_video", "preview_clips"}
     assert 'Traceback (most recent call last):\n  File "<frozen' not in printed
     told = tables.read("videos", results / "videos.parquet").set_index("video")
@@ -102,6 +102,6 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     assert {file: file.read_bytes() for file in kept} == kept
     told = tables.read("videos", results / "videos.parquet")
     assert (told["status"] == "ok").all() and (told["num_clips"] == 1).all()
-    assert giving_up.all_of(results) == []
+    assert giving_up.all_of(results) == {}
     code, printed = run("--dry-run")
     assert code == 0 and re.search(r"^total +0$|Nothing to be done", printed, re.MULTILINE)

@@ -53,7 +53,7 @@ def test_outputs_without_content_can_be_read(tmp_path, log, rule):
             assert output.read_bytes() == b""
         else:
             assert output.is_dir()
-    [failure] = giving_up.all_of(tmp_path / "results")
+    [failure] = giving_up.all_of(tmp_path / "results").values()
     assert failure.reason == f"{rule}: it broke."
 
 
@@ -63,7 +63,7 @@ def test_a_job_is_counted_each_time_and_has_passed_once_it_succeeds(tmp_path, lo
     def state():
         return (
             giving_up.times(results).get("shots/v", 0),
-            [f.video for f in giving_up.all_of(results)],
+            [f.video for f in giving_up.all_of(results).values()],
             made.places(results),
         )
 
@@ -110,7 +110,7 @@ def test_what_a_failure_says(tmp_path, log, status, written, message):
     output = tmp_path / "results/shots/v.parquet"
     given_up = giving_up.give_up(log, "v", "detect_shots", status, [output])
     assert given_up == (message is not None) == output.exists()
-    assert [failure.message for failure in giving_up.all_of(tmp_path / "results")] == [message] * given_up
+    assert [failure.message for failure in giving_up.all_of(tmp_path / "results").values()] == [message] * given_up
 
 
 def test_a_job_without_a_word_on_a_full_disk_is_no_fault_of_its_video(tmp_path, log, monkeypatch):

@@ -104,10 +104,9 @@ def of_videos(
     return found
 
 
-def all_of(results: Path) -> list[Failure]:
-    """Return the failures of jobs that have not succeeded since, the earliest first."""
-    found = (failure for _, failure in _records(results, None) if not failure.passed)
-    return sorted(found, key=lambda failure: failure.time)
+def all_of(results: Path) -> dict[str, Failure]:
+    """Return the failures of jobs that have not succeeded since, by their places."""
+    return {place: failure for place, failure in _records(results, None) if not failure.passed}
 
 
 def left_out(results: Path, videos: Container[str], reader: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from talking.core import checksums
 from talking.core.errors import InputError
-from talking.runs import made
+from talking.runs import giving_up, made
 from talking.runs.stages import KNOWN, READS, STAGES, files_of, folder_of, job_of, made_of
 
 # Clocks of machines that share a disk differ by less.
@@ -48,6 +48,19 @@ def check(
     return faults
 
 
+def given_up(results: Path) -> list[Fault]:
+    """Return the outputs without content of jobs that were given up: no damage, as Snakemake knows that it is to run them again.
+
+    In a folder that was copied without Snakemake's records it does not.
+    """
+    found = giving_up.all_of(results)
+    return [
+        Fault(file, place, f"was given up: {failure.reason}")
+        for place, failure in found.items()
+        for file in failure.outputs
+    ]
+
+
 def of_the_future(results: Path, now: float | None = None) -> list[str]:
     """Return the files below the results whose times lie ahead: Snakemake fails a job whose output is older than its input."""
     latest = (time.time() if now is None else now) + _SLACK_S
@@ -82,20 +95,17 @@ def remove(results: Path, place: str, damaged: Iterable[str]) -> int:
         if name in KNOWN:
             files.add(KNOWN[name])
     else:
-        files = {*_outputs(name, about), *_listed(results, place)}
+        files = {*damaged, *_outputs(name, about), *_listed(results, place)}
         folders = {folder for file in files if (folder := folder_of(name, file))}
-    removed = 0
-    for file in sorted(files):
-        try:
-            (results / file).unlink()
-            removed += 1
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    for folder in folders:
-        # Snakemake takes a folder that is there for an output that is there.
-        shutil.rmtree(results / folder, ignore_errors=True)
+    removed = [file for file in files if (results / file).exists()]
+    # Snakemake takes a folder that is there for an output that is there.
+    for path in (results / file for file in (*removed, *folders)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     made.forget(results, place)
-    return removed
+    return len(removed)
 
 
 def _is_made_of(place: str, of: str) -> bool:

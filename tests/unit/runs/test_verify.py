@@ -15,7 +15,7 @@ import pytest
 from conftest import REPO
 from talking.core import schemas, tables
 from talking.dataset import store
-from talking.runs import made, verify
+from talking.runs import giving_up, made, verify
 
 CLIP = "dataset/s_a_0to50"
 JOBS = {
@@ -117,7 +117,8 @@ def test_the_damaged_are_removed_with_what_was_made_of_them(results):
     assert left(results) == before - {file for place in gone for file in JOBS[place]}
     assert not (results / CLIP).exists() and not (results / "preview/a").exists()
     assert set(made.places(results)) == JOBS.keys() - set(gone)
-    assert run(results) == (0, "0 damaged files of 0 jobs, 0 files with a time in the future.\n")
+    status, printed = run(results)
+    assert status == 0 and printed.startswith("0 damaged files, ") and printed.count("\n") == 1
 
 
 def test_a_removal_that_was_ended_is_gone_on_with(results):
@@ -190,6 +191,24 @@ def test_what_cannot_be_ingested_again_is_kept(results, tmp_path):
     (tmp_path / "mine.mp4").touch()
     assert run(results, "--remove", "--sheet", sheet)[0] == 0
     assert not {"media/a.mp4", "shots/a.parquet", "identities.parquet"} & left(results)
+
+
+def test_what_was_given_up_is_no_damage_and_is_removed_with_what_was_made_of_it(results):
+    for place, rule, output in (
+        ("poses/a", "estimate_poses", "poses/a.npz"),
+        ("preview/b", "preview_clips", "preview/b"),
+    ):
+        log = results / f"logs/{place}.log"
+        log.parent.mkdir(parents=True)
+        log.write_text("error: it broke.\n")
+        giving_up.give_up(log, place[-1], rule, 1, [results / output])
+    status, printed = run(results)
+    assert status == 0 and f"{results}/poses/a.npz was given up: estimate_poses: it broke." in printed
+    assert run(results, "--remove")[0] == 0
+    assert not {"poses/a.npz", "annotations/a.parquet", "no_failures.ok"} & left(results)
+    assert "poses/b.npz" in left(results) and not (results / "preview/b").exists()
+    # They stay failures until their jobs have succeeded.
+    assert giving_up.all_of(results).keys() == {"poses/a", "preview/b"}
 
 
 def test_times_of_the_future_become_the_present(results):
