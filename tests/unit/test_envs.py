@@ -200,23 +200,27 @@ def test_an_env_is_one_file_that_names_what_pip_is_to_take_without_its_requireme
         for env in ENVS.glob("*.yaml")
         for line in re.findall(r"^ +- (.*TALKING_UNPINNED.*)", env.read_text(), re.M)
     ]
-    form = r"([\w-]+) @ file://\$\{TALKING_UNPINNED\}#\1 --config-settings=wheel=(\1==[\w.]+)"
+    form = r"([\w-]+) @ file://\$\{TALKING_UNPINNED\}#\1 --config-settings=wheel=(\1==[\w.]+)( --config-settings=leave=\1/lib)?"
     wheels = {re.fullmatch(form, line)[2] for line in lines}
     assert wheels == {entry.split()[0] for entry in entries(UNPINNED / "wheels.lock")}
     assert entries(UNPINNED / "wheels.lock") <= entries(ENVS / "requirements.lock")
     # Snakemake fetches no other files of an env for a workflow that another one includes.
-    assert {file.suffix for file in ENVS.iterdir()} == {".yaml", ".lock", ".py"}
+    assert {file.suffix for file in ENVS.iterdir()} == {".yaml", ".lock", ".py", ""}
 
 
 def write_wheel(folder):
     """Write a wheel that asks for what there is not; return its SHA-256."""
     wheel = folder / "greedy-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr("greedy.py", "VALUE = 3\n")
+        file.writestr("greedy/__init__.py", "VALUE = 3\n")
+        file.writestr("greedy/lib/heavy.so", "machine code")
         about = "Metadata-Version: 2.1\nName: greedy\nVersion: 1.0\nRequires-Dist: nothing-like-it<1\nLicense: MIT\n"
         file.writestr("greedy-1.0.dist-info/METADATA", about)
         file.writestr("greedy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        file.writestr("greedy-1.0.dist-info/RECORD", "greedy.py,,\ngreedy-1.0.dist-info/METADATA,sha256=old,1\n")
+        file.writestr(
+            "greedy-1.0.dist-info/RECORD",
+            "greedy/__init__.py,,\ngreedy/lib/heavy.so,,\ngreedy-1.0.dist-info/METADATA,sha256=old,1\n",
+        )
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
@@ -226,7 +230,7 @@ def test_pip_installs_a_wheel_of_the_lock_without_its_requirements_and_no_other(
     digest = write_wheel(tmp_path)
     # As conda does with the lines of an env.
     (tmp_path / "lines.txt").write_text(
-        "greedy @ file://${TALKING_UNPINNED}#greedy --config-settings=wheel=greedy==1.0\n"
+        "greedy @ file://${TALKING_UNPINNED}#greedy --config-settings=wheel=greedy==1.0 --config-settings=leave=greedy/lib\n"
     )
     install = [
         sys.executable,
@@ -246,7 +250,8 @@ def test_pip_installs_a_wheel_of_the_lock_without_its_requirements_and_no_other(
         assert (done.returncode == 0) == (hashed == digest), done.stderr
     [installed] = distributions(name="greedy", path=[str(tmp_path / "site")])
     assert (installed.version, installed.requires, installed.metadata["License"]) == ("1.0", None, "MIT")
-    assert (tmp_path / "site/greedy.py").read_text() == "VALUE = 3\n"
+    assert (tmp_path / "site/greedy/__init__.py").read_text() == "VALUE = 3\n"
+    assert not (tmp_path / "site/greedy/lib").exists()
 
 
 @pytest.mark.parametrize("env", sorted(ENVS.glob("*.yaml")), ids=lambda env: env.stem)

@@ -99,6 +99,12 @@ try:
     config.update(checked_config(config, Path(workflow.source_path("../schemas/config.schema.yaml"))))
 except InputError as error:
     raise WorkflowError(str(error))
+
+
+# Of no effect without --sdm apptainer.
+container: config["container"]
+
+
 # A job's shell finds `talking`, which is run by the python of the job's environment; where conda makes no envs that is the one that
 # Snakemake itself runs in, activated or not.
 is_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method

@@ -47,6 +47,7 @@ _TOP = {
     "strict": {"type": "boolean", "default": False, "description": "end a run with a video that cannot be read as failed, after all other videos are done"},
     "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download and landmarks once everything that reads them is made; they are rebuilt if such a stage is rerun"},
     "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests if its model can use one; the embedded models use none"},
+    "container": {"type": "string", "default": "docker-daemon://talking:0.1.0", "description": "image of jobs under `--sdm apptainer`: a `.sif` file or an address"},
 }  # fmt: skip
 
 

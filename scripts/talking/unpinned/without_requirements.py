@@ -16,12 +16,14 @@ _LOCK = Path(__file__).with_name("wheels.lock")
 def build_wheel(wheel_directory: str, config_settings: dict[str, str], metadata_directory: str | None = None) -> str:
     """Write the wheel that the setting `wheel` names as NAME==VERSION, without its requirements; return its file name.
 
+    The setting `leave` names a folder of the wheel that is left out.
+
     Raises ValueError if wheels.lock does not have it, CalledProcessError if it cannot be downloaded or is another file.
     """
     name = config_settings["wheel"]
     with tempfile.TemporaryDirectory() as folder:
         [wheel] = _download(name, Path(folder)).glob("*.whl")
-        _copy(wheel, Path(wheel_directory, wheel.name))
+        _copy(wheel, Path(wheel_directory, wheel.name), config_settings.get("leave"))
     return wheel.name
 
 
@@ -36,15 +38,16 @@ def _download(name: str, folder: Path) -> Path:
     return folder
 
 
-def _copy(wheel: Path, out: Path) -> None:
+def _copy(wheel: Path, out: Path, leave: str | None) -> None:
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new:
         record = next(entry for entry in old.namelist() if re.fullmatch(r"[^/]+\.dist-info/RECORD", entry))
         metadata = record.replace("RECORD", "METADATA")
+        left = (metadata, f"{leave}/") if leave else (metadata,)
         for entry in old.infolist():
-            if entry.filename not in (record, metadata):
+            if entry.filename != record and not entry.filename.startswith(left):
                 new.writestr(entry, old.read(entry), zipfile.ZIP_DEFLATED)
         kept = re.sub(rb"^Requires-Dist:.*\n", b"", old.read(metadata), flags=re.MULTILINE)
         new.writestr(metadata, kept)
         digest = base64.urlsafe_b64encode(hashlib.sha256(kept).digest()).rstrip(b"=").decode()
-        lines = [line for line in old.read(record).decode().splitlines() if not line.startswith(f"{metadata},")]
+        lines = [line for line in old.read(record).decode().splitlines() if not line.startswith(left)]
         new.writestr(record, "\n".join([*lines, f"{metadata},sha256={digest},{len(kept)}", ""]))
