@@ -1,6 +1,7 @@
 """What the project says of itself in several places is the same in all of them."""
 
 import re
+import tomllib
 
 import yaml
 
@@ -20,3 +21,8 @@ def test_every_target_of_the_makefile_has_a_line_of_help():
     phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
     helped = re.findall(r"^([a-z-]+):.* ## ", text, re.MULTILINE)
     assert sorted(phony) == sorted(helped)
+
+
+def test_the_version_of_the_package_is_the_one_to_cite():
+    package = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
+    assert package == yaml.safe_load((REPO / "CITATION.cff").read_text())["version"]
