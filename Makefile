@@ -45,7 +45,7 @@ lint: $(READY) ## ruff, snakefmt, Snakemake's lint, codespell
 	$(BIN)/codespell
 
 docs: $(DOCS)/.ready ## the documentation as a site in site/, links checked
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 # Their own environment: MkDocs and the workflow share packages, but need not agree on versions.
 $(DOCS)/.ready: docs/requirements.lock
