@@ -1,5 +1,6 @@
 """The workflow as a module of another one: from a clone and from a local git repository, below a prefix and with a config of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import stand_in_conda
 from conftest import REPO
 from run.workflow import snakemake, write_sheet
 from talking.core import tables
@@ -77,6 +79,20 @@ def test_a_workflow_that_includes_it_has_the_same_data_set(alone, tmp_path, plac
     assert not (tmp_path / "results").exists() and (tmp_path / "clips.txt").exists()
     again = subprocess.run([*command, "--dry-run"], cwd="/", capture_output=True, text=True)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_its_jobs_run_in_the_envs_that_conda_makes_of_its_history(tmp_path):
+    conda = stand_in_conda.make(tmp_path / "conda")
+    write_sheet(tmp_path / "mine", {"gone": "gone.mp4"})
+    (tmp_path / "Snakefile").write_text(_USES.format(snakefile=a_repository(tmp_path)))
+    command = [sys.executable, "-m", "snakemake", "a part/results/media/gone.json", "--cores", "1", "--sdm", "conda"]
+    environment = os.environ | {"PATH": f"{conda}:{os.environ['PATH']}"}
+    options = ["--directory", tmp_path, "-s", tmp_path / "Snakefile"]
+    done = subprocess.run([*command, *options], cwd="/", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ingest-media" in (tmp_path / "conda/jobs").read_text()
+    unpinned = Path((tmp_path / "conda/unpinned").read_text().strip())
+    assert unpinned == tmp_path / "repository/scripts/talking/unpinned" and (unpinned / "wheels.lock").is_file()
 
 
 def test_it_is_planned_as_the_workflow_catalog_deploys_it(tmp_path):
