@@ -55,7 +55,7 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
 
 @pytest.fixture(scope="session")
 def films(once) -> Path:
-    """A folder with a conversation, the same without sound, and a text named .mp4."""
+    """A folder with a conversation, its first shot without sound, and a text named .mp4."""
     from run import workflow
 
     return once("films", workflow.make_films)

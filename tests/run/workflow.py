@@ -73,10 +73,10 @@ def copy_run(folder: Path, to: Path) -> Path:
 
 
 def make_films(folder: Path) -> None:
-    """Make a conversation with its truth, the same without sound, and a text named .mp4."""
+    """Make a conversation with its truth, its first shot without sound, and a text named .mp4."""
     film = [sys.executable, REPO / "scripts/film_conversation.py", "--out", folder / "talk.mp4", *FILM]
     subprocess.run(film, check=True)
-    mute = ["-i", folder / "talk.mp4", "-an", "-c", "copy", folder / "mute.mp4"]
+    mute = ["-i", folder / "talk.mp4", "-t", "7", "-an", "-c", "copy", folder / "mute.mp4"]
     subprocess.run([ffmpeg_exe(), "-loglevel", "error", *mute], check=True)
     (folder / "text.mp4").write_text("no video at all\n")
 
