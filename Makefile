@@ -53,8 +53,8 @@ $(DOCS)/.ready: docs/requirements.lock
 	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
 	touch $@
 
-# The index says whether torch comes for processors or with CUDA, which wants libraries of its own: it is fetched first and then checked, as pip with
-# hashes would take a build of whose hash the index tells.
+# The package index decides whether torch is a build for processors or one with CUDA, which needs further packages. So torch is downloaded first and
+# checked then: with hashes, pip would choose only a build whose hash the index lists.
 $(READY): workflow/envs/requirements.lock workflow/envs/torch.lock workflow/envs/cuda.lock workflow/envs/fit_torch.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --no-deps -r workflow/envs/requirements.lock
