@@ -4,25 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import spoken
+from spoken import sound_of
 from talking.clips import understanding
 from talking.core import tables
+from talking.core.errors import InputError
 from talking.sound import voice
 from talking.speech import hallucinations, recognition, words
 from talking.speech.recognition import Heard
 from talking.video import encoding, media
 
 pytestmark = pytest.mark.slow
-
-
-def sound_of(path, wav):
-    """Write the sound of a video as a `media/` wav."""
-    import av
-
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=media.SOUND_HZ)
-    with av.open(str(path)) as container:
-        parts = [out.to_ndarray()[0] for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    encoding.write_sound(wav, np.concatenate(parts) / 32768)
-    return wav
 
 
 def plain(transcript):
@@ -201,3 +193,73 @@ def test_a_language_that_the_model_does_not_know_is_named():
 
     with pytest.raises(InputError, match=r"words\.language is 'xx'"):
         recognition.Recogniser(recognition.packaged("whisper_base"), "xx")
+
+
+@pytest.fixture(scope="module")
+def film(shared, tmp_path_factory):
+    """The sound of a film with a voice from off screen, and its true turns."""
+    return spoken.film(shared, tmp_path_factory.mktemp("film"))
+
+
+@pytest.fixture(scope="module")
+def transcript(film):
+    transcript, pieces = words.transcribe(film[0], voice.detect(film[0]))
+    assert set(pieces["language"]) == {"en"}
+    assert pieces["understood"].all()
+    return transcript
+
+
+def test_a_film_is_transcribed_and_its_words_lie_in_their_sentences(transcript, film):
+    text = (
+        "good morning shall we start with the budget yes i think the numbers for october look better than we expected"
+    )
+    heard = ["".join(c for c in word.lower() if c.isalnum()) for word in transcript["word"]]
+    assert sum(a == b for a, b in zip(heard, text.split(), strict=False)) >= 19
+    for row in transcript.itertuples():
+        assert any(row.start_s > t.start_s - 0.2 and row.end_s < t.end_s + 0.2 for t in film[1])
+    assert (transcript["end_s"] - transcript["start_s"]).min() >= 0.05
+    assert (transcript["start_s"].to_numpy()[1:] >= transcript["end_s"].to_numpy()[:-1] - 1e-9).all()
+
+
+def test_long_speech_is_cut_into_pieces_where_the_voice_is_weakest():
+    settings = words.Settings(longest_piece_s=10.0)
+    probability = np.full(1000, 0.9)
+    probability[[200, 420, 640]] = 0.6
+    voices_ = pd.DataFrame({"frame": range(1000), "voice": probability, "loudness_db": -20.0})
+    pieces = words._pieces(voices_, settings)
+    assert pieces == [(0, 200), (200, 420), (420, 640), (640, pieces[3][1]), *pieces[4:]]
+    assert pieces[-1][1] == 1000
+    assert all(end - start <= 250 for start, end in pieces)
+
+
+def test_words_that_lie_in_silence_or_have_no_time_are_mended():
+    voiced = np.zeros(100, dtype=bool)
+    voiced[10:40] = True
+    found = [
+        {"word": "one", "start_s": 0.0, "end_s": 1.0, "confidence": 1.0},
+        {"word": "two", "start_s": 1.0, "end_s": 1.0, "confidence": 1.0},
+        {"word": "ghost", "start_s": 3.0, "end_s": 3.5, "confidence": 0.2},
+    ]
+    timed = words._timed(found, 0.0, 4.0, voiced.astype(float), words.Settings())
+    assert [w["word"] for w in timed] == ["one", "two"]
+    assert timed[0]["start_s"] == 0.4
+    assert timed[0]["end_s"] == timed[1]["start_s"] == 0.5
+    assert timed[1]["end_s"] == 1.0
+
+
+def test_a_folder_without_a_whisper_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="words: weights"):
+        words.whisper(words.Settings(model="whisper", weights=str(tmp_path)))
+
+
+def test_many_pieces_at_once_are_recognised_as_one_by_one(film, tmp_path):
+    encoding.write_sound(tmp_path / "a.wav", media.sound(film[0], 0, 225))
+    voices_ = voice.detect(tmp_path / "a.wav")
+    single, several = (
+        words.transcribe(tmp_path / "a.wav", voices_, words.Settings(batch=batch, longest_piece_s=4.0))
+        for batch in (1, 2)
+    )
+    # The last piece is alone in its batch.
+    assert len(single[1]) == 3 and len(single[0]) > 10
+    pd.testing.assert_frame_equal(single[0], several[0], atol=0.021)
+    pd.testing.assert_frame_equal(single[1], several[1], atol=0.021)
