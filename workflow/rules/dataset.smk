@@ -51,7 +51,6 @@ rule annotate_clips:
 rule find_duplicates:
     """Looking for clips that show the same, in all videos."""
     input:
-        sheet=SHEET,
         clips=of_videos("results/clips/{video}.parquet"),
         inspections=of_videos("results/inspections/{video}.parquet"),
     output:
@@ -82,7 +81,6 @@ rule collect_dataset:
 
     # It also keeps splits.tsv (splits.memory), which is no output: Snakemake would delete what earlier runs remembered.
     input:
-        sheet=SHEET,
         clips=of_videos("results/clips/{video}.parquet"),
         annotations=of_videos("results/annotations/{video}.parquet"),
         probes=of_videos("results/media/{video}.json"),
