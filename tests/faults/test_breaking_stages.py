@@ -43,7 +43,7 @@ def perhaps(name):
 def project(tmp_path_factory):
     """A copy of the project whose command lines break on some videos."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("scripts", "workflow", "config", "resources"):
+    for name in ("scripts", "workflow", "config"):
         shutil.copytree(REPO / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "scripts/breaking.py").write_text(BREAKING)
     for rule, (_, commands, _) in per_video_rules().items():

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_an_edited_script_plans_nothing(run, tmp_path):
-    for folder in ("workflow", "scripts", "config", "resources"):
+    for folder in ("workflow", "scripts", "config"):
         shutil.copytree(REPO / folder, tmp_path / folder)
     with (tmp_path / "scripts/talking/faces/tracks.py").open("a") as script:
         script.write("raise RuntimeError('in the middle of an edit')\n")
@@ -26,7 +26,7 @@ def test_an_edited_script_plans_nothing(run, tmp_path):
 
 
 def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_done(films, tmp_path):
-    for folder in ("workflow", "scripts", "config", "resources"):
+    for folder in ("workflow", "scripts", "config"):
         shutil.copytree(REPO / folder, tmp_path / "project" / folder, ignore=shutil.ignore_patterns("__pycache__"))
     words = ("results/tracks/talk.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
     write_sheet(tmp_path, {"talk": films / "talk.mp4"})

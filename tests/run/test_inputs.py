@@ -42,7 +42,7 @@ def test_the_local_profile_offers_the_gpus_and_the_memory_of_the_machine(films, 
         ("video\tpath\tsource\tlicence\na/../b\tx.mp4\ts\tCC0\n", "a/../b"),
         ("video\tpath\tsource\tlicence\na\tx.mp4\ts\tCC0\nA\ty.mp4\ts\tCC0\n", "already"),
         ("video\tpath\tsource\tlicence\tcolour\n", "unknown column 'colour'"),
-        ("video\tpath\tsource\tlicence\na\tfilm:none\ts\tCC0\n", "film:none is no film"),
+        ("video\tpath\tsource\tlicence\na\tfilm:none\ts\tCC0\n", "film:none is not among the config's films"),
     ],
 )
 def test_a_bad_sheet_stops_before_the_first_job(sheet, said, tmp_path):

@@ -72,7 +72,7 @@ def in_results(value):
 def film_flags(wildcards):
     """Return the options of a synthetic video of the config."""
     if wildcards.film not in config["films"]:
-        raise WorkflowError(f"{wildcards.film} is no film of the config; add it below films or correct the name.")
+        raise WorkflowError(f"{wildcards.film} is not among the config's films; add it there or correct the name.")
     return as_flags(config["films"][wildcards.film])
 
 
