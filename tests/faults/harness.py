@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 REPO = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPO / "tests"))
 
+import jobs  # noqa: E402
 import records  # noqa: E402
 
 # Two clips: one to train on, one that is held out.
@@ -230,11 +231,10 @@ def _kill(pid: int, main: int) -> str:
 def _module(pid: int) -> str:
     """Return the command line that a process runs, or else its program; "" if it is gone."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        words = jobs.words_of(pid)
     except OSError:
         return ""
-    module = words[words.index("-m") + 1 :] if "-m" in words else []
-    return (module[1] if module[0] == "talking" else module[0]) if module else Path(words[0]).name
+    return jobs.command_line(words) or Path(words[0]).name
 
 
 def given_up(folder: Path) -> set[str]:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jobs
 from conftest import REPO
 
 PROFILE = [
@@ -49,8 +50,8 @@ class Watch:
 
     def _look_at(self, process: Path) -> None:
         try:
-            words = (process / "cmdline").read_text().split("\0")
-            if words[1:4] != ["-P", "-m", "talking"] or (process / "cwd").readlink() != self.folder:
+            command = jobs.command_line(jobs.words_of(int(process.name)))
+            if not command or (process / "cwd").readlink() != self.folder:
                 return
             environment = dict(w.split("=", 1) for w in (process / "environ").read_text().split("\0") if "=" in w)
             status = (process / "status").read_text()
@@ -59,15 +60,15 @@ class Watch:
         cores = status.split("Cpus_allowed:\t")[1].split("\n")[0].replace(",", "")
         gpus = environment.get("CUDA_VISIBLE_DEVICES", "")
         node = environment.get("SLURMD_NODENAME", "none")
-        self.seen[int(process.name)] = Seen(words[4].replace("-", "_"), node, int(cores, 16).bit_count(), gpus)
+        self.seen[int(process.name)] = Seen(command.replace("-", "_"), node, int(cores, 16).bit_count(), gpus)
 
 
 def pause(folder: Path, command: str) -> bool:
     """Stop the process of a command line in a run's folder, so that it does not end by itself; tell whether there was one."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_text().split("\0")
-            if words[1:5] == ["-P", "-m", "talking", command] and (process / "cwd").readlink() == folder:
+            words = jobs.words_of(int(process.name))
+            if jobs.command_line(words) == command and (process / "cwd").readlink() == folder:
                 os.kill(int(process.name), signal.SIGSTOP)
                 return True
     return False

@@ -232,7 +232,7 @@ def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "results/shots/talk.parquet", "--sdm", "conda")
     assert run.wait(900) == 0, (tmp_path / "printed.txt").read_text()[-4000:]
-    assert re.findall(r"-m talking (\S+)", (tmp_path / "conda/jobs").read_text()) == ["ingest-media", "detect-shots"]
+    assert re.findall(r"__main__\.py (\S+)", (tmp_path / "conda/jobs").read_text()) == ["ingest-media", "detect-shots"]
     assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
 
 
