@@ -294,4 +294,5 @@ def test_training_on_two_nodes_is_one_training(cluster, tmp_path, monkeypatch):
 
 def test_the_profile_keeps_retries_out_of_the_rules():
     rules = "".join(file.read_text() for file in (REPO / "workflow/rules").glob("*.smk"))
-    assert not re.search(r"^ +retries:", rules, re.MULTILINE)
+    # A rule may forbid them: in a job of its own on the cluster that is not multiplied.
+    assert not re.search(r"^ +retries:(?! 0$)", rules, re.MULTILINE)

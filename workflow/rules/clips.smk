@@ -16,7 +16,6 @@ rule find_candidates:
     threads: 1
     resources:
         mem_mb=memory_mb("candidates"),
-        disk_mb=disk_mb("candidates"),
         runtime=minutes("candidates"),
         tries=this_attempt,
     params:
@@ -52,7 +51,6 @@ rule measure_qualities:
     threads: 1
     resources:
         mem_mb=memory_mb("qualities"),
-        disk_mb=disk_mb("qualities"),
         runtime=minutes("qualities"),
         tries=this_attempt,
     params:
@@ -85,7 +83,6 @@ rule inspect_clips:
     threads: 1
     resources:
         mem_mb=memory_mb("inspections"),
-        disk_mb=disk_mb("inspections"),
         runtime=minutes("inspections"),
         tries=this_attempt,
     params:
@@ -117,7 +114,6 @@ rule select_clips:
     threads: 1
     resources:
         mem_mb=memory_mb("clips"),
-        disk_mb=disk_mb("clips"),
         runtime=minutes("clips"),
         tries=this_attempt,
     params:

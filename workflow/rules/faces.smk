@@ -15,7 +15,6 @@ rule detect_faces:
     threads: 1
     resources:
         mem_mb=memory_mb("faces"),
-        disk_mb=disk_mb("faces"),
         runtime=minutes("faces"),
         tries=this_attempt,
     params:
@@ -82,7 +81,6 @@ rule embed_faces:
     threads: 1
     resources:
         mem_mb=memory_mb("embeddings"),
-        disk_mb=disk_mb("embeddings"),
         runtime=minutes("embeddings"),
         tries=this_attempt,
     params:

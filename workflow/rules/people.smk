@@ -19,7 +19,6 @@ rule find_people:
     threads: 1
     resources:
         mem_mb=memory_mb("people"),
-        disk_mb=disk_mb("people"),
         runtime=minutes("people"),
         tries=this_attempt,
     params:

@@ -13,7 +13,6 @@ rule detect_shots:
     threads: 1
     resources:
         mem_mb=memory_mb("shots"),
-        disk_mb=disk_mb("shots"),
         runtime=minutes("shots"),
         tries=this_attempt,
     params:

@@ -18,7 +18,6 @@ rule score_asd:
     threads: 1
     resources:
         mem_mb=memory_mb("asd", "speaking"),
-        disk_mb=disk_mb("asd"),
         runtime=minutes("asd", "speaking"),
         tries=this_attempt,
         gpu=gpu_if("speaking"),
@@ -52,7 +51,6 @@ rule fuse_speaking:
     threads: 1
     resources:
         mem_mb=memory_mb("speaking"),
-        disk_mb=disk_mb("speaking"),
         runtime=minutes("speaking"),
         tries=this_attempt,
     params:

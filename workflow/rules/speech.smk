@@ -13,7 +13,6 @@ rule detect_voice:
     threads: 1
     resources:
         mem_mb=memory_mb("voice"),
-        disk_mb=disk_mb("voice"),
         runtime=minutes("voice"),
         tries=this_attempt,
     params:
@@ -44,7 +43,6 @@ rule diarize:
     threads: 1
     resources:
         mem_mb=memory_mb("diarize"),
-        disk_mb=disk_mb("diarize"),
         runtime=minutes("diarize", "diarization"),
         tries=this_attempt,
         gpu=gpu_if("diarization"),
@@ -77,7 +75,6 @@ rule transcribe:
     threads: 1
     resources:
         mem_mb=memory_mb("transcribe", "words"),
-        disk_mb=disk_mb("transcribe"),
         runtime=minutes("transcribe", "words"),
         tries=this_attempt,
         gpu=gpu_if("words"),
