@@ -12,7 +12,7 @@ case "$*" in
   *create*)
     while [ "$1" != --prefix ]; do shift; done
     mkdir -p "$2/bin"
-    echo "$TALKING_UNPINNED" > "${here%/bin}/unpinned"
+    echo "$TALKING_WITHOUT_REQUIREMENTS" > "${here%/bin}/without_requirements"
     printf '#!/bin/sh\\necho "$@" >> %s/jobs\\nexec %s "$@"\\n' "${here%/bin}" PYTHON > "$2/bin/python"
     chmod +x "$2/bin/python" ;;
 esac

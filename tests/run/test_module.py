@@ -15,6 +15,8 @@ from talking.core import tables
 
 pytestmark = pytest.mark.slow
 
+# Arrays and tables, pictures and sound.
+KINDS = {".npz", ".parquet", ".mp4", ".wav"}
 # Another workflow: its own rule reads the data set, and the module's rules have other names.
 _USES = """
 module talking:
@@ -40,8 +42,7 @@ def a_repository(folder: Path) -> str:
     """Make a git repository of the workflow as it is now; what Snakemake reads of it is its history."""
     repository = folder / "repository"
     for name in ("config", "scripts", "workflow"):
-        if (REPO / name).exists():
-            shutil.copytree(REPO / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPO / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-C", repository, "-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):
         subprocess.run([*git, *words], check=True)
@@ -59,9 +60,8 @@ def test_a_workflow_that_includes_it_has_the_same_data_set(run, films, tmp_path,
     assert done.returncode == 0, done.stdout + done.stderr
     results, alone = tmp_path / "a part/results", run[0] / "results"
     # The other videos of the run have no clip; their tracks are in the tables over all videos.
-    made = {
-        file.relative_to(alone) for file in alone.rglob("*.[pn][ap][rz]*") if "talk" in str(file.relative_to(alone))
-    }
+    files = {file.relative_to(alone) for file in alone.rglob("*") if file.suffix in KINDS}
+    made = {file for file in files if "talk" in str(file)}
     made |= {Path("dataset") / name for name in ("clips.parquet", "people.parquet")}
     assert len(made) > 20 and tables.read("dataset", results / "dataset/clips.parquet").shape[0] == 2
     assert {file for file in made if (results / file).read_bytes() != (alone / file).read_bytes()} == set()
@@ -80,8 +80,11 @@ def test_its_jobs_run_in_the_envs_that_conda_makes_of_its_history(tmp_path):
     done = subprocess.run([*command, *options], cwd="/", env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ingest-media" in (tmp_path / "conda/jobs").read_text()
-    unpinned = Path((tmp_path / "conda/unpinned").read_text().strip())
-    assert unpinned == tmp_path / "repository/scripts/talking/unpinned" and (unpinned / "wheels.lock").is_file()
+    without_requirements = Path((tmp_path / "conda/without_requirements").read_text().strip())
+    assert (
+        without_requirements == tmp_path / "repository/scripts/talking/without_requirements"
+        and (without_requirements / "wheels.lock").is_file()
+    )
 
 
 def test_it_is_planned_as_the_workflow_catalog_deploys_it(tmp_path):

@@ -37,7 +37,7 @@ NAMES = {
     "python-sounddevice": "sounddevice",
     "soxr-python": "soxr",
 }
-UNPINNED = SCRIPTS / "talking/unpinned"
+WITHOUT_REQUIREMENTS = SCRIPTS / "talking/without_requirements"
 
 installed = cache(packages_distributions)
 
@@ -198,12 +198,12 @@ def test_an_env_is_one_file_that_names_what_pip_is_to_take_without_its_requireme
     lines = [
         line
         for env in ENVS.glob("*.yaml")
-        for line in re.findall(r"^ +- (.*TALKING_UNPINNED.*)", env.read_text(), re.M)
+        for line in re.findall(r"^ +- (.*TALKING_WITHOUT_REQUIREMENTS.*)", env.read_text(), re.M)
     ]
-    form = r"([\w-]+) @ file://\$\{TALKING_UNPINNED\}#\1 --config-settings=wheel=(\1==[\w.]+)( --config-settings=leave=\1/lib)?"
+    form = r"([\w-]+) @ file://\$\{TALKING_WITHOUT_REQUIREMENTS\}#\1 --config-settings=wheel=(\1==[\w.]+)( --config-settings=leave=\1/lib)?"
     wheels = {re.fullmatch(form, line)[2] for line in lines}
-    assert wheels == {entry.split()[0] for entry in entries(UNPINNED / "wheels.lock")}
-    assert entries(UNPINNED / "wheels.lock") <= entries(ENVS / "requirements.lock")
+    assert wheels == {entry.split()[0] for entry in entries(WITHOUT_REQUIREMENTS / "wheels.lock")}
+    assert entries(WITHOUT_REQUIREMENTS / "wheels.lock") <= entries(ENVS / "requirements.lock")
     # Snakemake fetches no other files of an env for a workflow that another one includes.
     assert {file.suffix for file in ENVS.iterdir()} == {".yaml", ".lock", ".py", ""}
 
@@ -226,11 +226,13 @@ def write_wheel(folder):
 
 @pytest.mark.slow
 def test_pip_installs_a_wheel_of_the_lock_without_its_requirements_and_no_other(tmp_path):
-    project = shutil.copytree(UNPINNED, tmp_path / "unpinned", ignore=shutil.ignore_patterns("__pycache__"))
+    project = shutil.copytree(
+        WITHOUT_REQUIREMENTS, tmp_path / "without_requirements", ignore=shutil.ignore_patterns("__pycache__")
+    )
     digest = write_wheel(tmp_path)
     # As conda does with the lines of an env.
     (tmp_path / "lines.txt").write_text(
-        "greedy @ file://${TALKING_UNPINNED}#greedy --config-settings=wheel=greedy==1.0 --config-settings=leave=greedy/lib\n"
+        "greedy @ file://${TALKING_WITHOUT_REQUIREMENTS}#greedy --config-settings=wheel=greedy==1.0 --config-settings=leave=greedy/lib\n"
     )
     install = [
         sys.executable,
@@ -243,7 +245,11 @@ def test_pip_installs_a_wheel_of_the_lock_without_its_requirements_and_no_other(
         "--target",
         tmp_path / "site",
     ]
-    environment = os.environ | {"TALKING_UNPINNED": str(project), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    environment = os.environ | {
+        "TALKING_WITHOUT_REQUIREMENTS": str(project),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path),
+    }
     for hashed in ("0" * 64, digest):
         (project / "wheels.lock").write_text(f"# A lock.\ngreedy==1.0 \\\n    --hash=sha256:{hashed}\n")
         done = subprocess.run(install, env=environment, capture_output=True, text=True)
@@ -292,5 +298,5 @@ def test_jobs_run_in_the_envs_that_conda_makes(tmp_path):
         check=True,
     )
     assert "__main__.py ingest-media" in (tmp_path / "conda/jobs").read_text()
-    assert (tmp_path / "conda/unpinned").read_text().strip() == str(UNPINNED)
+    assert (tmp_path / "conda/without_requirements").read_text().strip() == str(WITHOUT_REQUIREMENTS)
     assert "gone.mp4" in (tmp_path / "results/media/gone.json").read_text()

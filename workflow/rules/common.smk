@@ -36,7 +36,7 @@ if str(CODE) not in sys.path:
     sys.path.insert(0, str(CODE))
 
 from talking.core.errors import InputError
-from talking.runs import environment, requests
+from talking.runs import environment, job_resources
 from talking.runs.settings import checked_config
 
 GPU_MODELS = set(
@@ -88,7 +88,7 @@ def uses_gpu_model(section):
 
 def each_attempt(amount):
     """Return a function that gives an amount at the first attempt, and half as much again at each further one."""
-    return requests.with_signature(lambda wildcards, attempt: amount * (1 + attempt) // 2)
+    return job_resources.with_signature(lambda wildcards, attempt: amount * (1 + attempt) // 2)
 
 
 def intermediate(path):
@@ -102,6 +102,8 @@ gc.set_threshold(200_000, 20, 100)
 
 try:
     config.update(checked_config(config, Path(workflow.source_path("../schemas/config.schema.yaml"))))
+    # Read by pip while conda makes an environment.
+    environment.tell_jobs(TALKING_WITHOUT_REQUIREMENTS=str(CODE / "talking/without_requirements"))
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -114,7 +116,6 @@ container: config["container"]
 # Snakemake itself runs in, activated or not.
 is_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 environment.find_first(str(CODE / "talking/bin"), *([] if is_conda else [os.path.dirname(sys.executable)]))
-environment.show_conda(CODE / "talking/unpinned")
 
 
 wildcard_constraints:

@@ -22,20 +22,20 @@ def memory_mb(benchmark, section=None):
     need = need_of(benchmark, section)
     is_measured = need is not NEEDS[benchmark] and not config["gpu"]
     more = LARGE_MODEL_MB if section and uses_gpu_model(section) and not is_measured else 0
-    return requests.memory_mb(need, SECONDS, more)
+    return job_resources.memory_mb(need, SECONDS, more)
 
 
 def minutes(benchmark, section=None):
     """Return a function that gives a job's time, by `need_of`."""
-    return requests.minutes(need_of(benchmark, section), SECONDS)
+    return job_resources.minutes(need_of(benchmark, section), SECONDS)
 
 
 def disk_mb(benchmark):
     """Return a function that gives what a job may write by its benchmark's folder."""
-    return requests.disk_mb(NEEDS[benchmark], SECONDS)
+    return job_resources.disk_mb(NEEDS[benchmark], SECONDS)
 
 
-@requests.with_signature
+@job_resources.with_signature
 def this_attempt(wildcards, attempt):
     """Which attempt at a job this is, from 1 on."""
     return attempt

@@ -30,7 +30,7 @@ def check_results():
 
 def of_video(function):
     """Return a function of a video as one of the wildcards of its rules."""
-    return requests.with_signature(lambda wildcards: function(wildcards.video))
+    return job_resources.with_signature(lambda wildcards: function(wildcards.video))
 
 
 def from_sheet(column):

@@ -2,6 +2,8 @@ rule verify:
     """Checking every file of the results against the checksums that its job has written."""
     log:
         "results/logs/verify.log",
+    benchmark:
+        "results/benchmarks/verify.tsv"
     # What is damaged is so at each attempt.
     retries: 0
     conda:
@@ -21,6 +23,8 @@ rule verify:
 use rule verify as remove_damaged with:
     log:
         "results/logs/remove_damaged.log",
+    benchmark:
+        "results/benchmarks/remove_damaged.tsv"
     params:
         results=str(RESULTS),
         mending="--remove",

@@ -1,7 +1,6 @@
 """Environment variables of a run's jobs."""
 
 import os
-from pathlib import Path
 
 from talking.core.errors import InputError
 
@@ -16,11 +15,6 @@ def tell_jobs(**variables: str) -> None:
                 f"two modules of this workflow set {name}, to {_TOLD[name]} and to {value}: run them one after the other."
             )
     os.environ.update(variables)
-
-
-def show_conda(unpinned: Path) -> None:
-    """Have conda's environments find the project that gives pip packages without their requirements."""
-    os.environ["TALKING_UNPINNED"] = str(unpinned)
 
 
 def find_first(*folders: str) -> None:

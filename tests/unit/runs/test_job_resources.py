@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from talking.runs import costs, requests
+from talking.runs import costs, job_resources
 
 HOUR, NEW = SimpleNamespace(video="hour"), SimpleNamespace(video="new")
 NEEDS = costs.read_needs(costs.table())
@@ -13,11 +13,11 @@ SECONDS = {"hour": 3600, "new": 600, "long": 4 * 3600}.__getitem__
 
 def test_memory_and_time_grow_with_the_video_and_the_attempt():
     need = NEEDS["poses"]
-    memory, minutes = requests.memory_mb(need, SECONDS), requests.minutes(need, SECONDS)
+    memory, minutes = job_resources.memory_mb(need, SECONDS), job_resources.minutes(need, SECONDS)
     first = memory(HOUR, attempt=1)
     assert first >= 1.4 * (need.mem_mb + 3600 * need.mem_mb_per_video_s) > memory(NEW, attempt=1)
     assert [memory(HOUR, attempt=n) for n in (2, 3)] == pytest.approx([1.5 * first, 2 * first], abs=100)
-    assert requests.memory_mb(need, SECONDS, 6000)(HOUR, attempt=1) - first == pytest.approx(6000, abs=100)
+    assert job_resources.memory_mb(need, SECONDS, 6000)(HOUR, attempt=1) - first == pytest.approx(6000, abs=100)
     assert minutes(HOUR, attempt=1) >= 10 + 4 * 60 * need.s_per_video_s > minutes(NEW, attempt=1)
     assert minutes(HOUR, attempt=2) == 2 * minutes(HOUR, attempt=1)
 
@@ -26,15 +26,17 @@ def test_a_slow_model_is_given_the_time_that_it_takes_and_the_memory_that_was_me
     light, any_model = NEEDS["asd/light_asd"], NEEDS["asd"]
     # On one core Light-ASD takes a second and a half for each second of a face.
     assert (
-        requests.minutes(light, SECONDS)(HOUR, attempt=1) >= 180 > requests.minutes(any_model, SECONDS)(HOUR, attempt=1)
+        job_resources.minutes(light, SECONDS)(HOUR, attempt=1)
+        >= 180
+        > job_resources.minutes(any_model, SECONDS)(HOUR, attempt=1)
     )
-    assert 1000 < requests.memory_mb(light, SECONDS)(HOUR, attempt=1) < 6000
+    assert 1000 < job_resources.memory_mb(light, SECONDS)(HOUR, attempt=1) < 6000
 
 
 def test_a_video_of_three_hours_that_is_re_encoded_at_half_its_speed_has_the_time():
-    assert requests.minutes(NEEDS["media"], SECONDS)(SimpleNamespace(video="long"), attempt=1) > 3 * 60
+    assert job_resources.minutes(NEEDS["media"], SECONDS)(SimpleNamespace(video="long"), attempt=1) > 3 * 60
 
 
 def test_disk_grows_with_the_video():
-    disk = requests.disk_mb(NEEDS["media"], SECONDS)
+    disk = job_resources.disk_mb(NEEDS["media"], SECONDS)
     assert disk(HOUR) > 3600 * NEEDS["media"].disk_mb_per_video_s > disk(NEW)
