@@ -22,6 +22,8 @@ MAX_CHARACTERS_PER_S, TIMED_WORDS = 40.0, 4
 # Scripts in which a character stands for a syllable or a word, of which nobody says more than about ten a second.
 _SYLLABLES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SYLLABLE_CHARACTERS = 3
+# In such scripts words have no spaces between them; people do say one syllable four or five times ("对对对对").
+_SYLLABLE_LOOP = 8
 
 # Credits of subtitles in the training data; nobody on screen says them.
 _CREDITS = re.compile(
@@ -73,7 +75,8 @@ def is_repetitive(text: str, words: list[str]) -> bool:
     """Return True if a text repeats itself as speech does not; `words` are its words."""
     said = [w for w in map(plain, words) if w]
     few = len(said) >= COUNTED_WORDS and len(set(said)) <= MIN_DIFFERENT * len(said) and not _SYLLABLES.search(text)
-    return compression_ratio(text) > MAX_COMPRESSION_RATIO or repeats(said)[0] >= LOOP or few
+    is_loop = repeats(said)[0] >= LOOP or repeats(_SYLLABLES.findall(text))[0] >= _SYLLABLE_LOOP
+    return compression_ratio(text) > MAX_COMPRESSION_RATIO or is_loop or few
 
 
 def is_credit(text: str) -> bool:

@@ -133,6 +133,15 @@ def test_loops_are_counted_up_to_eight_words(said, most, length):
 def test_a_script_of_three_bytes_a_letter_is_not_repetitive():
     hindi = "मैं आज सुबह बाज़ार गया था और वहाँ से ताज़ी सब्ज़ियाँ और कुछ फल लेकर घर लौट आया फिर हमने साथ में चाय पी"
     assert not hallucinations.is_repetitive(hindi, hindi.split())
+
+
+def test_a_loop_in_a_script_without_spaces_is_noticed_and_a_syllable_said_five_times_is_not():
+    # As read of a real video, and compressed less than Whisper's own threshold asks.
+    loop = "我家里只削掉牛肝牛肝牛肝有很多的" + 25 * "罐"
+    assert hallucinations.compression_ratio(loop) < hallucinations.MAX_COMPRESSION_RATIO
+    assert hallucinations.is_repetitive(loop, loop.split())
+    said = "对对对对对我也是这么想的"
+    assert not hallucinations.is_repetitive(said, said.split())
     assert hallucinations.compression_ratio("धन्यवाद " * 20) > hallucinations.MAX_COMPRESSION_RATIO
 
 
