@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm audit lint docs
+.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser audit lint docs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,12 @@ test-scale: $(READY) ## plans of large sample sheets, what stages, training step
 test-slurm: $(READY) ## the workflow on a SLURM cluster made on this machine (Debian, as root)
 	$(BIN)/python tests/slurm/cluster.py
 	$(BIN)/python -m pytest tests/slurm
+
+# Playwright's package holds its own Node.js, which only these tests need.
+test-browser: $(READY) ## the gallery in a headless Chromium (Debian, as root)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/browser -r tests/browser/requirements.lock
+	$(BIN)/python tests/browser/chromium.py
+	PYTHONPATH=$(VENV)/browser $(BIN)/python -m pytest tests/browser
 
 audit: $(READY) ## known weaknesses of the pinned packages (needs the internet)
 	$(BIN)/python tests/audit.py $(VENV)/audit

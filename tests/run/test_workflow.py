@@ -71,6 +71,13 @@ def test_the_report_is_made(run):
     assert cards.count("<section>") == 2
 
 
+def test_the_gallery_shows_every_clip_and_every_rejected_segment(run):
+    results = run[0] / "results"
+    clips = tables.read("clips", results / "clips/talk.parquet")["clip"]
+    assert all((results / "gallery/data" / f"{clip}.js").exists() for clip in clips)
+    assert (results / "gallery/index.html").exists()
+
+
 def test_nothing_is_written_beside_the_results(run):
     # splits.tsv remembers the splits when results/ is deleted.
     assert {p.name for p in run[0].iterdir()} == {"results", "videos.tsv", "splits.tsv", ".snakemake"}
@@ -86,7 +93,7 @@ def test_a_video_has_no_more_files_than_the_manual_says(run):
     kinds = {"logs": 18, "benchmarks": 18, "checksums": 18}
     for kind, most in kinds.items():
         assert sum(file.parts[0] == kind for file in files) <= most
-    others = [file for file in files if file.parts[0] not in (*kinds, "dataset", "report")]
+    others = [file for file in files if file.parts[0] not in (*kinds, "dataset", "gallery", "report")]
     assert 15 < len(others) <= 23, others
     clips = tables.read("dataset", results / "dataset/clips.parquet")["clip"]
     assert all(len(list((results / "dataset" / clip).iterdir())) == 6 for clip in clips)

@@ -60,6 +60,8 @@ def products():
     wanted = ["results/dataset/clips.parquet", "results/report/clips.html", "results/no_failures.ok"]
     if IS_TRAINING:
         wanted += ["results/covog/metrics.parquet", "results/report/covog_metrics.html"]
+    if len(VIDEOS) <= config["gallery"]["max_videos"]:
+        wanted.append("results/gallery/index.html")
     if config["strict"]:
         wanted.append("results/strict.ok")
     return wanted

@@ -22,6 +22,7 @@ def clear(results: Path) -> None:
         "covog/*/*/*",
         "dataset/splits/*",
         "export/*/*",
+        "gallery/data/*",
         "weights/**/*",
     ):
         for file in results.glob(pattern):

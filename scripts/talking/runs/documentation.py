@@ -35,6 +35,7 @@ SECTIONS = {
     "card": "talking.dataset.card",
     "report": "talking.dataset.report",
     "preview": "talking.dataset.preview",
+    "gallery": "talking.gallery.page",
     "export_mit": "talking.dataset.export_mit",
     "export_webdataset": "talking.dataset.export_webdataset",
     "covog": "covog.config:WorkflowSettings",

@@ -60,6 +60,7 @@ READS = {
     "report": ("dataset",),
     "strict": ("media",),
     "failures": ("dataset", "report"),
+    "gallery": ("dataset",),
     "preview": ("dataset",),
     "export_mit": ("dataset",),
     "export_webdataset": ("dataset",),
@@ -76,6 +77,7 @@ READS = {
 FOLDERS = {
     "annotations": "dataset/*",
     "preview": "preview/*",
+    "gallery": "gallery",
     "export_webdataset": "export/webdataset",
     "covog/latents": "covog/latents",
     "covog/evaluate": "covog/videos",
@@ -84,6 +86,7 @@ FOLDERS = {
 KNOWN = {
     "annotations": "annotations/{about}.parquet",
     "preview": "preview/{about}",
+    "gallery": "gallery/index.html",
     "export_webdataset": "export/webdataset",
     "covog/latents": "covog/latents.done",
     "covog/evaluate": "covog/videos",
