@@ -1,6 +1,8 @@
 """Functions that rules share, taken out of their files."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,22 @@ def test_a_gpu_is_requested_only_for_what_runs_on_one(section, uses):
     space = {"config": {"words": section}}
     exec("\n".join(pieces), space)
     assert space["uses_gpu_model"]("words") == uses
+
+
+@pytest.mark.parametrize(
+    ("results", "given", "input"),
+    [
+        ("results", "mine/w.pth", "mine/w.pth"),
+        ("a part/results", "mine/w.pth", os.path.abspath("mine/w.pth")),
+        ("a part/results", "results/weights/w.pth", "results/weights/w.pth"),
+        ("a part/results", "/data/w.pth", "/data/w.pth"),
+    ],
+)
+def test_a_modules_prefix_moves_no_weights_of_the_users(results, given, input):
+    source = (RULES / "covog_common.smk").read_text()
+    space = {"RESULTS": Path(results), "Path": Path, "os": os}
+    exec(re.search(r"^def own_files.*?^ +return [^\n]*", source, re.S | re.M)[0], space)
+    assert space["own_files"]([given]) == [input]
 
 
 def test_what_the_rules_share_stays_short():

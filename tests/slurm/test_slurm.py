@@ -59,6 +59,7 @@ def finished(cluster, film, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     (folder / "text.mp4").write_text("no video\n")
     write_sheet(folder, {"talk": film, "text": folder / "text.mp4"})
+    shutil.copy(REPO / "workflow/profiles/slurm/partitions.yaml", folder)
     watch = Watch(folder)
     thread = threading.Thread(target=watch.look)
     thread.start()
@@ -104,6 +105,8 @@ def test_a_whole_run_ends_with_a_data_set(finished):
     videos = tables.read("videos", folder / "results/videos.parquet").set_index("video")
     assert videos["status"].to_dict() == {"talk": "ok", "text": "failed"}
     assert (folder / "results/report.html").exists()
+    # The site's own file, in the folder of the run, is read in place of the clone's.
+    assert f"environment variable file: {folder}/partitions.yaml" in (folder / "printed.txt").read_text()
 
 
 def test_gpu_jobs_run_on_gpu_nodes_with_their_gpu_alone_and_no_other_does(finished):

@@ -33,6 +33,12 @@ def covog_start(wildcards):
     return f"results/covog/{wildcards.covog_model}/start.safetensors" if COVOG_START else []
 
 
+def own_files(paths):
+    """Return files of the user's as inputs. A module's prefix is for what is below results/ only, so other paths are absolute there."""
+    is_moved = RESULTS != Path("results")
+    return [os.path.abspath(path) if is_moved and not path.startswith("results/") else path for path in paths]
+
+
 def covog_latents(wildcards):
     """Return the mark that says the cache is filled, if the config wants one."""
     done = "results/covog/latents.done"
@@ -69,7 +75,7 @@ if COVOG_NODES and not COVOG["gpu"]:
     raise WorkflowError("covog: nodes is above 1, but gpu is 0; set gpu to the GPUs that training takes on each node.")
 if COVOG_NODES and not shutil.which("srun"):
     raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
-COVOG_START = COVOG["start"] or published_weights("start")
+COVOG_START = own_files(COVOG["start"]) or published_weights("start")
 COVOG_TOWERS = published_weights("towers")
 # What FVD needs: fetched, else looked for in the user's own folder.
 COVOG_METRICS = published_weights("metrics")

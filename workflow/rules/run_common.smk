@@ -10,9 +10,8 @@ from talking.runs import devices, giving_up, slurm
 # The folder's lock, for as long as this process lives.
 HELD = []
 BEGAN = time.time()
-# A site may keep the file elsewhere; an installed package has none.
-PARTITIONS = PROJECT / "workflow/profiles/slurm/partitions.yaml"
-if PARTITIONS.exists():
+# The working directory's comes first: a module, or an installed package, has no clone to keep one in.
+if PARTITIONS := slurm.partitions_file((".", typed_in, PROJECT / "workflow/profiles/slurm")):
     os.environ.setdefault("SNAKEMAKE_SLURM_PARTITIONS", str(PARTITIONS))
 
 

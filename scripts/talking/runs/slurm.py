@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from talking.core.errors import InputError
 
@@ -11,6 +13,12 @@ from talking.core.errors import InputError
 _LONGEST_BETWEEN_LOOKS_S = 180
 # How long a run waits for an answer of the controller, and for the end of what an earlier run has left, before it gives up.
 _LONGEST_TO_END_S = 600
+
+
+def partitions_file(folders: Iterable[str | Path]) -> Path | None:
+    """Return the absolute path of the first `partitions.yaml` in folders, the partitions and limits of a site; None if no folder has one."""
+    files = (Path(folder).resolve() / "partitions.yaml" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
 
 
 def has_accounts() -> bool:
