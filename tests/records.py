@@ -1,10 +1,10 @@
-"""What the tests of reliability measured, and the tables of docs/reliability.md that are made of it.
+"""What the tests of reliability measured, as the tables of docs/reliability.md.
 
     TALKING_RECORD=1 make test-faults test-scale test-slurm
     python tests/records.py
 
-The tests `note` their figures in docs/reliability.json where the environment variable is set; this program then writes
-the page's tables anew, each between the marks that name it.
+The tests `note` their figures in docs/reliability.json if the environment variable is set. This program then rewrites the
+page's tables, each between the two comments that name it.
 """
 
 import datetime
@@ -19,7 +19,7 @@ _BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def note(table: str, **row: object) -> None:
-    """Put a row into a table of the records, in place of the one with the same first column, if figures are being noted."""
+    """Put a row into a table of the records, in place of the one with the same first column, if TALKING_RECORD is set."""
     if not os.environ.get("TALKING_RECORD"):
         return
     records = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.exists() else {}
@@ -32,7 +32,7 @@ def note(table: str, **row: object) -> None:
 
 
 def page() -> str:
-    """Return the page with its tables made of the records."""
+    """Return the page with its tables rewritten from the records."""
     records = json.loads(RECORDS.read_text(encoding="utf-8"))
     return _BLOCK.sub(lambda block: block[1] + _table(records[block[2]]) + block[3], PAGE.read_text(encoding="utf-8"))
 

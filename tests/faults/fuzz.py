@@ -95,17 +95,17 @@ def _truncate(data: bytes, choose: random.Random) -> bytes:
     return data[: choose.randrange(len(data) + 1)]
 
 
-def _drop_stretch(data: bytes, choose: random.Random) -> bytes:
+def _drop_segment(data: bytes, choose: random.Random) -> bytes:
     at, length = choose.randrange(len(data) + 1), choose.randint(1, max(1, len(data) // 3))
     return data[:at] + data[at + length :]
 
 
-def _repeat_stretch(data: bytes, choose: random.Random) -> bytes:
+def _repeat_segment(data: bytes, choose: random.Random) -> bytes:
     at, length = choose.randrange(len(data) + 1), choose.randint(1, max(1, len(data) // 3))
     return data[: at + length] + data[at:]
 
 
-def _blank_stretch(data: bytes, choose: random.Random) -> bytes:
+def _blank_segment(data: bytes, choose: random.Random) -> bytes:
     at, length = choose.randrange(len(data) + 1), choose.randint(1, 4096)
     return data[:at] + choose.choice([b"\0", b"\xff"]) * len(data[at : at + length]) + data[at + length :]
 
@@ -157,9 +157,9 @@ def _shuffle_fields(data: bytes, choose: random.Random) -> bytes:
 _DAMAGES: list[Callable[[bytes, random.Random], bytes]] = [
     _flip_bits,
     _truncate,
-    _drop_stretch,
-    _repeat_stretch,
-    _blank_stretch,
+    _drop_segment,
+    _repeat_segment,
+    _blank_segment,
     _change_head,
     _change_box_length,
 ]

@@ -46,7 +46,7 @@ _ONE_THREAD = [
     "--set-threads",
     *(f"{rule}=1" for rule in ("cache_latents", "train_stage1", "train_stage2", "evaluate_covog")),
 ]
-# What tells of the run itself: when it was, how long it took, where it began again.
+# What describes the run itself: when it was, how long it took, where it continued.
 _OF_THE_RUN = ("logs", "benchmarks", "checksums", "failures", "report", "report.html", "config.yaml")
 _OF_TRAINING = {"tensorboard", "checkpoints"}
 # What is taken away where a run has ended before the last kill.
@@ -73,7 +73,7 @@ def make_film(folder: Path) -> Path:
 
 
 def workflow(folder: Path, *words: str, covog: dict = NO_COVOG) -> list[str]:
-    """Return the command that runs the workflow on the sheet of a folder, by itself the data side alone."""
+    """Return the command that runs the workflow on a folder's sample sheet; without further words, the data side only."""
     command = [sys.executable, "-m", "snakemake", "all", *words, "--cores", "2", "--directory", str(folder)]
     return [*command, *_ONE_THREAD, "--config", f"videos={folder / 'videos.tsv'}", f"covog={json.dumps(covog)}"]
 
@@ -96,7 +96,7 @@ def write_sheet(folder: Path, film: Path) -> None:
 def torment(folder: Path, film: Path, wanted: Path, kills: int, seed: int, module: str = "") -> Outcome:
     """Run the whole workflow, kill so many of its processes, run it to its end, and compare it with the folder `wanted`.
 
-    Between two kills the run goes on for up to some seconds; with `module` only processes of that command line are killed.
+    Between two kills the run continues for up to some seconds; with `module` only processes of that command line are killed.
     Where a run ends before the last kill some of its outputs, or with `module` training's, are taken away, and it begins again.
     """
     write_sheet(folder, film)
@@ -134,7 +134,7 @@ def note(outcome: Outcome, seed: int) -> None:
         "of the main process": of_main,
         "of jobs": kills - of_main,
     }
-    records.note("kills", **row, **{"finished jobs run again": repeated, "outputs that differ": different})
+    records.note("kills", **row, **{"finished jobs rerun": repeated, "outputs that differ": different})
 
 
 def verify(folder: Path, *words: str) -> tuple[int, set[str]]:
@@ -149,7 +149,7 @@ def verify(folder: Path, *words: str) -> tuple[int, set[str]]:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Return the results that one run has otherwise than the other, but for what tells of the run itself."""
+    """Return the results that differ between two runs, except what describes the run itself."""
     files = {
         str(file.relative_to(run / "results")): file
         for run in (one, other)
@@ -264,7 +264,7 @@ def _note_jobs(printed: str, empty: set[str], done: set[str], outcome: Outcome) 
 
 
 def take_away(folder: Path, output: str) -> list[str]:
-    """Remove the files of a folder of the results, and tell which outputs will be made anew."""
+    """Remove the files of a folder of the results, and return which outputs will be rebuilt."""
     for file in (folder / "results" / output).rglob("*"):
         if file.is_file():
             file.unlink()

@@ -53,8 +53,8 @@ def project(tmp_path_factory):
 
 
 @pytest.mark.fault(
-    "an exception, a crash, a kill or a missing codec in every stage of one video and in a single one of another",
-    "told; the data set and report over the others are made in the same run; the next run tries again, outputs equal",
+    "an exception, a crash, a kill or a missing codec in every stage of one video and in one stage of another",
+    "reported; the same run makes the data set and report of the others; the next run tries again, outputs equal",
 )
 def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     film = tmp_path / "talk.mp4"
@@ -77,11 +77,11 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     broken = {f.rule for f in giving_up.all_of(results).values() if f.video == "every_stage"}
     assert broken == set(per_video_rules()) - {"download_video", "preview_clips"}
     assert 'Traceback (most recent call last):\n  File "<frozen' not in printed
-    told = tables.read("videos", results / "videos.parquet").set_index("video")
-    assert told["status"].to_dict() == {"good": "ok", "every_stage": "failed", "only_transcribe": "failed"}
-    assert told.at["every_stage", "reason"].startswith("ingest_media: ")
-    assert told.at["only_transcribe", "reason"].startswith("transcribe: ")
-    assert told.at["good", "num_clips"] == 1 and told.drop("good")["num_clips"].sum() == 0
+    videos = tables.read("videos", results / "videos.parquet").set_index("video")
+    assert videos["status"].to_dict() == {"good": "ok", "every_stage": "failed", "only_transcribe": "failed"}
+    assert videos.at["every_stage", "reason"].startswith("ingest_media: ")
+    assert videos.at["only_transcribe", "reason"].startswith("transcribe: ")
+    assert videos.at["good", "num_clips"] == 1 and videos.drop("good")["num_clips"].sum() == 0
     clips = tables.read("dataset", results / "dataset/clips.parquet")
     assert clips["video"].tolist() == ["good"] and (clips["duplicate_of"] == "").all()
     folders = [f.name for f in (results / "dataset").glob("*to*")]
@@ -100,8 +100,8 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     made = set(re.findall(r"^    output: results/\w+/(\w+)\.", printed, re.MULTILINE))
     assert "good" not in made and {"every_stage", "only_transcribe"} <= made
     assert {file: file.read_bytes() for file in kept} == kept
-    told = tables.read("videos", results / "videos.parquet")
-    assert (told["status"] == "ok").all() and (told["num_clips"] == 1).all()
+    videos = tables.read("videos", results / "videos.parquet")
+    assert (videos["status"] == "ok").all() and (videos["num_clips"] == 1).all()
     assert giving_up.all_of(results) == {}
     code, printed = run("--dry-run")
     assert code == 0 and re.search(r"^total +0$|Nothing to be done", printed, re.MULTILINE)

@@ -103,9 +103,9 @@ def test_a_node_s_launcher_outside_slurm_says_so():
 def test_processes_ask_each_other_every_few_seconds_however_slow_a_step_is(monkeypatch, seconds_a_step, asked_after):
     clock, asked = [0.0], []
 
-    def reduce(told, reduction):
+    def reduce(value, reduction):
         asked.append(round(clock[0] / seconds_a_step))
-        return 2 * told
+        return 2 * value
 
     monkeypatch.setattr(stopping.time, "monotonic", lambda: clock[0])
     both = SimpleNamespace(num_processes=2, device="cpu", reduce=reduce)

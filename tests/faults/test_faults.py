@@ -58,9 +58,9 @@ def test_the_run_has_something_to_lose(wanted):
 
 @pytest.mark.fault(
     "kill -9 of the main process and of jobs, at random moments of the whole workflow, training included",
-    "outputs equal byte by byte, nothing finished run again",
+    "outputs equal byte by byte, no finished job rerun",
 )
-def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_path):
+def test_a_run_killed_at_random_ends_as_an_undisturbed_one(film, trained, tmp_path):
     outcome = harness.torment(tmp_path / "tormented", film, trained, KILLS, SEED)
     assert sum(outcome.killed.values()) >= KILLS and len(outcome.killed) > 1
     assert outcome.repeated == []
@@ -76,7 +76,7 @@ def test_killed_at_random_a_run_ends_as_if_nothing_had_been(film, trained, tmp_p
 
 @pytest.mark.fault(
     "files of a finished run cut off, emptied or overwritten, one of each kind",
-    "verify names them and removes them with what was made of them, the next run rebuilds it, outputs equal",
+    "verify names them and removes them with what depends on them, the next run rebuilds both, outputs equal",
 )
 def test_damaged_files_are_named_and_rebuilt(film, wanted, tmp_path):
     folder = tmp_path / "run"
@@ -103,8 +103,8 @@ def test_damaged_files_are_named_and_rebuilt(film, wanted, tmp_path):
 
 
 @pytest.mark.fault(
-    "files of clips' folders cut off, overwritten or taken away",
-    "verify names them, the next run rebuilds the video's clips by no other stage, outputs equal",
+    "files of clips' folders cut off, overwritten or deleted",
+    "verify names them, the next run rebuilds the video's clips and reruns no other stage, outputs equal",
 )
 def test_damaged_clips_are_named_and_rebuilt(wanted, tmp_path):
     folder = tmp_path / "run"
@@ -132,7 +132,7 @@ def test_damaged_clips_are_named_and_rebuilt(wanted, tmp_path):
 
 @pytest.mark.fault(
     "CovOG's weights and cached latents cut off or emptied",
-    "verify names them, the next run rebuilds them of the last checkpoint without a step, outputs equal",
+    "verify names them, the next run rebuilds them from the last checkpoint without a step, outputs equal",
 )
 def test_damaged_weights_are_named_and_rebuilt(trained, tmp_path):
     folder = tmp_path / "run"
@@ -199,31 +199,33 @@ def test_a_readable_change_is_an_edit_which_is_kept(film, wanted, tmp_path):
 
 @pytest.mark.fault(
     "a disk full at 0.3, 0.7, 1.2, 2 and 4 MB",
-    "told; what is there is whole; with room the rest is made, outputs equal",
+    "reported; what is on disk is complete; with room the run finishes, outputs equal",
 )
-def test_a_disk_that_runs_full_is_told_and_nothing_half_written_stays(film, wanted, tmp_path):
+def test_a_full_disk_is_reported_and_no_partial_file_stays(film, wanted, tmp_path):
     disk = tmp_path / "disk"
     with _Disk(disk, "200k"):
         write_sheet(disk, film)
-        told = 0
+        reported = 0
         for size in ("300k", "700k", "1200k", "2m", "4m"):
             subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
             subprocess.run(workflow(disk, "--unlock"), cwd=REPO, check=False, capture_output=True)
             failed = run(disk)
             if failed.returncode == 0:
                 break
-            told += "No space left on device" in failed.stdout
+            reported += "No space left on device" in failed.stdout
             # What is there is whole: it is what the undisturbed run has.
             there = [d for d in differences(disk, wanted) if (disk / "results" / d).is_file()]
             assert [d for d in there if not any(part.startswith(".") for part in Path(d).parts)] == []
-        assert told >= 2
+        assert reported >= 2
         subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
         subprocess.run(workflow(disk, "--unlock"), cwd=REPO, check=True, capture_output=True)
         assert run(disk).returncode == 0
         assert differences(disk, wanted) == []
 
 
-@pytest.mark.fault("an output folder that cannot be written", "named before the first job; once it can, outputs equal")
+@pytest.mark.fault(
+    "an output folder that cannot be written", "named before the first job; after it is mended, outputs equal"
+)
 def test_a_folder_that_cannot_be_written_is_named(film, wanted, tmp_path):
     disk = tmp_path / "disk"
     with _Disk(disk, "200m"):
@@ -239,10 +241,10 @@ def test_a_folder_that_cannot_be_written_is_named(film, wanted, tmp_path):
 
 
 @pytest.mark.fault(
-    "a network that drops in the middle of a download, at each try",
-    "told, other videos go on; the next run goes on where it ended, outputs equal",
+    "a network that fails in the middle of each download",
+    "reported, other videos continue; the next run continues the download, outputs equal",
 )
-def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, tmp_path):
+def test_a_network_that_fails_fails_one_video_which_then_continues(film, wanted, tmp_path):
     data = film.read_bytes()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Dropping)
     server.data, server.begins, server.drops = data, [], True
@@ -262,7 +264,7 @@ def test_a_network_that_drops_fails_one_video_which_then_goes_on(film, wanted, t
         assert run(tmp_path, *until).returncode == 0
         again = run(tmp_path, *until, "--dry-run")
         assert again.returncode == 0 and re.search(r"^total +0$", again.stdout, re.MULTILINE)
-        # What becomes of the download later is no reason to make anew what was made of it.
+        # What happens to the download later is no reason to rebuild what was made of it.
         fetched = tmp_path / "results/downloads/talk.bin"
         fetched.write_bytes(data[: len(data) // 2])
         assert verify(tmp_path, "--remove") == (0, {"downloads/talk.bin"}) and not fetched.exists()

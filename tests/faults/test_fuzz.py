@@ -75,8 +75,8 @@ def note(inputs, asserted, cases, refused):
 def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
     states = ingest_damaged(films, VIDEOS, random.Random(1), tmp_path)
     note(
-        "films of one second (noise as mp4, mkv, avi, ts, webm, and a filmed conversation): flipped bits, cut, stretches dropped, doubled or blanked, heads and lengths changed",
-        "a result or a reason, whole files of fitting lengths, at most a minute, nothing else written",
+        "videos of one second (noise as mp4, mkv, avi, ts, webm, and a synthetic video): bits flipped, ends cut off, segments deleted, doubled or blanked, headers and lengths changed",
+        "a result or a reason, complete files of matching lengths, at most a minute, nothing else written",
         VIDEOS,
         states.count("failed"),
     )
@@ -87,7 +87,10 @@ def test_damaged_films_give_a_result_or_a_reason(films, tmp_path):
 def test_damaged_real_films_give_a_result_or_a_reason(real_films, tmp_path):
     states = ingest_damaged(real_films, REAL_VIDEOS, random.Random(5), tmp_path)
     note(
-        "a second of four real videos (mp4, avi), damaged as the films", "the same", REAL_VIDEOS, states.count("failed")
+        "a second of four real videos (mp4, avi), damaged in the same ways",
+        "the same",
+        REAL_VIDEOS,
+        states.count("failed"),
     )
     assert 0 < states.count("failed") < REAL_VIDEOS
 
@@ -130,8 +133,8 @@ def test_mangled_sheets_are_read_or_named(tmp_path):
             file = sheet.file_of(path, row["video"], row["path"])
             assert not made or (".." not in file.parts and file.parts[0] == "results"), number
     note(
-        "sheets: marks, bits, lines and fields put in, dropped, doubled, swapped",
-        "read or refused in one sentence; no id or made path leaves `results/`",
+        "sample sheets: characters, bits, lines and fields inserted, deleted, doubled, swapped",
+        "read or refused in one sentence; no id and no path made of it leaves `results/`",
         SHEETS,
         refused,
     )
@@ -175,7 +178,7 @@ def test_damaged_tables_and_arrays_are_read_whole_or_named(tmp_path):
                 refused += 1
                 assert str(path) in str(error), (number, name, str(error))
     note(
-        "tables and arrays of the store, damaged as the films",
+        "tables and arrays of the store, damaged like the videos",
         "read or refused in one sentence that names the file",
         2 * TABLES,
         refused,
@@ -209,7 +212,7 @@ def test_no_shell_sees_a_hostile_name_and_no_other_video_changes(films, tmp_path
     ingest.ingest(tmp_path / "good.mp4", *outputs, ingest.Settings())
     assert outputs[0].read_bytes() == (tmp_path / "results/media/good.mp4").read_bytes()
     note(
-        "names of files that a shell, a format or Snakemake would take apart, or that lead elsewhere",
+        "file names with a meaning to a shell, to formatting or to Snakemake, or that lead elsewhere",
         "no shell runs them, the other video's bytes are the same, nothing is written beside `results/`",
         len(fuzz.HOSTILE_NAMES),
         failed,

@@ -103,7 +103,7 @@ def away(tmp_path, monkeypatch):
 
 
 def seen_jobs():
-    """Return the ids of the jobs that the executor, told to ask squeue, still knows after it has looked for the job 7."""
+    """Return the ids of the jobs that the executor, configured to use squeue, still knows after it has looked for the job 7."""
     settings = SimpleNamespace(init_seconds_before_status_checks=40, status_attempts=1)
     executor = SimpleNamespace(
         workflow=SimpleNamespace(executor_settings=settings),

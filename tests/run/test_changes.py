@@ -98,9 +98,10 @@ def test_a_new_row_plans_its_own_jobs_and_the_tables_over_all(run, films, tmp_pa
 
 
 @pytest.mark.fault(
-    "a clock that jumped: files of the future", "no costly job planned; verify mends the times and the run goes on"
+    "a clock that jumped: files with times in the future",
+    "no costly job is planned; verify corrects the times and the run continues",
 )
-def test_files_of_the_future_plan_no_costly_job_and_are_worked_with(run, tmp_path):
+def test_files_of_the_future_plan_no_costly_job_and_are_used(run, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     # As after a clock that jumped back by an hour while the run was at work.
     media_files = list((folder / "results/media").iterdir())

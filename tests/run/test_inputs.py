@@ -91,7 +91,7 @@ def test_a_token_in_an_address_is_shown_nowhere(films, tmp_path):
     server.shutdown()
     probes = {video: json.loads((tmp_path / f"results/media/{video}.json").read_text()) for video in rows}
     assert "404" in probes["none"]["reason"] and "could not be downloaded" not in probes["got"]["reason"]
-    # A changed address is told as a reason to run again.
+    # A changed address is named as a reason to rerun.
     write_sheet(tmp_path, {video: f"{url}2" for video, url in rows.items()})
     again = snakemake(tmp_path, target, "--dry-run")
     assert "Params have changed" in again.stdout + again.stderr

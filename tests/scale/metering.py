@@ -6,7 +6,7 @@ import sys
 
 from conftest import REPO
 
-# What `wait4` tells: processor seconds, those of children included, and the greatest resident memory of one process.
+# What `wait4` reports: processor seconds including those of children, and the largest resident memory of one process.
 _METER = """
 import os, sys
 pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)

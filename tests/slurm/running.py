@@ -42,7 +42,7 @@ class Watch:
     is_over: threading.Event = field(default_factory=threading.Event)
 
     def look(self) -> None:
-        """Look again and again until it is over."""
+        """Look until it is over."""
         while not self.is_over.is_set():
             for process in Path("/proc").glob("[0-9]*"):
                 self._look_at(process)
@@ -64,7 +64,7 @@ class Watch:
 
 
 def pause(folder: Path, command: str) -> bool:
-    """Stop the process of a command line in a run's folder, so that it does not end by itself; tell whether there was one."""
+    """Stop the process of a command line in a run's folder, so that it does not end; return True if there was one."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = jobs.words_of(int(process.name))

@@ -126,8 +126,8 @@ def test_a_job_sees_the_cores_that_its_rule_asks_for(finished):
     assert {1, 2} == set(cores.values())
 
 
-@pytest.mark.fault("a job is cancelled (scancel)", "tried again, outputs equal")
-def test_a_cancelled_job_is_tried_again(cluster, finished, film, tmp_path):
+@pytest.mark.fault("a job is cancelled (scancel)", "retried, outputs equal")
+def test_a_cancelled_job_is_retried(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "results/shots/talk.parquet")
     first = wait_for(lambda: [job for job in cluster.jobs() if job["JobState"] == "RUNNING"])[0]
@@ -154,9 +154,9 @@ def test_more_jobs_than_may_be_in_the_queue_end_and_like_ones_go_as_one_array(cl
 
 @pytest.mark.fault(
     "kill -9 of the main process of a run on a cluster",
-    "its jobs are cancelled by the next run, what had ended is not run again, outputs equal byte by byte",
+    "the next run cancels its jobs and reruns no finished one, outputs equal byte by byte",
 )
-def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp_path):
+def test_a_run_whose_main_process_is_killed_continues(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(tmp_path, "results/faces/talk.parquet", config=finished[2])
     left = wait_for(
@@ -186,7 +186,7 @@ def test_a_run_whose_main_process_is_killed_goes_on(cluster, finished, film, tmp
 
 @pytest.mark.fault(
     "kill -9 of a node's daemon, then of the controller (a minute and a half away), then a node drained",
-    "one run ends by itself, outputs equal byte by byte",
+    "the run ends without help, outputs equal byte by byte",
 )
 def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
@@ -216,8 +216,8 @@ def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluste
     assert len(wanted) > 15 and outputs_of_talk(tmp_path) == wanted
 
 
-@pytest.mark.fault("a job out of memory", "killed, tried again with more, outputs equal")
-def test_a_job_out_of_memory_is_tried_again_with_more(cluster, finished, film, tmp_path):
+@pytest.mark.fault("a job out of memory", "killed, retried with more memory, outputs equal")
+def test_a_job_out_of_memory_is_retried_with_more(cluster, finished, film, tmp_path):
     write_sheet(tmp_path, {"talk": film})
     run = start(
         tmp_path, "results/media/talk.json", "--set-resources", "ingest_media:mem_mb=80 if attempt == 1 else 1500"
@@ -239,8 +239,8 @@ def test_jobs_run_in_the_envs_that_conda_makes(cluster, finished, film, tmp_path
     assert outputs_of_talk(tmp_path).items() <= outputs_of_talk(finished[0]).items()
 
 
-@pytest.mark.fault("the time limit ends training in two processes (SIGTERM)", "the next attempt takes no step again")
-def test_training_on_two_gpus_goes_on_after_its_time_limit(cluster, tmp_path, monkeypatch):
+@pytest.mark.fault("the time limit ends training in two processes (SIGTERM)", "the next attempt repeats no step")
+def test_training_on_two_gpus_continues_after_its_time_limit(cluster, tmp_path, monkeypatch):
     # The devices are none: accelerate's processes train on processors, and talk with each other as on GPUs.
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -291,8 +291,8 @@ def test_training_on_two_nodes_is_one_training(cluster, tmp_path, monkeypatch):
         assert (job["NumNodes"], job["NodeList"] == "gpu[1-2]") == (str(nodes), nodes == 2)
         losses[nodes] = tables.read("covog_losses", folder / "results/covog/covog/stage1/losses.parquet")
     # Two processes, wherever they are, draw the same samples and take the same steps; what they exchange is added up in another order.
-    told = ["step", "kind", "loss", "learning_rate"]
-    pd.testing.assert_frame_equal(losses[2][told], losses[1][told], rtol=0.01)
+    columns = ["step", "kind", "loss", "learning_rate"]
+    pd.testing.assert_frame_equal(losses[2][columns], losses[1][columns], rtol=0.01)
 
 
 def test_the_profile_keeps_retries_out_of_the_rules():

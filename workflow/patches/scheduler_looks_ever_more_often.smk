@@ -1,10 +1,10 @@
-"""Fault: the scheduler looks for jobs to start more and more often, until it takes more of a processor than the jobs.
+"""Fault: the scheduler looks for jobs to start more and more often, until it needs more processor time than the jobs.
 
 Each look while jobs are ready starts a timer for the next one, and so does each end of a job: after 1,000 jobs there are 1,000 timers, each
-of which starts another. The patch keeps one timer at a time.
+of which starts another. The patch allows one timer at a time.
 
 Upstream: https://github.com/snakemake/snakemake/pull/3744 (the loop runs again before the time of the rate limiter is over).
-Goes once tests/rules/test_patches.py finds that Snakemake keeps one timer.
+Remove it once tests/rules/test_patches.py finds that Snakemake keeps one timer.
 """
 
 import threading
@@ -16,14 +16,14 @@ LOOKS_EVER_MORE_OFTEN = {"9.27.0", "9.27.1"}
 
 
 def look_again(scheduler, delay):
-    """Have a scheduler look again for jobs that it may start, after some seconds; once, however often it asks before then."""
+    """Have a scheduler look again for jobs to start, once, after some seconds; further calls before then have no effect."""
     if not getattr(scheduler, "is_looking_again", False):
         scheduler.is_looking_again = True
         threading.Timer(delay, lambda: look_now(scheduler)).start()
 
 
 def look_now(scheduler):
-    """Have a scheduler look for jobs that it may start."""
+    """Have a scheduler look for jobs to start."""
     scheduler.is_looking_again = False
     scheduler._open_jobs.release()
 

@@ -1,11 +1,11 @@
-"""Fault: with job arrays, the SLURM executor keeps back jobs that it is given and never submits them.
+"""Fault: with job arrays, the SLURM executor holds back jobs and never submits them.
 
-It waits for as many jobs of one kind as are ready, but the scheduler gives it each job once, and no more than may be in the queue: the run
-stands still. It also requests for all jobs of an array what the first of them needs. The patch submits the jobs as they come, those
-that request the same as one array.
+It waits until it has all ready jobs of a rule, but the scheduler gives it each job once, and no more than may be in the queue: the run
+hangs. It also requests for all jobs of an array what the first of them needs. The patch submits jobs as they come; jobs with the same
+requests form one array.
 
 Upstream: https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/473
-Goes once tests/rules/test_patches.py finds that the executor submits what it is given.
+Remove it once tests/rules/test_patches.py finds that the executor submits what it is given.
 """
 
 import sys
@@ -15,7 +15,7 @@ ARRAYS_WAIT_FOR_EVER = {"2.7.1", "2.8.0"}
 
 
 def submit_alike(executor, jobs):
-    """Submit the jobs that an executor is given, those that request the same together."""
+    """Submit the jobs that an executor is given; jobs with the same requests form arrays."""
     alike = {}
     for job in jobs:
         alike.setdefault((job.name, *array_requests(job)), []).append(job)
@@ -25,19 +25,19 @@ def submit_alike(executor, jobs):
 
 
 def array_requests(job):
-    """Return what a job requests of SLURM: an array requests the same for all its jobs."""
+    """Return what a job requests of SLURM, which must be the same for all jobs of an array."""
     return job.threads, *(str(job.resources.get(name)) for name in ("mem_mb", "runtime", "gpu"))
 
 
 def none_to_wait_for(dag, name):
-    """Return how many more jobs an array is to wait for."""
+    """Return how many jobs an array waits for: none."""
     return 0
 
 
 # Snakemake imports the executors that are installed before it reads a workflow.
 if (slurm := sys.modules.get("snakemake_executor_plugin_slurm")) is not None:
     if metadata.version("snakemake-executor-plugin-slurm") in ARRAYS_WAIT_FOR_EVER:
-        # Once, however many modules of a workflow include this file.
+        # Patched once, even if several modules of a workflow include this file.
         plain_run_jobs = getattr(slurm, "plain_run_jobs", slurm.Executor.run_jobs)
         slurm.plain_run_jobs = plain_run_jobs
         slurm.Executor.run_jobs = submit_alike

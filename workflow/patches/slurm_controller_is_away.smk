@@ -1,11 +1,11 @@
 """Fault: while SLURM's controller is restarted, the SLURM executor fails the jobs that it submits and forgets those that run.
 
-A submission without an answer fails its job. And as the controller cannot say how long it remembers jobs, the executor asks sacct for
-their state instead of squeue: it has no answer where accounting is off, or away as well, and the jobs are lost to the run. The patch
+A submission without an answer fails its job. And as the controller cannot report how long it remembers jobs, the executor asks sacct for
+their state instead of squeue. Where accounting is off, or away too, there is no answer, and the run loses these jobs. The patch
 puts commands before SLURM's own that wait for the controller.
 
 Upstream: https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/207
-Goes once tests/rules/test_patches.py finds that the executor asks squeue as it is told.
+Remove it once tests/rules/test_patches.py finds that the executor uses squeue as configured.
 """
 
 import os
@@ -16,7 +16,7 @@ COMMANDS = CODE / "talking/bin/slurm_controller_is_away"
 
 
 def outlive_the_controller(has_accounts):
-    """Put commands before SLURM's own that wait for a controller that is away; `has_accounts` says if the cluster has accounting."""
+    """Put commands that wait for an absent controller before SLURM's own; `has_accounts` is True if the cluster has accounting."""
     folders = ["patient"] if has_accounts else ["accountless", "patient"]
     if metadata.version("snakemake-executor-plugin-slurm") in FORGETS_JOBS:
         ours = [str(COMMANDS / folder) for folder in folders]

@@ -65,7 +65,7 @@ rule measure_qualities:
 
 
 rule inspect_clips:
-    """Looking for hands and writing over faces and for people without a face in {wildcards.video}, and taking fingerprints of its candidate clips."""
+    """Looking for hands and captions over faces and for people without a face in {wildcards.video}, and computing fingerprints of its candidate clips."""
     input:
         media="results/media/{video}.mp4",
         sound="results/media/{video}.wav",

@@ -1,4 +1,4 @@
-"""What all rules share: where the code is, the config and its flags, the environment of jobs."""
+"""What all rules share: the folder of the code, the config as flags, the environment of jobs."""
 
 import gc
 import importlib.util
@@ -17,7 +17,7 @@ from snakemake.settings.types import DeploymentMethod
 
 
 def code_folder():
-    """Return the folder of the packages `talking` and `covog`: of the clone that this file is read from, else where they are installed.
+    """Return the folder of the packages `talking` and `covog`: in the clone that this file is read from, else where they are installed.
 
     A module that comes from a local git repository is read from its history; the packages are those of its working files.
     """
@@ -64,7 +64,7 @@ def as_flags(options):
 
 
 def in_results(value):
-    """Return an option's value; of a place below results/ where that is, as a module's may be moved by a prefix."""
+    """Return an option's value; a path below results/ becomes one below RESULTS, as a module's prefix moves it."""
     is_place = isinstance(value, str) and value.startswith("results/")
     return str(RESULTS / value.removeprefix("results/")) if is_place else value
 
@@ -87,16 +87,16 @@ def uses_gpu_model(section):
 
 
 def each_attempt(amount):
-    """Return a function that gives an amount at the first attempt, and half as much again at each further one."""
+    """Return a function that gives an amount, and half of it more for each further attempt."""
     return job_resources.with_signature(lambda wildcards, attempt: amount * (1 + attempt) // 2)
 
 
 def intermediate(path):
-    """Return a large output that no table over all videos and no gate reads; with delete_intermediates it is deleted once it was read."""
+    """Return a large output that no table over all videos and no gate reads; with delete_intermediates it is deleted after its last reader."""
     return temp(path) if config["delete_intermediates"] else path
 
 
-# Ten thousands of jobs live as long as the run does: searching them for garbage again and again took a third of the planning.
+# Jobs live until the run ends: with tens of thousands, Python's default search for garbage takes a third of the planning.
 gc.freeze()
 gc.set_threshold(200_000, 20, 100)
 
@@ -108,12 +108,12 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 
-# Of no effect without --sdm apptainer.
+# Used by --sdm apptainer only.
 container: config["container"]
 
 
-# A job's shell finds `talking`, which is run by the python of the job's environment; where conda makes no envs that is the one that
-# Snakemake itself runs in, activated or not.
+# Jobs find the command `talking`, which runs with the Python of the job's environment. Without conda that is the environment of
+# Snakemake itself, activated or not.
 is_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 environment.find_first(str(CODE / "talking/bin"), *([] if is_conda else [os.path.dirname(sys.executable)]))
 

@@ -99,7 +99,7 @@ rule train_stage1:
     resources:
         **COVOG_NODES,
         mem_mb=each_attempt(8000 if COVOG["preset"] == "tiny" else 64000),
-        # A further attempt goes on where the last one was ended.
+        # A further attempt continues from the last checkpoint.
         runtime=1440,
         gpu=COVOG["gpu"] * COVOG["nodes"],
     params:
@@ -133,7 +133,7 @@ rule train_stage2:
     resources:
         **COVOG_NODES,
         mem_mb=each_attempt(8000 if COVOG["preset"] == "tiny" else 64000),
-        # A further attempt goes on where the last one was ended.
+        # A further attempt continues from the last checkpoint.
         runtime=1440,
         gpu=COVOG["gpu"] * COVOG["nodes"],
     params:

@@ -1,4 +1,4 @@
-"""CovOG's part of the config: which model is trained on what, from which weights, and what starts the training."""
+"""CovOG's part of the config: which models are trained, on which data and weights, and how training is started."""
 
 import shutil
 
@@ -11,13 +11,13 @@ COVOG_THREADS = 2
 
 
 def covog_is_trained(model):
-    """Return True if a model's training has ended; one that had too few clips has left weights without bytes and does not count."""
+    """Return True if a model is trained. With too few clips, training leaves an empty file of weights, which does not count."""
     trained = RESULTS / f"covog/{model}/stage2/weights.safetensors"
     return trained.exists() and trained.stat().st_size > 0
 
 
 def covog_is_frozen(wildcards):
-    """Return True if what a job makes does not follow the data set: its model, or every one if it is for all, is trained."""
+    """Return True if a job's outputs do not follow the data set any more: its model is trained, or every model if it is for all."""
     models = [wildcards.covog_model] if "covog_model" in wildcards.keys() else COVOG_MODELS
     return COVOG["train"] == "frozen" and all(map(covog_is_trained, models))
 
@@ -40,7 +40,7 @@ def own_files(paths):
 
 
 def covog_latents(wildcards):
-    """Return the mark that says the cache is filled, if the config wants one."""
+    """Return the file that marks the cache of latents as filled, if the config has a cache."""
     done = "results/covog/latents.done"
     if not COVOG["cache_latents"]:
         return []
@@ -48,7 +48,7 @@ def covog_latents(wildcards):
 
 
 def covog_launcher():
-    """Return what starts the training, before its command line: one process, several on a machine or on nodes, or the config's own words."""
+    """Return the words before training's command line: they start one process, several on one node or more, or are the config's `launcher`."""
     gpus = COVOG["gpu"] * COVOG["nodes"]
     if COVOG["launcher"]:
         return f"env PYTHONPATH={shlex.quote(str(CODE))} {COVOG['launcher']} talking"
@@ -58,8 +58,7 @@ def covog_launcher():
     return f"talking --gpus {gpus}" + (f" launch-processes --processes {gpus}" if gpus > 1 else "")
 
 
-# What a job on several nodes requests too: one task a node, started by its own srun (`mpi` says so to the executor), and as
-# many GPUs on each.
+# What a job on several nodes requests besides: one task a node and the GPUs of each. With `mpi` the executor leaves srun to the job.
 COVOG_NODES = (
     {}
     if COVOG["nodes"] == 1
@@ -77,12 +76,12 @@ if COVOG_NODES and not shutil.which("srun"):
     raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
 COVOG_START = own_files(COVOG["start"]) or published_weights("start")
 COVOG_TOWERS = published_weights("towers")
-# What FVD needs: fetched, else looked for in the user's own folder.
+# Networks that FVD needs: fetched, else looked for in weights_dir.
 COVOG_METRICS = published_weights("metrics")
 METRICS_FOLDER = str(RESULTS / "weights") if COVOG_METRICS else COVOG["weights_dir"]
 
 try:
-    # Not params: on other GPUs a model that is trained need not be trained again.
+    # No param: another number of GPUs does not train a model again.
     environment.tell_jobs(COVOG_LAUNCHER=covog_launcher())
     # Checked once, by the process that plans: jobs on other machines may have no token, and need none.
     if workflow.is_main_process:

@@ -28,7 +28,7 @@ rule evaluate_covog:
         runtime=each_attempt(720),
         gpu=1 if COVOG["gpu"] else 0,
     params:
-        # The untrained model has the widths of the one before it.
+        # The untrained model has the widths of the model before it.
         models=[
             f"--model {m}={shlex.quote(in_results(f'results/covog/{m}/stage2/weights.safetensors'))}"
             + " --model untrained=random" * (m == "covog")

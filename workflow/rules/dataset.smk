@@ -2,7 +2,7 @@ from talking.dataset.store import SPLITS
 
 
 rule annotate_clips:
-    """Giving the words of {wildcards.video} to who says them, and making the folders of its kept clips: pictures, sound, labels."""
+    """Giving the words of {wildcards.video} to their speakers, and writing the folders of its kept clips: pictures, sound, labels."""
     input:
         clips="results/clips/{video}.parquet",
         media="results/media/{video}.mp4",
@@ -49,7 +49,7 @@ rule annotate_clips:
 
 
 rule find_duplicates:
-    """Looking for clips that show the same, in all videos."""
+    """Finding duplicate clips in all videos."""
     input:
         clips=of_videos("results/clips/{video}.parquet"),
         inspections=of_videos("results/inspections/{video}.parquet"),
@@ -79,7 +79,7 @@ rule find_duplicates:
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
 
-    # It also keeps splits.tsv (splits.memory), which is no output: Snakemake would delete what earlier runs remembered.
+    # It also writes splits.tsv (splits.memory), which is no output: Snakemake would delete the splits of earlier runs.
     input:
         clips=of_videos("results/clips/{video}.parquet"),
         annotations=of_videos("results/annotations/{video}.parquet"),

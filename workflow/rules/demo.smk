@@ -1,5 +1,5 @@
 rule film_conversation:
-    """Filming the conversation {wildcards.film}, whose truth is known."""
+    """Making the synthetic video {wildcards.film} with its truth."""
     output:
         film="results/films/{film}.mp4",
         truth=multiext(

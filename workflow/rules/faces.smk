@@ -28,7 +28,7 @@ rule detect_faces:
 
 
 rule track_faces:
-    """Joining the faces of {wildcards.video} into tracks, and marking their eyes, noses and lips."""
+    """Joining the faces of {wildcards.video} into tracks, and finding their landmarks."""
     input:
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
@@ -64,7 +64,7 @@ rule track_faces:
 
 
 rule embed_faces:
-    """Measuring whose faces are in {wildcards.video}."""
+    """Embedding the faces of {wildcards.video}."""
     input:
         media="results/media/{video}.mp4",
         tracks="results/tracks/{video}.parquet",

@@ -1,5 +1,5 @@
 rule cluster_identities:
-    """Telling who is who in all videos."""
+    """Finding the same people across all videos."""
     input:
         embeddings=of_videos("results/embeddings/{video}.npz"),
         tracks=of_videos("results/tracks/{video}.parquet"),

@@ -17,7 +17,7 @@ rule download_video:
     params:
         failures=times_failed("downloads"),
         row=of_video(ROWS.content_of),
-        # One more than before has a download that failed for a passing reason tried again.
+        # A higher number retries a download that failed for a reason that may pass.
         tries=of_video(lambda video: fetch.tries_in_vain(RESULTS / f"downloads/{video}.json")),
     shell:
         'talking download-video --sheet "$TALKING_SHEET" --video {wildcards.video} '

@@ -1,5 +1,5 @@
 rule preview_clips:
-    """Burning the labels of {wildcards.video} into its clips, to watch."""
+    """Drawing the labels of {wildcards.video} into its clips, to watch."""
     input:
         clips="results/dataset/clips.parquet",
     output:

@@ -4,7 +4,7 @@ from talking.runs import costs
 
 NEEDS = costs.read_needs(costs.table())
 SECONDS = sheet_of_run.Lengths(ROWS, workflow.output_settings.dryrun)
-# Main memory of a model that uses a GPU, or that has no row in the table, over that of the embedded one.
+# Memory that a model on a GPU, or one without a row in the table, needs beyond the embedded model.
 LARGE_MODEL_MB = 6000
 
 
@@ -37,5 +37,5 @@ def disk_mb(benchmark):
 
 @job_resources.with_signature
 def this_attempt(wildcards, attempt):
-    """Which attempt at a job this is, from 1 on."""
+    """Return the number of this attempt at a job, from 1."""
     return attempt

@@ -1,4 +1,4 @@
-"""How a run begins and ends: the folder's lock, the report, what the user is told. A module's run does none of this."""
+"""How a run begins and ends: the folder's lock, the report, messages. A module's run does none of this."""
 
 import fcntl
 import time
@@ -7,7 +7,7 @@ from talking.core import atomic
 from talking.core.atomic import atomic_write
 from talking.runs import devices, giving_up, slurm
 
-# The folder's lock, for as long as this process lives.
+# The folder's lock, held until this process ends.
 HELD = []
 BEGAN = time.time()
 # The working directory's comes first: a module, or an installed package, has no clone to keep one in.
@@ -16,7 +16,7 @@ if PARTITIONS := slurm.partitions_file((".", typed_in, PROJECT / "workflow/profi
 
 
 def hold_folder():
-    """Raise WorkflowError if another run is at work in this folder, on other files: Snakemake's own lock is for each file."""
+    """Lock the working directory; raise WorkflowError if another run has. Snakemake's own locks are for single files."""
     try:
         HELD.append(open(".snakemake/at_work", "w", encoding="utf-8"))
         fcntl.flock(HELD[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -29,7 +29,7 @@ def hold_folder():
 
 
 def prepare_slurm():
-    """Make ready for a run whose jobs go to SLURM, if they do; raises WorkflowError if jobs of an earlier run do not end."""
+    """Prepare a run on SLURM, if this is one; raise WorkflowError if jobs of an earlier run do not end."""
     if workflow.executor_plugin is None or workflow.executor_plugin.name != "slurm":
         return
     outlive_the_controller(slurm.has_accounts())
@@ -67,7 +67,7 @@ def products():
 
 
 def make_report():
-    """Make results/report.html of what is there, once the figures of the report are."""
+    """Write results/report.html of the products that exist, if its figures do."""
     made = [product for product in products() if os.path.exists(product)]
     if "results/report/clips.html" not in made:
         return
@@ -80,7 +80,7 @@ def make_report():
 
 
 def begin_run():
-    """Hold the folder and say what the run needs, before its first job."""
+    """Lock the folder and print what the run needs, before its first job."""
     hold_folder()
     prepare_slurm()
     for sentence in filter(None, (WEIGHT_LIST.summary(WEIGHTS_WANTED), unused_gpus())):
@@ -88,9 +88,9 @@ def begin_run():
 
 
 def end_run(log=()):
-    """Clear up, make the report and say what there is, by a failed run's log what failed; raise WorkflowError if a stage of a video has.
+    """Clear up, write the report and print a summary, with the failures in a failed run's log; raise WorkflowError if a video failed.
 
-    If only single videos have failed, all else is there, the report too.
+    If only single videos have failed, the data set of the others is complete, and so is the report.
     """
     broken = giving_up.of_videos(RESULTS, set(VIDEOS), since=BEGAN)
     if not log:

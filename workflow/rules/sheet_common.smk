@@ -5,13 +5,13 @@ import itertools
 from talking.runs import giving_up, sheet, sheet_of_run
 from talking.video import fetch
 
-# With one of these nothing is planned.
+# Options with which nothing is planned.
 NO_RUN = {"--report", "--unlock", "--lint", "--summary", "--detailed-summary", "--cleanup-metadata"}
 COPIES = Path(".snakemake/sheets")
 
 
 def is_followed_by_input():
-    """Return True if this run rebuilds what has other inputs than when it was made; Snakemake itself knows it after planning only."""
+    """Return True if this run rebuilds outputs whose inputs are others than before; Snakemake's own setting is known after planning only."""
     words = [word for given in sys.argv for word in given.split("=")]
     if not NO_RUN.isdisjoint(words):
         return False
@@ -29,7 +29,7 @@ def check_results():
 
 
 def of_video(function):
-    """Return a function of a video as one of the wildcards of its rules."""
+    """Return a function of the wildcards that calls a function of the video."""
     return job_resources.with_signature(lambda wildcards: function(wildcards.video))
 
 
@@ -39,7 +39,7 @@ def from_sheet(column):
 
 
 def times_failed(stage):
-    """Return a function of the wildcards that gives how often a video's job was given up: once more than before reruns the job."""
+    """Return a function of the wildcards that gives how often a video's job was given up; a higher number reruns the job."""
     return of_video(lambda video: FAILURES.get(f"{stage}/{video}", 0))
 
 
@@ -53,7 +53,7 @@ try:
     # Below the working directory, else where the command was typed, else in the project.
     typed_in = os.environ.setdefault("TALKING_TYPED_IN", os.environ.get("PWD", "."))
     SHEET = sheet_of_run.find(config["videos"], (".", typed_in, PROJECT))
-    # A job that begins later, and the report, read what the run was planned by.
+    # Jobs and the report read the sample sheet that the run was planned with.
     is_of_run = not workflow.is_main_process or "--report" in sys.argv
     planned_by = Path(is_of_run and os.environ.get("TALKING_SHEET") or SHEET)
     ROWS = sheet_of_run.Rows(SHEET, sheet.read_sheet(planned_by), RESULTS)

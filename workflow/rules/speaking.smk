@@ -1,5 +1,5 @@
 rule score_asd:
-    """Watching the lips of {wildcards.video} for who speaks, with the model {params.model}."""
+    """Scoring each face of {wildcards.video} for speaking ({params.model})."""
     input:
         media="results/media/{video}.mp4",
         sound="results/media/{video}.wav",
@@ -33,7 +33,7 @@ rule score_asd:
 
 
 rule fuse_speaking:
-    """Deciding who speaks when in {wildcards.video}: faces, voices and turns together."""
+    """Deciding who speaks when in {wildcards.video}, from faces, voices and turns."""
     input:
         asd="results/asd/{video}.parquet",
         voice="results/voice/{video}.parquet",

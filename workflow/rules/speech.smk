@@ -1,5 +1,5 @@
 rule detect_voice:
-    """Listening for voices in {wildcards.video}."""
+    """Finding speech in {wildcards.video}."""
     input:
         sound="results/media/{video}.wav",
     output:
@@ -25,7 +25,7 @@ rule detect_voice:
 
 
 rule diarize:
-    """Telling the voices of {wildcards.video} apart."""
+    """Separating the voices of {wildcards.video} (diarization)."""
     input:
         sound="results/media/{video}.wav",
         asd="results/asd/{video}.parquet",
@@ -58,7 +58,7 @@ rule diarize:
 
 
 rule transcribe:
-    """Writing down the words of {wildcards.video}."""
+    """Transcribing {wildcards.video}."""
     input:
         sound="results/media/{video}.wav",
         voice="results/voice/{video}.parquet",

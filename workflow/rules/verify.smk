@@ -4,7 +4,7 @@ rule verify:
         "results/logs/verify.log",
     benchmark:
         "results/benchmarks/verify.tsv"
-    # What is damaged is so at each attempt.
+    # A retry would find the same damage.
     retries: 0
     conda:
         "../envs/dataset.yaml"
