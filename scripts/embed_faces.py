@@ -10,7 +10,6 @@ from talking.faces import embedding
 def main() -> None:
     """Read the arguments, embed the faces, write the arrays."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--media", type=Path, required=True, help="video of results/media/")
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
     parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
     parser.add_argument("--embeddings", type=Path, required=True, help="arrays to write")
@@ -18,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, embedding.Settings)
     tracks, landmarks = tables.read("tracks", arguments.tracks), dict(opened(arguments.landmarks))
-    arrays.write(arguments.embeddings, embedding.embed(arguments.media, tracks, landmarks, settings).items())
+    arrays.write(arguments.embeddings, embedding.embed(tracks, landmarks, settings).items())
 
 
 if __name__ == "__main__":

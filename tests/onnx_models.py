@@ -52,18 +52,18 @@ def write_arcface(path: Path) -> Path:
     pick[np.arange(256), np.arange(256)] = 1
     constants = [
         numpy_helper.from_array(np.full((1, 3, 1, 1), 1 / 3, np.float32), "weigh"),
-        numpy_helper.from_array(np.array([1, -1], np.int64), "flat"),
+        numpy_helper.from_array(np.array([-1, 256], np.int64), "flat"),
         numpy_helper.from_array(pick, "pick"),
     ]
     nodes = [
         helper.make_node("Conv", ["input.1", "weigh"], ["grey"], kernel_shape=[1, 1]),
         helper.make_node("AveragePool", ["grey"], ["coarse"], kernel_shape=[7, 7], strides=[7, 7]),
         helper.make_node("Reshape", ["coarse", "flat"], ["row"]),
-        helper.make_node("ReduceMean", ["row"], ["mean"], keepdims=1),
+        helper.make_node("ReduceMean", ["row"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Sub", ["row", "mean"], ["centred"]),
         helper.make_node("MatMul", ["centred", "pick"], ["683"]),
     ]
-    return _write(path, nodes, constants, [1, 3, 112, 112], [("683", 512)])
+    return _write(path, nodes, constants, ["n", 3, 112, 112], [("683", 512)])
 
 
 def _write(path: Path, nodes: list, constants: list, shape: list, outputs: list[tuple[str, int]]) -> Path:

@@ -20,7 +20,7 @@ sys.path[:0] = [str(REPO / "scripts"), str(REPO / "tests")]
 
 from media_tools import ffmpeg_exe  # noqa: E402
 from talking.core import tables  # noqa: E402
-from talking.faces import detect, embedding  # noqa: E402
+from talking.faces import detect  # noqa: E402
 from talking.video import media  # noqa: E402
 
 VIDEO, SHEET = "v", "videos.tsv"
@@ -38,7 +38,7 @@ NETWORKS = {
     "inspect_clips",
 }
 # The pictures that the networks look at: frames of `media.frames`, or chosen ones of `media.frames_at`.
-FEEDS = ("detect_faces", "track_faces", "embed_faces", "estimate_poses", "inspect_clips")
+FEEDS = ("detect_faces", "track_faces", "estimate_poses", "inspect_clips")
 
 
 @dataclass
@@ -116,16 +116,9 @@ def feed(name: str, results: Path) -> None:
     if name == "detect_faces":
         _, height, length = media.size_and_length(mp4)
         looked_at = range(0, length, detect.Settings().look_every)
-        pictures = media.frames_at(mp4, looked_at, height=min(720, height), pixel_format="bgr24")
+        pictures = media.frames_at(mp4, looked_at, height=min(720, height), pixel_format="bgr24", fast=True)
     elif name == "track_faces":
-        pictures = media.frames_at(mp4, tables.read("tracks", results / "tracks" / "v.parquet")["frame"])
-    elif name == "embed_faces":
-        import numpy as np
-
-        tracks = tables.read("tracks", results / "tracks" / "v.parquet")
-        with np.load(results / "landmarks" / "v.npz", allow_pickle=False) as landmarks:
-            rows = embedding.choose(tracks, landmarks, embedding.Settings())
-        pictures = media.frames_at(mp4, tracks["frame"].iloc[rows])
+        pictures = media.parts_at(mp4, tables.read("tracks", results / "tracks" / "v.parquet")["frame"])
     else:
         from talking.clips import inspection
         from talking.core import intervals
@@ -133,7 +126,8 @@ def feed(name: str, results: Path) -> None:
         clips = tables.read("candidates", results / "candidates" / "v.parquet")
         clips = clips[clips["candidate"]]
         if name == "inspect_clips":
-            pictures = media.frames_at(mp4, (n for clip in clips.itertuples() for n in inspection.looked_at(clip)))
+            numbers = (n for clip in clips.itertuples() for n in inspection.looked_at(clip))
+            pictures = media.frames_at(mp4, numbers, fast=True)
         else:
             spans = intervals.union(zip(clips["start_frame"], clips["end_frame"], strict=True))
             pictures = (picture for span in spans for picture in media.frames(mp4, *span))

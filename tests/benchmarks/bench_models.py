@@ -85,7 +85,7 @@ class Bench:
         return self.frames
 
     def _embeddings(self, settings: embedding.Settings) -> int:
-        embedding.embed(self.media, self.tracks, self.marks, settings)
+        embedding.embed(self.tracks, self.marks, settings)
         return self.frames
 
     def _speaking(self, model: str) -> int:

@@ -66,7 +66,6 @@ rule track_faces:
 rule embed_faces:
     """Embedding the faces of {wildcards.video}."""
     input:
-        media="results/media/{video}.mp4",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
@@ -87,7 +86,7 @@ rule embed_faces:
         failures=times_failed("embeddings"),
         settings=flags("embeddings"),
     shell:
-        "talking embed-faces --media {input.media:q} --tracks {input.tracks:q}"
+        "talking embed-faces --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

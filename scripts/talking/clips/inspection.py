@@ -87,7 +87,7 @@ def _look(
             clips_at.setdefault(frame, []).append(clip)
     hashes, written, behind = {}, {clip: [] for clip in wanted["clip"]}, {clip: [] for clip in wanted["clip"]}
     near = {clip.clip: _nearest_boxes(clip, faces) for clip in wanted.itertuples()}
-    pictures = media.frames_at(video, clips_at)
+    pictures = media.frames_at(video, clips_at, fast=True)
     for frame, picture in tqdm(pictures, total=len(clips_at), desc="looking at clips", unit="frame", mininterval=5):
         hashes[frame] = fingerprints.of_picture(picture)
         for clip in clips_at[frame]:

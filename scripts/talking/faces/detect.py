@@ -36,6 +36,8 @@ _SAME_PLACE = 0.3
 _DOUBLE = 0.6
 # When a face of this confidence is lost, the whole picture is searched at once.
 _SURE = 0.5
+# For so many frames, a face that was lost is searched more often.
+_LOST_FRAMES = 5 * media.FPS
 
 Detector = Callable[[np.ndarray], np.ndarray]
 
@@ -47,7 +49,8 @@ class Settings:
     model: str = setting("centerface", "face detector", choices=("centerface", "yunet", "scrfd"))
     weights: str = setting("", "ONNX file, for the models yunet and scrfd")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
-    search_every: int = setting(12, "frames from one search of the whole picture to the next", minimum=1)
+    search_every: int = setting(24, "frames from one search of the whole picture to the next", minimum=1)
+    search_lost_every: int = setting(12, "the same for five seconds after a known face was lost", minimum=1)
     look_every: int = setting(
         4, "frames from one detection around the known faces to the next; in between, boxes are interpolated", minimum=1
     )
@@ -60,9 +63,9 @@ class Settings:
 def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) -> pd.DataFrame:
     """Return the `faces` table of a `media/` video; boxes and points are in the pixels of the video.
 
-    `starts` are the first frames of its shots. The whole picture is searched every few frames and where a shot begins; in between,
-    each face is looked at again near where it was, always at the same size, so that boxes are steady. Only the pictures of these
-    frames are decoded, and those that they need. A face that is found in two successive pictures has a row for each frame between
+    `starts` are the first frames of its shots. The whole picture is searched where a shot begins and every second or so; in between,
+    each face is looked at again near where it was, always at the same size, so that boxes are steady. Who appears between two
+    searches is followed backwards. Only the pictures of these frames are decoded, and those that they need. A face that is found in two successive pictures has a row for each frame between
     them, interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
     whole picture shows that a piece of a hand is not a face.
     Raises InputError if the model's weights are missing.
@@ -76,9 +79,12 @@ def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) 
     edges = np.unique(np.clip([0, *starts, count], 0, count))
     firsts = set(edges[:-1].tolist())
     stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
-    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24")
-    for frame, picture in tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5):
-        finder.see(frame, picture, frame in firsts)
+    pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24", fast=True)
+    shown = tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5)
+    for batch in media.batches(shown, getattr(detector, "at_once", 1)):
+        finder.search_ahead(batch)
+        for frame, picture in batch:
+            finder.see(frame, picture, frame in firsts)
     back = np.array([width, height]) / (finder.size if finder.size else (width, height))
     rows = [_interpolated(chain) for chain in finder.chains()]
     found = np.concatenate(rows) if rows else np.zeros((0, 16))
@@ -113,21 +119,31 @@ class _Finder:
         # The pictures since the last search, in which a face that appears is looked for backwards.
         self._since: list[tuple[int, np.ndarray]] = []
         self._searched = 0
+        self._lost: int | None = None
+        # What searches found before it is known whether they are needed.
+        self._ahead: dict[int, np.ndarray] = {}
         self.size: tuple[int, int] | None = None
+
+    def search_ahead(self, batch: list[tuple[int, np.ndarray]]) -> None:
+        """Search several pictures at once, if the detector gains from it: which of them need a search turns out later."""
+        self._ahead = {}
+        if len(batch) > 1:
+            found = _together(self._detector, [self._searched_size(picture) for _, picture in batch])
+            self._ahead = {frame: faces for (frame, _), faces in zip(batch, found, strict=True)}
 
     def see(self, frame: int, picture: np.ndarray, is_first: bool) -> None:
         """Find the faces of a picture; `is_first` if a shot begins with it."""
         self.size = picture.shape[1::-1]
         if is_first:
-            self._ended, self._known, self._since = self._ended + self._known, [], []
-        seen = [self._look(picture, chain.faces[-1]) for chain in self._known]
+            self._ended, self._known, self._since, self._lost = self._ended + self._known, [], [], None
+        seen = self._look(picture, [chain.faces[-1] for chain in self._known])
         is_lost = any(
             face is None and chain.faces[-1][4] >= _SURE for chain, face in zip(self._known, seen, strict=True)
         )
         found, new = np.zeros((0, 15)), []
-        is_search = is_first or is_lost or frame - self._searched >= self._settings.search_every
+        is_search = is_first or is_lost or self._is_due(frame)
         if is_search:
-            found = self._search(picture)
+            found = self._search(frame, picture)
             pairs = self._pairs(found)
             for i, chain in enumerate(self._known):
                 # A face that the search of the whole picture misses continues as a weak detection.
@@ -143,13 +159,24 @@ class _Finder:
             self._since, self._searched = [], frame
         self._since.append((frame, picture))
 
+    def _is_due(self, frame: int) -> bool:
+        is_missing = self._lost is not None and frame - self._lost <= _LOST_FRAMES
+        every = (
+            min(self._settings.search_every, self._settings.search_lost_every)
+            if is_missing
+            else self._settings.search_every
+        )
+        return frame - self._searched >= every
+
     def _follow(self, frame: int, seen: list[np.ndarray | None]) -> None:
         """Extend each known face by its new detection; faces that are lost, or found as another one, end."""
         places = [i for i, face in enumerate(seen) if face is not None]
         kept = {places[k] for k in kept_of(np.array([seen[i] for i in places]).reshape(-1, 15))}
         for i in kept:
             self._known[i].add(frame, seen[i])
-        self._ended += [c for i, c in enumerate(self._known) if i not in kept]
+        ended = [c for i, c in enumerate(self._known) if i not in kept]
+        self._lost = frame if ended else self._lost
+        self._ended += ended
         self._known = [c for i, c in enumerate(self._known) if i in kept]
 
     def chains(self) -> list[_Chain]:
@@ -161,11 +188,11 @@ class _Finder:
 
         What a look does not show, too, only seems to be a face from one distance.
         """
-        if self._look(picture, face) is None:
+        if self._look(picture, [face])[0] is None:
             return
         before = [(frame, face)]
         for earlier, shown in reversed(self._since):
-            seen = self._look(shown, before[-1][1])
+            [seen] = self._look(shown, [before[-1][1]])
             if seen is None:
                 break
             before.append((earlier, seen))
@@ -184,24 +211,40 @@ class _Finder:
             overlap[i], overlap[:, j] = 0, 0
         return pairs
 
-    def _search(self, picture: np.ndarray) -> np.ndarray:
+    def _searched_size(self, picture: np.ndarray) -> np.ndarray:
         factor = min(1.0, self._settings.search_lines / min(picture.shape[:2]))
-        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        found = _resized(self._detector(small), np.array(picture.shape[1::-1]) / small.shape[1::-1])
+        return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+    def _search(self, frame: int, picture: np.ndarray) -> np.ndarray:
+        small = self._searched_size(picture)
+        found = self._ahead[frame] if frame in self._ahead else self._detector(small)
+        found = _resized(found, np.array(picture.shape[1::-1]) / small.shape[1::-1])
         sizes = (found[:, 2:4] - found[:, :2]).max(axis=1)
         large = sizes >= self._settings.smallest * min(picture.shape[:2])
         return without_doubles(found[large & (found[:, 4] >= self._settings.min_confidence)])
 
-    def _look(self, picture: np.ndarray, face: np.ndarray) -> np.ndarray | None:
-        """Return the face (15,) that is found near where one was, None if there is none."""
-        centre, size = (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max()
-        part, corner = cut_square(picture, centre, size * _LOOK_REACH)
-        factor = len(part) / _LOOK_SIDE
-        small = cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA)
-        found = _resized(self._detector(small), (factor, factor), corner)
-        found = found[found[:, 4] >= self._settings.min_confidence]
-        overlap = boxes.iou(found[:, :4], face[:4])
-        return found[overlap.argmax()] if len(found) and overlap.max() > _SAME_PLACE else None
+    def _look(self, picture: np.ndarray, faces: list[np.ndarray]) -> list[np.ndarray | None]:
+        """Return the face (15,) that is found near where each of some was, None where there is none."""
+        squares = [
+            cut_square(picture, (face[:2] + face[2:4]) / 2, (face[2:4] - face[:2]).max() * _LOOK_REACH)
+            for face in faces
+        ]
+        small = [cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA) for part, _ in squares]
+        seen: list[np.ndarray | None] = []
+        for face, (part, corner), found in zip(faces, squares, _together(self._detector, small), strict=True):
+            factor = len(part) / _LOOK_SIDE
+            found = _resized(found, (factor, factor), corner)
+            found = found[found[:, 4] >= self._settings.min_confidence]
+            overlap = boxes.iou(found[:, :4], face[:4])
+            seen.append(found[overlap.argmax()] if len(found) and overlap.max() > _SAME_PLACE else None)
+        return seen
+
+
+def _together(detector: Detector, pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Return what a detector finds in each of some pictures of one size, at once where it gains from that."""
+    if getattr(detector, "at_once", 1) > 1 and len(pictures) > 1:
+        return detector.together(pictures)
+    return [detector(picture) for picture in pictures]
 
 
 def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
@@ -266,7 +309,7 @@ def _yunet(settings: Settings) -> Detector:
 
 
 MODELS: dict[str, Callable[[Settings], Detector]] = {
-    "centerface": lambda _: centerface.centerface(),
+    "centerface": lambda _: centerface.CenterFace(),
     "yunet": _yunet,
     "scrfd": lambda settings: insightface.scrfd(settings.weights),
 }

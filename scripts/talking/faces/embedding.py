@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from talking.core.cli import setting
+from talking.faces import kept
 from talking.video import media
 
 # For each model: the length of an embedding, and the largest average cosine distance of the tracks of one person.
@@ -29,32 +30,32 @@ class Settings:
 
     model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
     weights: str = setting("", "ONNX file, for the model arcface")
-    faces_per_track: int = setting(8, "largest number of faces of a track that are embedded and averaged")
+    faces_per_track: int = setting(
+        8, f"largest number of faces of a track that are embedded and averaged, at most {kept.MOST}"
+    )
     smallest_px: float = setting(24.0, "tracks whose faces are all smaller are not compared (longer side in pixels)")
     least_sharp: float = setting(4.0, "faces of lower sharpness are not compared, as all blurred faces look alike")
     most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
 
 
-def embed(
-    video: str | Path, tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings
-) -> dict[str, np.ndarray]:
+def embed(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
     """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
 
     Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number and
-    `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal and marked has no entry. Only what these faces' pictures need is decoded.
+    `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal
+    and marked has no entry. The faces' pictures are those that the landmarks keep.
     """
     chosen = choose(tracks, landmarks, settings)
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
     if len(chosen):
         embedder = MODELS[settings.model](settings.weights)
-        rows_of = {int(frame): rows for frame, rows in tracks.iloc[chosen].groupby("frame").indices.items()}
-        pictures = media.frames_at(video, rows_of)
-        for frame, picture in tqdm(pictures, total=len(rows_of), desc="embeddings", unit="frame", mininterval=5):
-            for row in chosen[rows_of[frame]]:
-                number = int(tracks["track"].iloc[row])
-                sums[number] = sums.get(number, 0) + embedder(picture, landmarks["points"][row])
-                counts[number] = counts.get(number, 0) + 1
+        for batch in media.batches(tqdm(chosen, desc="embeddings", unit="face", mininterval=5), at_once(embedder)):
+            faces = [kept.face(landmarks, number) for number in batch]
+            for number, vector in zip(batch, _together(embedder, faces), strict=True):
+                track = int(tracks["track"].iloc[landmarks["face_row"][number]])
+                sums[track] = sums.get(track, 0) + vector
+                counts[track] = counts.get(track, 0) + 1
     known = sorted(sums)
     mean = np.array([sums[t] for t in known], dtype=float).reshape(-1, DIMENSIONS[settings.model])
     return {
@@ -66,21 +67,30 @@ def embed(
 
 
 def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings) -> np.ndarray:
-    """Return the rows of `tracks` worth embedding: from each of equal spans of a track its best face."""
-    boxes = tracks[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)
-    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
-    turned = np.hypot(landmarks["yaw"], landmarks["pitch"])
-    marked = np.isfinite(landmarks["points"]).all(axis=(1, 2))
-    usable = marked & tracks["detected"].to_numpy(bool) & (size >= settings.smallest_px)
-    usable &= (landmarks["blur"] >= settings.least_sharp) & (np.abs(landmarks["yaw"]) <= settings.most_yaw)
-    # A face twice as sharp or large is worth as much as one turned 15 degrees less.
-    worth = np.log2(np.maximum(landmarks["blur"], 1)) / 2 + np.log2(np.maximum(size, 1)) - np.nan_to_num(turned) / 15
+    """Return which of the kept faces (places in `face_row`) are worth embedding: from each of equal spans of a track its best one."""
+    rows = landmarks["face_row"]
+    boxes = tracks[["x1", "y1", "x2", "y2"]].to_numpy(dtype=float)[rows]
+    yaw, pitch, blur = (landmarks[name][rows] for name in ("yaw", "pitch", "blur"))
+    usable = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) >= settings.smallest_px
+    usable &= (blur >= settings.least_sharp) & (np.abs(yaw) <= settings.most_yaw)
+    worth = kept.worth(boxes, yaw, pitch, blur)
     best = []
-    for rows in tracks.groupby("track").indices.values():
-        rows = rows[usable[rows]]
-        spans = np.array_split(rows, min(settings.faces_per_track, len(rows))) if len(rows) else []
+    for faces in tracks.iloc[rows].groupby("track").indices.values():
+        faces = faces[usable[faces]]
+        spans = np.array_split(faces, min(settings.faces_per_track, len(faces))) if len(faces) else []
         best += [span[np.argmax(worth[span])] for span in spans]
     return np.sort(np.array(best, dtype=int))
+
+
+def at_once(embedder: Embedder) -> int:
+    """Return how many faces an embedder should be given together: it has a method `together` if more than one."""
+    return getattr(embedder, "at_once", 1)
+
+
+def _together(embedder: Embedder, faces: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    if at_once(embedder) > 1:
+        return list(embedder.together(faces))
+    return [embedder(picture, points) for picture, points in faces]
 
 
 @functools.cache
@@ -106,7 +116,7 @@ def arcface_embedder(weights: str) -> Embedder:
     """Return the function that gives ArcFace's embeddings, by InsightFace's weights."""
     from talking.faces import insightface
 
-    return insightface.arcface(weights)
+    return insightface.ArcFace(weights)
 
 
 MODELS: dict[str, Callable[[str], Embedder]] = {"dlib": dlib_embedder, "arcface": arcface_embedder}

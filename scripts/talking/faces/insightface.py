@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from talking.core import pictures
+from talking.core import onnx_networks, pictures
 from talking.core.errors import InputError
 
 # What the networks were trained on: SCRFD pictures padded to whole cells of its coarsest map, and two anchors a cell.
@@ -54,20 +54,30 @@ def scrfd(weights: str | Path) -> Callable[[np.ndarray], np.ndarray]:
     return detector
 
 
-def arcface(weights: str | Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return ArcFace as a function from an RGB picture and a face's points (68, 2) to an embedding (512,) of unit length.
+class ArcFace:
+    """A function from an RGB picture and a face's points (68, 2) to an embedding (512,) of unit length.
 
-    Raises InputError if `weights` is no ONNX file.
+    `together` does the same for several (picture, points) in one run of the network, best so many as `at_once` says.
     """
-    session = _opened(weights, "embeddings: weights", "ArcFace, such as w600k_r50.onnx")
-    name = session.get_inputs()[0].name
 
-    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-        face = (aligned(picture, points).astype(np.float32) - 127.5) / 127.5
-        found = session.run(None, {name: np.ascontiguousarray(face.transpose(2, 0, 1)[None])})[0][0]
-        return found / np.linalg.norm(found)
+    def __init__(self, weights: str | Path, at_once: int | None = None) -> None:
+        """Load the network; raises InputError if `weights` is no ONNX file."""
+        self._session = _opened(weights, "embeddings: weights", "ArcFace, such as w600k_r50.onnx")
+        self._name = self._session.get_inputs()[0].name
+        # Some files declare that they take one face a run.
+        takes_many = not isinstance(self._session.get_inputs()[0].shape[0], int)
+        self.at_once = at_once or (onnx_networks.at_once(self._session) if takes_many else 1)
 
-    return embedder
+    def __call__(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the embedding of one face."""
+        return self.together([(picture, points)])[0]
+
+    def together(self, faces: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return the embeddings (n, 512) of the faces in n pictures."""
+        cut = np.stack([aligned(picture, points) for picture, points in faces])
+        cut = (cut.transpose(0, 3, 1, 2).astype(np.float32) - 127.5) / 127.5
+        found = self._session.run(None, {self._name: np.ascontiguousarray(cut)})[0]
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def aligned(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -94,13 +104,9 @@ def _decoded(box: np.ndarray, score: np.ndarray, points: np.ndarray, stride: int
 
 
 def _opened(weights: str | Path, key: str, what: str):
-    import onnxruntime
-
     if not weights or not Path(weights).is_file():
         raise InputError(f"{weights or 'no file'} was not found; set {key} to the path of an ONNX file of {what}.")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
     try:
-        return onnxruntime.InferenceSession(str(weights), options, providers=onnxruntime.get_available_providers())
+        return onnx_networks.opened(weights)
     except Exception as error:  # its classes are made at run time and share no other base
         raise InputError(f"{weights} is no ONNX file that can be run ({error}); set {key} to one of {what}.") from error

@@ -10,7 +10,9 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
+from talking.core import boxes as areas
 from talking.core.cli import setting
+from talking.faces import kept
 from talking.faces.detect import cut_square
 from talking.video import media
 
@@ -34,6 +36,8 @@ _UPRIGHT_PITCH = 2.5
 
 _BOX = ["x1", "y1", "x2", "y2"]
 _BLUR_SIDE = 112
+# The mesh gets a square of so many sides of its region: it turns the region itself.
+_CUT = 1.5
 # Every so many frames a small grey picture of each face is kept: its side in pixels, and its square in longer sides of the box.
 THUMBNAIL_STEP, THUMBNAIL_SIDE, THUMBNAIL_REGION = 5, 32, 1.5
 
@@ -103,7 +107,8 @@ class FaceMesh:
         if not self._results["landmarks"]:
             return np.full((478, 3), np.nan), score
         points = self._get.get_proto(self._results["landmarks"][0]).landmark
-        mesh = np.array([(p.x, p.y, p.z) for p in points]) * (width, height, width) / factor
+        mesh = np.fromiter((v for p in points for v in (p.x, p.y, p.z)), float, 3 * len(points)).reshape(-1, 3)
+        mesh *= np.array([width, height, width]) / factor
         mesh[:, :2] += corner
         return mesh, score
 
@@ -119,8 +124,9 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
 
     One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
     and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
-    Besides, `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their
-    rows: living faces are told from stills by them, without another decode.
+    `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their rows: living
+    faces are told from stills by them. `face…` holds the best faces of each track (`kept.Keeper.arrays`), by which persons are
+    recognised. Neither needs another decode.
     """
     count = len(tracks)
     small = np.flatnonzero(tracks.frame.to_numpy() % THUMBNAIL_STEP == 0)
@@ -134,31 +140,48 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
         "thumbnail": np.zeros((len(small), THUMBNAIL_SIDE, THUMBNAIL_SIDE), dtype=np.uint8),
         "thumbnail_row": small.astype(np.int32),
     }
+    keeper = kept.Keeper(tracks)
     if not count:
-        return out
+        return out | keeper.arrays()
     boxes = tracks[_BOX].to_numpy(dtype=float)
     steady = _steadied(boxes, out["track"])
     rows_of = {int(frame): rows for frame, rows in tracks.groupby("frame").indices.items()}
     rolls: dict[int, tuple[int, float]] = {}
     mesh = FaceMesh()
-    pictures = media.frames_at(video, rows_of)
-    for frame, picture in tqdm(pictures, total=len(rows_of), desc="landmarks", unit="frame", mininterval=5):
+    pictures = media.parts_at(video, rows_of)
+    for frame, whole in tqdm(pictures, total=len(rows_of), desc="landmarks", unit="frame", mininterval=5):
         for row in rows_of[frame]:
             number = int(out["track"][row])
             before, roll = rolls.get(number, (-1, 0.0))
             x1, y1, x2, y2 = steady[row]
             centre, side = np.array([x1 + x2, y1 + y2]) / 2, max(x2 - x1, y2 - y1) * settings.region
-            points, out["score"][row] = mesh(picture, centre, side, roll if before == frame - 1 else 0.0)
-            out["blur"][row] = sharpness(picture, boxes[row])
+            picture, origin = _about_face(whole, steady[row], boxes[row], side)
+            points, out["score"][row] = mesh(picture, centre - origin, side, roll if before == frame - 1 else 0.0)
+            out["blur"][row] = sharpness(picture, boxes[row] - np.tile(origin, 2))
             if frame % THUMBNAIL_STEP == 0:
-                out["thumbnail"][np.searchsorted(small, row)] = thumbnail(picture, steady[row])
+                out["thumbnail"][np.searchsorted(small, row)] = thumbnail(picture, steady[row] - np.tile(origin, 2))
             if out["score"][row] < settings.min_score or np.isnan(points).any():
                 continue
+            points[:, :2] += origin
             out["points"][row] = points[MESH_TO_IBUG, :2]
             out["yaw"][row], out["pitch"][row], out["roll"][row] = head_angles(points)
             rolls[number] = frame, np.deg2rad(float(out["roll"][row]))
+            value = kept.worth(boxes[row], out["yaw"][row], out["pitch"][row], out["blur"][row])
+            keeper.see(row, float(value), picture, steady[row], origin)
     mesh.close()
-    return out
+    return out | keeper.arrays()
+
+
+def _about_face(whole: media.Parts, steady: np.ndarray, box: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the RGB part of a picture that holds all that is looked at of one face, and its corner (x, y), even numbers."""
+    reach = max(side * _CUT, (steady[2:] - steady[:2]).max() * THUMBNAIL_REGION, 2.0) / 2 + 2
+    middle = (steady[:2] + steady[2:]) / 2
+    needed = areas.union(np.stack([np.concatenate([middle - reach, middle + reach]), box]))
+    # A face that lies outside of the picture still has a part of it.
+    limit = np.array([whole.width, whole.height]) - 2
+    low = np.clip(np.floor(needed[:2] / 2) * 2, 0, limit // 2 * 2).astype(int)
+    high = np.clip(np.ceil(needed[2:]), low + 2, limit + 2).astype(int)
+    return whole.rgb(*low.tolist(), *high.tolist()), low
 
 
 def head_angles(mesh: np.ndarray) -> tuple[float, float, float]:
@@ -205,7 +228,7 @@ def _cut(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarr
     The graph turns points correctly only in square pictures. The network samples single pixels, so large faces
     are shrunk here by area first; small ones are left to it.
     """
-    part, corner = cut_square(picture, centre, side * 1.5)
+    part, corner = cut_square(picture, centre, side * _CUT)
     target = round(len(part) * min(1.0, 256 / side))
     factor = target / len(part)
     if factor < 1:

@@ -40,7 +40,7 @@ READS = {
     "shots": ("media",),
     "faces": ("weights", "media", "shots"),
     "tracks": ("weights", "media", "shots", "faces"),
-    "embeddings": ("weights", "media", "tracks"),
+    "embeddings": ("weights", "tracks"),
     "voice": ("media",),
     "asd": ("weights", "media", "tracks", "voice"),
     "people": ("media", "shots", "tracks", "embeddings", "asd", "voice"),

@@ -95,6 +95,7 @@ def frames_at(
     numbers: Iterable[int],
     height: int | None = None,
     pixel_format: str = "rgb24",
+    fast: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (frame number, picture) of some frames of a `media/` video, in their order, each once; pictures are those of `frames`.
 
@@ -102,6 +103,56 @@ def frames_at(
     converts only the needed ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
     are left out.
     """
+    changed = _changer(pixel_format, **_resizing(path, height))
+    for number, frame in _decoded_at(path, numbers, fast):
+        yield number, changed(frame)
+
+
+def parts_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, Parts]]:
+    """Yield (frame number, `Parts`) as `frames_at` does, for who needs small parts of the pictures."""
+    changed = _changer("rgb24")
+    for number, frame in _decoded_at(path, numbers):
+        yield number, Parts(frame, changed)
+
+
+class Parts:
+    """A decoded picture that becomes RGB part by part: to convert all of it takes as long as to decode it."""
+
+    def __init__(self, frame: av.VideoFrame, changed: Callable[[av.VideoFrame], np.ndarray]) -> None:
+        self.width, self.height = frame.width, frame.height
+        self._frame, self._changed, self._whole = frame, changed, None
+
+    def rgb(self, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+        """Return the part (bottom - top, right - left, 3) uint8, which lies in the picture and begins at even numbers."""
+        from av.video.frame import VideoFrame
+
+        if self._frame.format.name != "yuv420p":
+            self._whole = self._changed(self._frame) if self._whole is None else self._whole
+            return np.ascontiguousarray(self._whole[top:bottom, left:right])
+        # Half as many colours as grey values in each direction: an odd side has one more.
+        width, height = _even_above(right - left), _even_above(bottom - top)
+        part = VideoFrame(width, height, "yuv420p")
+        part.colorspace, part.color_range = self._frame.colorspace, self._frame.color_range
+        for i, half in enumerate((1, 2, 2)):
+            source, to = _plane(self._frame, i), _plane(part, i)
+            rows, columns = height // half, width // half
+            inside = source[top // half : top // half + rows, left // half : left // half + columns]
+            to[: inside.shape[0], : inside.shape[1]] = inside
+        return np.ascontiguousarray(self._changed(part)[: bottom - top, : right - left])
+
+
+def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
+    """Return a plane of a picture as an array (lines, bytes a line), writable where the picture is."""
+    plane = frame.planes[index]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
+
+
+def _even_above(value: int) -> int:
+    return value + value % 2
+
+
+def _decoded_at(path: str | Path, numbers: Iterable[int], fast: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield (frame number, decoded picture) of some frames, in their order, each once."""
     length = size_and_length(path)[2]
     wanted = sorted({int(number) for number in numbers if 0 <= number < length})
     if not wanted:
@@ -110,14 +161,13 @@ def frames_at(
         stream = container.streams.video[0]
         zero, entries = stream.start_time or 0, stream.index_entries
         stored = [round((e.timestamp - zero) * stream.time_base * FPS) for e in entries if e.is_keyframe]
-    changed = _changer(pixel_format, **_resizing(path, height))
     # Frames between the same two key frames, and between the next two, come from one run of the decoder.
     stretch = np.searchsorted(stored, np.array(wanted) - MOST_DELAY, side="right")
     for run in np.split(np.array(wanted), np.flatnonzero(np.diff(stretch) > 1) + 1):
         asked = frozenset(run.tolist())
-        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, only=asked), start=min(asked)):
+        for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, fast, asked), start=min(asked)):
             if number in asked:
-                yield number, changed(frame)
+                yield number, frame
 
 
 def shown_frames(fps: Fraction, frames: int) -> list[int]:

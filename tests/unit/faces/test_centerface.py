@@ -40,10 +40,21 @@ def test_of_two_faces_the_surer_is_first_and_a_slope_is_no_face() -> None:
 
 def test_sides_need_not_be_multiples_of_the_networks_stride(shared) -> None:
     picture = next(media.frames(shared / "data/real/crown_dark.mp4", 0, 1, pixel_format="bgr24"))
-    detector = centerface.centerface(0.5)
+    detector = centerface.CenterFace(0.5)
     whole, less = detector(picture), detector(picture[:, 3:-5])
     assert len(whole) == len(less) == 1
     assert boxes.iou(whole[0, :4], less[0, :4] + [3, 0, 3, 0]) > 0.9
+
+
+def test_pictures_looked_at_together_show_what_they_show_alone(shared) -> None:
+    pictures = [
+        picture
+        for _, picture in media.frames_at(shared / "data/real/crown_dark.mp4", [0, 60, 110], pixel_format="bgr24")
+    ]
+    detector = centerface.CenterFace(0.3)
+    for alone, together in zip(map(detector, pictures), detector.together(pictures), strict=True):
+        assert len(alone) >= 1
+        np.testing.assert_allclose(alone, together, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("video", ["cnn_four", "crown_dark", "debate_wide", "hair_two", "vlog_zh"])

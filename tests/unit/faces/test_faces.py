@@ -153,6 +153,15 @@ def painted(*spots: tuple[int, int]) -> np.ndarray:
     return picture
 
 
+class PaintedTogether(Painted):
+    """The same, which gains from several pictures at once."""
+
+    at_once = 8
+
+    def together(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
+        return [self(picture) for picture in pictures]
+
+
 def detected(monkeypatch, tmp_path, detector: Painted, pictures: list[np.ndarray], starts=(0,)) -> pd.DataFrame:
     """The `faces` table that a detector makes of pictures."""
     encoding.encode(tmp_path / "v.mp4", pictures)
@@ -176,8 +185,29 @@ def test_few_pictures_are_searched_and_the_others_are_interpolated(monkeypatch, 
     found = detected(monkeypatch, tmp_path, detector, [painted((200 + 2 * f, 200)) for f in range(50)])
     assert found["frame"].tolist() == list(range(50))
     assert (found["x1"] + found["x2"]).to_numpy() / 2 == pytest.approx(200 + 2 * np.arange(50), abs=1.5)
-    assert detector.searches == 5
+    assert detector.searches == 3
     assert detector.looks <= 15
+
+
+def test_a_face_that_was_lost_is_searched_more_often_for_five_seconds(monkeypatch, tmp_path) -> None:
+    detector = Painted()
+    pictures = [painted((200, 200), *[(500, 300)] * (f < 48)) for f in range(210)]
+    found = detected(monkeypatch, tmp_path, detector, pictures)
+    assert (found.query("x1 > 400")["frame"].max(), len(found.query("x1 < 400"))) == (44, 210)
+    # Frames 0 and 24; 48, where it is lost; every 12th to 168; and 192.
+    assert detector.searches == 14
+
+
+def test_pictures_searched_together_give_the_faces_of_single_ones(monkeypatch, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [
+        painted((200 + 2 * f, 150), *[(500, 250)] * (10 < f < 40), *[rng.integers(40, 300, 2)] * (f % 17 == 0))
+        for f in range(70)
+    ]
+    alone, together = (
+        detected(monkeypatch, tmp_path, detector, pictures, (0, 31)) for detector in (Painted(), PaintedTogether())
+    )
+    pd.testing.assert_frame_equal(alone, together)
 
 
 @pytest.mark.parametrize("cut", [13, 14, 15, 16])

@@ -1,11 +1,12 @@
 """Identities: embeddings of filmed faces, clustering within and across videos, faces seen together, scale."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from talking.core import tables
-from talking.faces import embedding, identities, landmarks
+from talking.faces import embedding, identities, kept, landmarks
 from talking.video import encoding, media
 
 SAME = embedding.SAME_PERSON["dlib"]
@@ -58,7 +59,7 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     track = [number[key] for key in zip(table["shot"], table["person"], strict=True)]
     tracks = table.assign(track=track, detected=True, confidence=0.9).reset_index(drop=True)
     marked = landmarks.mark(video, tracks, landmarks.Settings())
-    found = embedding.embed(video, tracks, marked, embedding.Settings())
+    found = embedding.embed(tracks, marked, embedding.Settings())
     assert found["track"].tolist() == sorted(person_of_track)
     np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1, atol=1e-5)
     persons = identities.cluster_tracks(found, tracks, SAME)
@@ -66,36 +67,70 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     assert len({(names[t], p) for t, p in persons.items()}) == len(set(names.values())) == 3
 
 
-def test_best_faces_are_chosen_and_spread() -> None:
-    tracks = tracks_of({0: (0, 80)})
-    marked = {
-        "points": np.zeros((80, 68, 2)),
-        "yaw": np.full(80, 30.0),
-        "pitch": np.zeros(80),
-        "blur": np.full(80, 100.0),
+def marks_of(count: int) -> dict[str, np.ndarray]:
+    """What landmarks say of faces that were all kept."""
+    return {
+        "yaw": np.zeros(count),
+        "pitch": np.zeros(count),
+        "blur": np.full(count, 100.0),
+        "face_row": np.arange(count),
     }
-    marked["yaw"][[5, 33, 77]] = 0
-    marked["points"][20:30] = np.nan
-    chosen = embedding.choose(tracks, marked, embedding.Settings(faces_per_track=4))
-    assert {5, 33, 77} <= set(chosen.tolist())
+
+
+def test_best_faces_are_chosen_and_spread() -> None:
+    marked = marks_of(12) | {"yaw": np.full(12, 30.0)}
+    marked["yaw"][[1, 4, 11]] = 0
+    chosen = embedding.choose(tracks_of({0: (0, 12)}), marked, embedding.Settings(faces_per_track=4))
+    assert {1, 4, 11} <= set(chosen.tolist())
     assert len(chosen) == 4
-    assert not set(chosen.tolist()) & set(range(20, 30))
 
 
-@pytest.mark.parametrize("change", ["small", "turned", "filled", "blurred"])
+@pytest.mark.parametrize("change", ["small", "turned", "blurred"])
 def test_faces_that_tell_nothing_are_not_embedded(change: str) -> None:
-    tracks = tracks_of({0: (0, 10)})
-    marked = {"points": np.zeros((10, 68, 2)), "yaw": np.zeros(10), "pitch": np.zeros(10), "blur": np.full(10, 100.0)}
+    tracks, marked = tracks_of({0: (0, 10)}), marks_of(10)
     assert len(embedding.choose(tracks, marked, embedding.Settings())) == 8
     if change == "small":
         tracks[["x2", "y2"]] = 20.0
     elif change == "turned":
         marked["yaw"][:] = 70
-    elif change == "blurred":
-        marked["blur"][:] = 2
     else:
-        tracks["detected"] = False
+        marked["blur"][:] = 2
     assert len(embedding.choose(tracks, marked, embedding.Settings())) == 0
+
+
+def test_of_each_span_of_a_track_the_best_face_is_kept_as_it_was_filmed() -> None:
+    tracks = tracks_of({0: (0, 60), 1: (0, 5)})
+    tracks.loc[tracks["frame"] == 4, "detected"] = False
+    points = np.random.default_rng(0).uniform(0, 90, (len(tracks), 68, 2)) + tracks[["x1", "y1"]].to_numpy()[:, None]
+    keeper = kept.Keeper(tracks)
+    picture = np.random.default_rng(1).integers(0, 255, (8, 30, 3)).astype(np.uint8)
+    picture = cv2.resize(picture, (300, 120), interpolation=cv2.INTER_CUBIC)
+    for row in tracks.sort_values("frame").index:
+        box, origin = tracks.loc[row, ["x1", "y1", "x2", "y2"]].to_numpy(float), np.array([20, 10])
+        keeper.see(row, float(row % 5 == 3), picture[10:, 20:], box, origin)
+    found = keeper.arrays() | {"points": points}
+    assert found["face_row"].tolist() == [3, *range(8, 60, 5), 60, 61, 62, 63]
+    assert len(found["face"]) == found["face_end"][-1]
+    for number, row in enumerate(found["face_row"]):
+        face, at = kept.face(found, number)
+        corner = np.round(points[row] - at).astype(int)
+        assert (np.ptp(corner, axis=0) == 0).all()
+        # What lies before the part of the picture repeats its edge.
+        x, y = np.maximum(corner[0], (20, 10))
+        inside = face[y - corner[0, 1] :, x - corner[0, 0] :][:60, :60]
+        assert np.abs(inside.astype(int) - picture[y : y + 60, x : x + 60]).mean() < 4
+
+
+def test_a_large_face_is_kept_smaller_with_its_points() -> None:
+    tracks = tracks_of({0: (0, 1)}).assign(x1=100.0, y1=100.0, x2=400.0, y2=420.0)
+    picture = np.zeros((700, 700, 3), np.uint8)
+    cv2.circle(picture, (250, 310), 20, (255, 255, 255), -1)
+    keeper = kept.Keeper(tracks)
+    keeper.see(0, 1.0, picture, np.array([100.0, 100, 400, 420]), np.zeros(2, int))
+    face, at = kept.face(keeper.arrays() | {"points": np.full((1, 68, 2), (250.5, 310.5))}, 0)
+    assert face.shape == (224, 224, 3)
+    y, x = np.argwhere(face[..., 0] > 128).mean(axis=0) + 0.5
+    assert (x, y) == pytest.approx(at[0], abs=0.5)
 
 
 def test_tracks_of_one_video() -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx_models import write_arcface, write_scrfd
 from talking.core import pictures
 from talking.core.errors import InputError
-from talking.faces import detect, embedding, identities, insightface
+from talking.faces import detect, embedding, identities, insightface, kept
 from talking.video import encoding
 
 
@@ -73,11 +73,18 @@ def test_a_face_is_aligned_however_it_is_turned_and_scaled(arcface, angle, scale
     turn = cv2.getRotationMatrix2D((250, 250), angle, scale)
     turn[:, 2] += 400
     moved = cv2.warpAffine(picture, turn, (1300, 1300), flags=cv2.INTER_CUBIC)
-    embed = insightface.arcface(arcface)
+    embed = insightface.ArcFace(arcface)
     straight, turned = embed(picture, points), embed(moved, points @ turn[:, :2].T + turn[:, 2])
     assert np.linalg.norm(straight) == pytest.approx(1)
     assert straight @ turned > 0.99
     assert straight @ embed(picture[:, ::-1].copy(), points) < 0.5
+
+
+def test_faces_embedded_together_are_those_embedded_alone(arcface) -> None:
+    rng = np.random.default_rng(5)
+    faces = [(rng.integers(0, 255, (300 + 40 * i, 500, 3)).astype(np.uint8), face_points()) for i in range(3)]
+    embed = insightface.ArcFace(arcface, at_once=3)
+    np.testing.assert_allclose(embed.together(faces), [embed(*face) for face in faces], atol=1e-5)
 
 
 def test_eyes_and_mouth_come_where_the_network_expects_them() -> None:
@@ -106,17 +113,11 @@ def test_what_shrinks_is_averaged_and_nothing_moves() -> None:
         assert np.argmax(part > 127.5) - 0.5 == pytest.approx(199.5 * scale + shift, abs=0.8)
 
 
-def test_another_embedding_brings_its_own_scale(arcface, tmp_path) -> None:
-    encoding.encode(tmp_path / "v.mp4", (np.zeros((64, 64, 3), np.uint8) for _ in range(3)))
+def test_another_embedding_brings_its_own_scale(arcface) -> None:
     table = pd.DataFrame({"track": [0], "frame": [0], "x1": 0.0, "y1": 0.0, "x2": 50.0, "y2": 50.0, "detected": True})
-    marks = {
-        "points": np.full((1, 68, 2), np.nan),
-        "yaw": np.zeros(1),
-        "pitch": np.zeros(1),
-        "blur": np.ones(1),
-    }
+    marks = {"points": np.full((1, 68, 2), np.nan), "yaw": np.zeros(1), "pitch": np.zeros(1), "blur": np.ones(1)}
     settings = embedding.Settings(model="arcface", weights=str(arcface))
-    found = embedding.embed(tmp_path / "v.mp4", table, marks, settings)
+    found = embedding.embed(table, marks | kept.Keeper(table).arrays(), settings)
     assert found["embedding"].shape == (0, 512)
     assert found["same_person"].tolist() == [0.6]
     # A quarter turn apart is a distance of 1 - cos 45° = 0.29: one person to ArcFace, two to dlib.
@@ -136,7 +137,7 @@ def test_weights_that_are_none_are_named(tmp_path, content) -> None:
     with pytest.raises(InputError, match=r"w\.onnx"):
         insightface.scrfd(file)
     with pytest.raises(InputError, match=r"w\.onnx"):
-        insightface.arcface(file)
+        insightface.ArcFace(file)
 
 
 def test_another_network_than_scrfd_is_named(arcface) -> None:

@@ -140,6 +140,23 @@ def test_no_tracks_give_empty_arrays(tmp_path) -> None:
     assert all(len(values) == 0 for values in found.values())
 
 
+def test_landmarks_are_those_of_whole_pictures(shared, tmp_path) -> None:
+    video, _, tracks = film(shared, tmp_path, 180, 184)
+    # One face reaches beyond the picture's corner.
+    tracks.loc[tracks["track"] == 0, ["x1", "y1"]] -= tracks.loc[0, ["x1", "y1"]].to_numpy() + 20
+    found = landmarks.mark(video, tracks, SETTINGS)
+    mesh = landmarks.FaceMesh()
+    picture = next(media.frames(video, 0, 1))
+    for row in np.flatnonzero(tracks["frame"] == 0):
+        x1, y1, x2, y2 = box = landmarks._steadied(tracks[["x1", "y1", "x2", "y2"]].to_numpy(), tracks["track"])[row]
+        points, score = mesh(picture, (box[:2] + box[2:]) / 2, max(x2 - x1, y2 - y1) * SETTINGS.region, 0.0)
+        assert found["score"][row] == pytest.approx(score)
+        assert found["blur"][row] == landmarks.sharpness(picture, tracks[["x1", "y1", "x2", "y2"]].to_numpy()[row])
+        if np.isfinite(found["points"][row]).all():
+            np.testing.assert_allclose(found["points"][row], points[landmarks.MESH_TO_IBUG, :2], atol=1e-3)
+    mesh.close()
+
+
 def test_every_fifth_frame_has_a_small_picture_of_the_face(shared, tmp_path) -> None:
     video, _, tracks = film(shared, tmp_path, 180, 192)
     found = landmarks.mark(video, tracks, SETTINGS)

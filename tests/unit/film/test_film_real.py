@@ -103,7 +103,7 @@ def test_one_scene_is_not_divided(made) -> None:
 
 @pytest.fixture(scope="module")
 def detector():
-    return centerface.centerface(0.3)
+    return centerface.CenterFace(0.3)
 
 
 @pytest.mark.parametrize("case", CASES)

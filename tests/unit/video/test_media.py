@@ -64,6 +64,19 @@ def test_chosen_frames_are_those_of_a_whole_decode(film, numbers):
     assert all(np.array_equal(picture, whole[number]) for number, picture in found)
 
 
+def test_parts_of_pictures_are_those_of_whole_ones(film):
+    whole = dict(media.frames_at(film[0], [3, 60, 61]))
+    for number, parts in media.parts_at(film[0], [3, 60, 61]):
+        assert (parts.width, parts.height) == (WIDTH, HEIGHT)
+        for left, top, right, bottom in [
+            (0, 0, WIDTH, HEIGHT),
+            (2, 4, 33, 31),
+            (WIDTH - 4, HEIGHT - 2, WIDTH, HEIGHT),
+            (6, 0, 7, 1),
+        ]:
+            assert np.array_equal(parts.rgb(left, top, right, bottom), whole[number][top:bottom, left:right])
+
+
 def test_chosen_frames_outside_the_video_are_left_out(film, tmp_path):
     assert [number for number, _ in media.frames_at(film[0], [-1, 5, 5, 230])] == [5]
     (tmp_path / "none.mp4").touch()

@@ -1,0 +1,23 @@
+"""Networks of ONNX files, run by ONNX Runtime: on the job's GPU if it was given one and ONNX Runtime can use it, else on one thread."""
+
+from pathlib import Path
+
+# Pictures that a GPU looks at together; a CPU gains nothing from it.
+_TOGETHER_ON_GPU = 16
+_ON_GPU = "CUDAExecutionProvider"
+
+
+def opened(model: str | Path | bytes):
+    """Return ONNX Runtime's session of a file, or of a file's content; what is wrong with it raises ONNX Runtime's own errors."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    usable = [name for name in (_ON_GPU, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=usable)
+
+
+def at_once(session) -> int:
+    """Return how many pictures a session should be given together."""
+    return _TOGETHER_ON_GPU if session.get_providers()[0] == _ON_GPU else 1
