@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking.core import cli, tables
 from talking.dataset import annotate
+from talking.review import decisions
 from talking.runs import giving_up
 
 _FILES = {
@@ -30,11 +31,14 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="folder of the results: nothing is made of a video on which a stage has failed"
     )
+    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
     parser.add_argument("--annotations", type=Path, required=True, help="table to write")
     cli.add_settings(parser, annotate.Settings)
     arguments = parser.parse_args()
     sheet = {column: getattr(arguments, column) for column in ("source", "licence", "url")}
-    sources = annotate.Sources(**{name: getattr(arguments, name) for name in _FILES}, sheet=sheet)
+    decided = decisions.of_videos(decisions.read(arguments.review)) if arguments.review else {}
+    files = {name: getattr(arguments, name) for name in _FILES}
+    sources = annotate.Sources(**files, sheet=sheet, decisions=decided.get(arguments.video, ()))
     settings = cli.settings_from(arguments, annotate.Settings)
     clips = tables.read("clips", arguments.clips)
     if arguments.results is not None and giving_up.left_out(arguments.results, {arguments.video}, "annotations"):

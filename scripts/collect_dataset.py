@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking.core import cli
 from talking.dataset import card, collect, splits
+from talking.review import decisions
 from talking.runs import giving_up
 from talking.runs.sheet import read_sheet
 
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--duplicates", type=Path, required=True, help="table of duplicate clips")
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--videos", type=Path, required=True, help="table of the videos to write")
+    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
     arguments = parser.parse_args()
@@ -41,6 +43,7 @@ def main() -> None:
         arguments.videos,
         cli.settings_from(arguments, card.Settings),
         cli.settings_from(arguments, splits.Settings),
+        decisions.read(arguments.review) if arguments.review else (),
     )
 
 

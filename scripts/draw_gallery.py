@@ -5,6 +5,7 @@ from pathlib import Path
 from talking.clips import gates
 from talking.core import cli
 from talking.gallery import page
+from talking.review import decisions
 
 
 def main() -> None:
@@ -13,12 +14,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
     parser.add_argument("--gallery", type=Path, required=True, help="folder to write the page to, beside the data set")
     parser.add_argument("--threads", type=int, default=1, help="processes that share the work")
+    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
     cli.add_settings(parser, page.Settings)
     cli.add_settings(parser, gates.Settings)
     arguments = parser.parse_args()
     limits = cli.settings_from(arguments, gates.Settings)
     settings = cli.settings_from(arguments, page.Settings)
-    page.draw(arguments.results, arguments.gallery, limits, settings, arguments.threads)
+    decided = decisions.read(arguments.review) if arguments.review else []
+    page.draw(arguments.results, arguments.gallery, limits, settings, arguments.threads, decided)
 
 
 if __name__ == "__main__":

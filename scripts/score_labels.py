@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 from talking import speaking
-from talking.core import cli
-from talking.scoring import by_eye, labels
+from talking.core import cli, tables
+from talking.review import apply, decisions
+from talking.scoring import by_eye, labels, reviewed
 from talking.scoring.results import read_labels
 from talking.scoring.truth import read_truth
 from talking.speaking import ablation
@@ -23,6 +24,11 @@ def main() -> None:
         "--seen",
         type=Path,
         help="JSON of a truth written by looking and listening (scripts/talking/scoring/by_eye.py), in place of the files below",
+    )
+    parser.add_argument(
+        "--reviewed",
+        type=Path,
+        help="review file as truth where it says that labels are right, in place of the files below; needs --model",
     )
     parser.add_argument("--rttm", type=Path, help="true speaker turns")
     parser.add_argument("--boxes", type=Path, help="CSV of true face boxes: frame,person,x1,y1,x2,y2 at 25 fps")
@@ -41,8 +47,17 @@ def main() -> None:
         )
         print(json.dumps(figures, indent=1))
         return
+    if arguments.reviewed:
+        if not arguments.model:
+            parser.error("--reviewed needs --model: the models' own decisions are made again")
+        print(
+            json.dumps(
+                _score_reviewed(arguments.reviewed, arguments.results, arguments.video, arguments.model), indent=1
+            )
+        )
+        return
     if not (arguments.rttm and arguments.boxes):
-        parser.error("give --seen, or --rttm and --boxes")
+        parser.error("give --seen, --reviewed, or --rttm and --boxes")
     truth = read_truth(
         arguments.rttm, arguments.boxes, arguments.words, arguments.shots, arguments.video, arguments.people
     )
@@ -52,6 +67,17 @@ def main() -> None:
         said = labels.said(truth, found)
         figures["ingredients"] = ablation.contributions(arguments.results, arguments.video, arguments.model, said)
     print(json.dumps(figures, indent=1))
+
+
+def _score_reviewed(review: Path, results: Path, video: str, model: str) -> dict:
+    decided = [decision for decision in decisions.read(review) if decision.video == video]
+    return reviewed.score(
+        ablation.decided(results, video, model),
+        tables.read("transcript", results / f"speech/{video}.transcript.parquet"),
+        tables.read("clips", results / f"clips/{video}.parquet"),
+        apply.read_faces(results, video),
+        decided,
+    )
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def clips_of(*spans):
             "sync_confidences": [0.0, 0.7],
             "num_turns": 1.0,
             "rejected_by": "",
+            "reviewed": "",
             "candidate": True,
             "kept": True,
         }

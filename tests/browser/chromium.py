@@ -6,7 +6,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 # Without them Chromium looks for its makers' servers. Root has no sandbox.
@@ -36,8 +36,11 @@ def browser() -> Iterator:
 
 
 @contextmanager
-def page(chromium) -> Iterator:
-    """Yield a page that may read files and the local machine alone; an error on it, or a request to elsewhere, fails the test."""
+def page(chromium, ignore: Sequence[str] = ()) -> Iterator:
+    """Yield a page that may read files and the local machine alone; an error on it, or a request to elsewhere, fails the test.
+
+    Errors that hold a text of `ignore` are expected.
+    """
     found = chromium.new_page(viewport=_SIZE)
     faults = []
     found.on("pageerror", lambda error: faults.append(str(error)))
@@ -47,6 +50,7 @@ def page(chromium) -> Iterator:
     found.faults = faults
     yield found
     found.close()
+    faults = [fault for fault in faults if not any(text in fault for text in ignore)]
     assert not faults, faults
 
 

@@ -14,6 +14,7 @@ from gallery_results import KEPT, REJECTED, UNMEASURED, make_results
 from talking.clips import gates
 from talking.core import tables
 from talking.gallery import index, page
+from talking.review import apply, decisions
 
 CLIPS = 10_000
 
@@ -155,6 +156,123 @@ def test_a_link_opens_its_clip_and_keys_go_through_the_table(browser, results) -
             shown.wait_for_function("clip => player.clip?.clip === clip", arg=clip)
         shown.evaluate("location.hash = 'gone'")
         shown.wait_for_function("$('message').textContent === 'There is no clip gone.'")
+
+
+@pytest.fixture
+def reviewing(shown):
+    """The gallery in a review of the kept clip."""
+    open_clip(shown, KEPT)
+    shown.keyboard.press("r")
+    shown.fill("#who", "Ann")
+    shown.keyboard.press("Escape")
+    yield shown
+
+
+def drag(shown, person: int, start: int, end: int) -> None:
+    """Drag over a person's bar from one frame of the clip of 50 to another."""
+    area = shown.locator(".bar canvas").nth(person).bounding_box()
+    for frame, act in ((start, shown.mouse.down), (end, shown.mouse.up)):
+        shown.mouse.move(area["x"] + area["width"] * (frame + 0.5) / 50, area["y"] + 5)
+        act()
+
+
+def saved(shown, tmp_path: Path) -> list[decisions.Decision]:
+    """Return the decisions of the file that the page saves, as the workflow reads them."""
+    with shown.expect_download() as download:
+        shown.click("#save")
+    download.value.save_as(tmp_path / "review.tsv")
+    return decisions.read(tmp_path / "review.tsv")
+
+
+def test_corrections_are_drawn_saved_and_read_by_the_workflow(reviewing, results, tmp_path) -> None:
+    drag(reviewing, 0, 5, 24)
+    assert reviewing.evaluate("review.range") == [5, 25]
+    reviewing.keyboard.press("S")
+    assert [bar(reviewing, 0, frame)[3] for frame in (4, 5, 24, 25)] == [0, 255, 255, 0]
+    drag(reviewing, 1, 24, 40)
+    reviewing.keyboard.press("X")
+    assert [bar(reviewing, 1, frame)[3] for frame in (23, 24, 40, 41)] == [255, 0, 0, 255]
+    found = saved(reviewing, tmp_path)
+    assert [(d.video, d.start_s, d.end_s, d.field, d.value, d.who) for d in found] == [
+        ("v", 0.6, 1.4, "speaking", "yes", "Ann"),
+        ("v", 1.36, 2.04, "speaking", "no", "Ann"),
+    ]
+    tables_of = {name: tables.read(name, results / f"{place}/v.parquet") for name, place in PLACES.items()}
+    faces = apply.Faces(tables_of["tracks"], tables_of["persons"], (160, 120))
+    after = apply.speaking(tables_of["speaking"], found, faces)
+    speaks = after[after["speaking"]].groupby("track")["frame"].apply(list)
+    # The clip begins at frame 10 of the video; person 0 is track 5, person 1 track 3.
+    assert speaks[5] == list(range(15, 35)) and speaks[3] == [*range(20, 34), *range(51, 70)]
+
+
+PLACES = {"tracks": "tracks", "persons": "people", "speaking": "speaking"}
+
+
+def test_every_kind_of_decision_is_saved(reviewing, tmp_path) -> None:
+    reviewing.keyboard.press("K")
+    reviewing.keyboard.press("R")
+    reviewing.fill("#called", "p000009")
+    reviewing.click("#rename")
+    assert "Type a name" in reviewing.inner_text("#message")
+    reviewing.select_option("#whom", "1")
+    reviewing.fill("#called", "Anna B")
+    reviewing.click("#rename")
+    reviewing.fill("#from", "0.4")
+    reviewing.fill("#to", "0.8")
+    reviewing.keyboard.press("Tab")
+    reviewing.click("#person")
+    reviewing.click("#wrong-words")
+    reviewing.fill("#text", 'said "so"\tand more')
+    reviewing.click("#note")
+    reviewing.fill("#text", "hello there")
+    reviewing.click("#right-words")
+    found = {(d.field, d.value): d for d in saved(reviewing, tmp_path)}
+    assert set(found) == {
+        ("decision", "keep"), ("labels", "right"), ("rename", "Anna B"), ("person", "Anna B"), ("words", ""),
+        ("words", "hello there"), ("note", 'said "so"\tand more'),
+    }  # fmt: skip
+    assert (found["decision", "keep"].start_s, found["decision", "keep"].end_s) == (0.4, 2.4)
+    assert (found["words", ""].start_s, found["words", ""].end_s) == (0.8, 1.2)
+    face = found["rename", "Anna B"].face
+    # Track 3 is where the box of the shown frame, the first, is: 30-50, 10-30 of 160 x 120.
+    assert (face.seconds, face.x, face.y) == (0.4, 0.25, pytest.approx(20 / 120, abs=1e-4))
+    assert reviewing.locator("#decisions li").count() == 7
+
+
+def test_a_review_outlives_the_page_and_can_be_deleted_and_opened(reviewing, tmp_path) -> None:
+    reviewing.keyboard.press("D")
+    assert reviewing.inner_text(".tabulator-row [tabulator-field=decisions]") == "drop"
+    saved(reviewing, tmp_path)
+    reviewing.reload()
+    reviewing.wait_for_function("clip => player.clip?.clip === clip", arg=KEPT)
+    assert reviewing.text_content("#decided") == "1 decision" and reviewing.input_value("#who") == "Ann"
+    reviewing.keyboard.press("r")
+    reviewing.click("#decisions button")
+    assert reviewing.inner_text("#decided") == "0 decisions"
+    text = (tmp_path / "review.tsv").read_text()
+    (tmp_path / "other.tsv").write_text(text.replace("drop", "keep").replace("Ann", "Bo"))
+    reviewing.set_input_files("#open", tmp_path / "other.tsv")
+    reviewing.wait_for_function("document.querySelector('#decided').textContent === '1 decision'")
+    assert reviewing.inner_text(".tabulator-row [tabulator-field=decisions]") == "keep"
+    assert [(d.value, d.who) for d in saved(reviewing, tmp_path)] == [("keep", "Bo")]
+    (tmp_path / "odd.tsv").write_text("a\tb\n")
+    reviewing.set_input_files("#open", tmp_path / "odd.tsv")
+    reviewing.wait_for_function("document.querySelector('#message').textContent.includes('is no review file')")
+
+
+def test_what_the_run_was_reviewed_by_is_shown(browser, results, tmp_path) -> None:
+    row = decisions.Decision(
+        "v", 0.8, 1.2, "speaking", "yes", decisions.Face(0.8, 0.375, 0.25), "Bo", "2026-11-28T10:00:00"
+    )
+    rows = tables.read("dataset", results / "dataset/clips.parquet").assign(state="kept", rejected_by="", start_s=0.4)
+    rows["expected_error"] = index.expected_error(rows)
+    page.write_table(tmp_path, rows, {KEPT: ""}, gates.Settings(), [row])
+    (tmp_path / "data" / f"{KEPT}.js").write_bytes((results / "gallery/data" / f"{KEPT}.js").read_bytes())
+    with chromium.page(browser, ignore=["video.mp4", "ERR_FILE_NOT_FOUND"]) as shown:
+        shown.goto(f"{(tmp_path / 'index.html').as_uri()}#{KEPT}")
+        shown.wait_for_selector("[tabulator-field=decisions] >> text=speaking")
+        shown.wait_for_function("player.clip")
+        assert shown.evaluate("player.clip.people[0].speak") == [[10, 20]]
 
 
 def test_it_works_from_a_server_that_cannot_send_parts_of_files(browser, results) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from run.workflow import snakemake, write_sheet
+from run.workflow import planned, snakemake, write_sheet
 from talking.core import arrays, schemas, tables
 from talking.video import encoding
 
@@ -47,18 +47,22 @@ def test_a_file_of_no_bytes_flows_through_the_stages_of_pictures(folder):
         assert len(landmarks["points"]) == 0
 
 
-def test_select_clips_applies_the_gates_of_the_config(folder):
-    names = ["test_v_000000to000200", "test_v_000200to000400"]
+NAMES = ["test_v_000000to000200", "test_v_000200to000400"]
+
+
+def write_two_candidates(folder) -> None:
+    """Write the tables that select_clips reads: two clips, of which the second has small faces."""
 
     def filled(table: str, **known) -> pd.DataFrame:
         """Return a table of the two clips in which every number is 0 and every list empty but what is known."""
         kinds = {c.name: str(c.type) for c in schemas.SCHEMAS[table]}
         usual = {n: [[], []] if "list" in t else "v" if t == "string" else 0 for n, t in kinds.items()}
-        return pd.DataFrame({**usual, "clip": names, **known}).astype(
+        return pd.DataFrame({**usual, "clip": NAMES, **known}).astype(
             {n: bool for n, t in kinds.items() if t == "bool"}
         )
 
-    candidates = filled("candidates", candidate=True, num_people=2, duration_s=8.0, picture_motion=0.1)
+    frames = {"start_frame": [0, 200], "end_frame": [200, 400]}
+    candidates = filled("candidates", candidate=True, num_people=2, duration_s=8.0, picture_motion=0.1, **frames)
     tables.write("candidates", candidates, folder / "results/candidates/v.parquet")
     good = {"num_talkers": 2, "speaking_share": 0.9, "area_ratio": 0.9, "mouth_sound_agreement": 0.9}
     good |= {"speaking_confidence": 0.9, "detected_share": 1.0, "landmark_share": 1.0, "face_motion": 0.1}
@@ -67,7 +71,36 @@ def test_select_clips_applies_the_gates_of_the_config(folder):
     tables.write("inspections", filled("inspections"), folder / "results/inspections/v.parquet")
     for name in ("transcript", "pieces"):
         tables.write(name, tables.empty(name), folder / f"results/speech/v.{name}.parquet")
+
+
+def test_select_clips_applies_the_gates_of_the_config(folder):
+    write_two_candidates(folder)
     run_rule(folder, "select_clips", "clips/v.parquet", config=("gates={min_face_height_share: 0.15}",))
     clips = tables.read("clips", folder / "results/clips/v.parquet")
     assert clips["kept"].tolist() == [True, False]
     assert clips["rejected_by"].tolist() == ["", "min_face_height_share"]
+
+
+def test_select_clips_follows_the_review(folder):
+    write_two_candidates(folder)
+    head = "video\tstart_s\tend_s\tfield\tvalue\tface\twho\twhen\n"
+    rows = ["v\t0\t8\tdecision\tdrop\t\tAnn\t2026-11-28\n", "v\t8\t16\tdecision\tkeep\t\tAnn\t2026-11-28\n"]
+    (folder / "review.tsv").write_text(head + "".join(rows))
+    config = ("gates={min_face_height_share: 0.15}", "review=review.tsv")
+    run_rule(folder, "select_clips", "clips/v.parquet", config=config)
+    clips = tables.read("clips", folder / "results/clips/v.parquet")
+    assert clips["kept"].tolist() == [False, True] and clips["reviewed"].tolist() == ["drop", "keep"]
+    assert clips["rejected_by"].tolist() == ["review", "min_face_height_share"]
+    # Another decision runs the job again, a bad one is said in a sentence.
+    (folder / "review.tsv").write_text(head + rows[0])
+    assert (
+        planned(folder, "results/clips/v.parquet", "--allowed-rules", "select_clips", config=config)["select_clips"]
+        == 1
+    )
+    (folder / "review.tsv").write_text(head + rows[0].replace("drop", "perhaps"))
+    done = snakemake(folder, "results/clips/v.parquet", "--dry-run", config=config)
+    assert (
+        done.returncode
+        and "review.tsv, line 2: the value of decision is 'perhaps'; it must be keep or drop."
+        in done.stdout + done.stderr
+    )

@@ -119,9 +119,11 @@ rule select_clips:
     params:
         failures=times_failed("clips"),
         settings=flags("gates"),
+        review=reviewed(*decisions.FIELDS),
     shell:
         "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings}"
+        ' --then apply-review --review "$TALKING_REVIEW" --video={wildcards.video:q} --to clips --table {output.clips:q}'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -36,14 +36,16 @@ rule annotate_clips:
         attribution=flags("attribution"),
         settings=flags("annotate"),
         results=subpath(output.annotations, ancestor=2),
+        review=reviewed(*decisions.FIELDS),
     shell:
         "talking attribute-words --transcript {input.transcript:q} --turns {input.turns:q}"
         " --speaking {input.speaking:q} --words {output.words:q} {params.attribution}"
+        ' --then apply-review --review "$TALKING_REVIEW" --video={wildcards.video:q} --to words --table {output.words:q}'
         " --then annotate-clips --video={wildcards.video:q} --source={params.source:q}"
         " --licence={params.licence:q} --url={params.url:q} --clips {input.clips:q} --media {input.media:q}"
         " --wav {input.wav:q} --tracks {input.tracks:q} --speaking {input.speaking:q} --words {output.words:q}"
         " --poses {input.poses:q} --sound {input.sound:q} --dataset {params.results:q}/dataset"
-        " --results {params.results:q} --annotations {output.annotations:q} {params.settings}"
+        ' --results {params.results:q} --review "$TALKING_REVIEW" --annotations {output.annotations:q} {params.settings}'
         " --then record-made {log:q} {output:q} --clips {output.annotations:q} > {log:q} 2>&1"
         " || talking give-up $? annotate_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -107,9 +109,11 @@ rule collect_dataset:
         card=flags("card"),
         splits=flags("splits"),
         rows=ROWS.checksum(),
+        review=decisions.checksum(d for own in REVIEW.values() for d in own),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
         'talking collect-dataset --sheet "$TALKING_SHEET" --results {params.results:q} --clips {params.results:q}/clips'
         " --annotations {params.results:q}/annotations --media {params.results:q}/media --identities {input.identities:q}"
         " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits}"
+        ' --review "$TALKING_REVIEW"'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -22,9 +22,10 @@ rule draw_gallery:
         folder=subpath(output.page, parent=True),
         settings=flags("gallery"),
         gates=flags("gates"),
+        review=decisions.checksum(d for own in REVIEW.values() for d in own),
     shell:
         "talking draw-gallery --results {params.results:q} --gallery {params.folder:q} --threads {threads}"
-        " {params.settings} {params.gates}"
+        ' {params.settings} {params.gates} --review "$TALKING_REVIEW"'
         " --then record-made {log:q} {params.folder:q} > {log:q} 2>&1"
 
 

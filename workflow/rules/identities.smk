@@ -18,8 +18,10 @@ rule cluster_identities:
     params:
         results=subpath(output.identities, parent=True),
         settings=flags("identities"),
+        review=decisions.checksum(d for own in REVIEW.values() for d in own if d.field in decisions.NAMED),
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
         'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'
         " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings}"
+        ' --then apply-review --review "$TALKING_REVIEW" --to identities --table {output.identities:q}'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

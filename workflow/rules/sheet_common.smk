@@ -2,6 +2,7 @@
 
 import itertools
 
+from talking.review import decisions
 from talking.runs import giving_up, sheet, sheet_of_run
 from talking.video import fetch
 
@@ -43,6 +44,20 @@ def times_failed(stage):
     return of_video(lambda video: FAILURES.get(f"{stage}/{video}", 0))
 
 
+def read_review():
+    """Return the decisions of reviewers by video; jobs read the same file, whose place the environment variable TALKING_REVIEW says."""
+    folders = (".", typed_in, PROJECT)
+    file = sheet_of_run.find(config["review"], folders, "review file", "review") if config["review"] else ""
+    environment.tell_jobs(TALKING_REVIEW=str(file))
+    return decisions.of_videos(decisions.read(file)) if file else {}
+
+
+def reviewed(*fields):
+    """Return a function of the wildcards that gives a checksum of what reviewers decided about the video in these fields, which reruns the job when it changes."""
+    of = {video: decisions.checksum(d for d in own if d.field in fields) for video, own in REVIEW.items()}
+    return of_video(lambda video: of.get(video, "")) if any(of.values()) else ""
+
+
 def of_videos(pattern):
     """Return a list of one path for each video of the sheet."""
     return expand(pattern, video=VIDEOS)
@@ -63,6 +78,7 @@ try:
     if workflow.is_main_process and not is_of_run and not workflow.output_settings.dryrun:
         planned_by = ROWS.copy(COPIES)
     environment.tell_jobs(TALKING_SHEET=str(planned_by))
+    REVIEW = read_review()
 except InputError as error:
     raise WorkflowError(str(error))
 VIDEOS = list(ROWS.table.index)

@@ -58,9 +58,12 @@ rule fuse_speaking:
         settings=flags("fusion"),
         model=config["speaking"]["model"],
         same_person=lookup(within=config, dpath="identities/same_person"),
+        # Corrections are made by tracks and people, which the inputs are made of.
+        review=reviewed("speaking"),
     shell:
         "talking fuse-speaking --asd {input.asd:q} --voice {input.voice:q} --turns {input.turns:q}"
         " --people {input.people:q} --embeddings {input.embeddings:q} --model {params.model} --same-person {params.same_person}"
         " --speaking {output.speaking:q} {params.settings}"
+        ' --then apply-review --review "$TALKING_REVIEW" --video={wildcards.video:q} --to speaking --table {output.speaking:q}'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? fuse_speaking {wildcards.video} {resources.tries} {log:q} {output:q}"

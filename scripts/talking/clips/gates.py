@@ -152,7 +152,7 @@ def select(
         limit, value = getattr(settings, gate.name), clips[column]
         _add(reasons, value < limit if bound == "min" else value > limit, gate.name)
     _add(reasons, ~clips["candidate"].astype(bool) & (reasons == ""), NOT_MEASURED)
-    clips["rejected_by"] = reasons
+    clips["rejected_by"], clips["reviewed"] = reasons, ""
     clips["kept"] = clips["rejected_by"] == ""
     return clips
 

@@ -455,9 +455,20 @@ SCHEMAS["clips"] = [
         "rejected_by",
         _TEXT,
         "",
-        "gates that reject the clip (config keys), or dissolve, joined by commas; empty if none does",
+        "gates that reject the clip (config keys), dissolve, or review, joined by commas; empty if none does",
     ),
-    Column("kept", _BOOL, "", "true if no gate rejects the clip: it is in the data set"),
+    Column(
+        "reviewed",
+        _TEXT,
+        "",
+        "what reviewers decided about the clip or corrected in it (keep, drop, fields of the review file), joined by commas; empty if nothing",
+    ),
+    Column(
+        "kept",
+        _BOOL,
+        "",
+        "true if no gate rejects the clip or a reviewer keeps it, and no reviewer drops it: it is in the data set",
+    ),
 ]
 
 SCHEMAS["dataset"] = [

@@ -21,6 +21,8 @@ from talking.core.arrays import opened
 from talking.core.checksums import sha256
 from talking.core.errors import InputError
 from talking.faces.tracked import Faces
+from talking.review import apply
+from talking.review.decisions import Decision
 from talking.runs.stages import CLIP_FILES
 from talking.video import cutting, media
 
@@ -46,7 +48,7 @@ class Settings:
 
 @dataclass
 class Sources:
-    """The files of one video that its clips are made of, and its row of the sample sheet (source, licence, url)."""
+    """The files of one video that its clips are made of, its row of the sample sheet (source, licence, url), and what reviewers decided."""
 
     media: Path
     wav: Path
@@ -56,6 +58,7 @@ class Sources:
     poses: Path
     sound: Path
     sheet: dict[str, str]
+    decisions: Sequence[Decision] = ()
 
 
 def annotate(
@@ -87,6 +90,7 @@ def annotate(
             arrays.write(aside / "poses.npz", _slices(clip, poses, POSE_ARRAYS, sources.poses))
             arrays.write(aside / "sound.npz", _slices(clip, sound, SOUND_ARRAYS, sources.sound))
             meta = _meta(clip, sources.sheet) | {"width": width, "height": height, "cut": cuts[clip["clip"]]}
+            meta |= apply.meta(sources.decisions, clip["start_frame"], clip["end_frame"])
             meta["files"] = {name: _file_facts(aside / name) for name in CLIP_FILES if name != "meta.json"}
             _write_json(aside / "meta.json", meta)
             rows.append({"video": video, "clip": clip["clip"]} | _index_row(aside, clip, width, height))

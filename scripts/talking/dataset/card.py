@@ -1,5 +1,6 @@
 """The data card: what a data set holds, where it comes from, how it is split, its known errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -8,9 +9,10 @@ import pandas as pd
 
 from talking.core import cli
 from talking.dataset import splits, store
+from talking.review.decisions import DROP, Decision
 
 COLUMNS = ["video", "split", "hard_because", "num_people", "bytes", "duration_s", "face_px", "num_turns", "speaking_share",
-           "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence", "not_understood_share"]  # fmt: skip
+           "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence", "not_understood_share", "reviewed"]  # fmt: skip
 _STATISTICS = {
     "duration_s": "length of a clip, s",
     "face_px": "smallest face of a clip, px",
@@ -33,13 +35,14 @@ def text(
     people: pd.DataFrame,
     groups: int,
     strangers: int,
+    decisions: Sequence[Decision],
     settings: Settings,
     split_settings: splits.Settings,
 ) -> str:
     """Return the card of kept clips (`COLUMNS`) and the tables `videos` and `people`.
 
     `groups` is the number of groups of videos that share no one, `strangers` of training clips with somebody whose face
-    could not be compared.
+    could not be compared; `decisions` are those of reviewers.
     """
     seconds = clips["duration_s"]
     template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
@@ -63,8 +66,24 @@ def text(
         unsupported=_figure(100 * (1 - clips["mouth_sound_agreement"].mean()), 0),
         off_screen=_figure(100 * clips["off_screen_share"].mean(), 0),
         not_understood=_figure(100 * clips["not_understood_share"].mean(), 0),
+        review=_review(clips, decisions),
         contact=settings.contact
         or "No contact is given. Whoever publishes this data set must name one (config key `card: contact`).",
+    )
+
+
+def _review(clips: pd.DataFrame, decisions: Sequence[Decision]) -> str:
+    if not decisions:
+        return "Nobody has reviewed the clips."
+    reviewers = {decision.who for decision in decisions}
+    fields = clips["reviewed"].str.split(",").explode()
+    counts = fields[fields != ""].value_counts().sort_index()
+    dropped = sum(decision.field == "decision" and decision.value == DROP for decision in decisions)
+    told = ", ".join(f"{field} in {count}" for field, count in counts.items())
+    return (
+        f"{int((clips['reviewed'] != '').sum())} of {len(clips)} clips were reviewed: {len(decisions)} decisions of {len(reviewers)}"
+        f" reviewers, {dropped} of them to drop a clip. Clips by what was decided or corrected in them: {told or 'none'}. `meta.json`"
+        " says who reviewed a clip (`reviewed_by`) and each decision (`decisions`)."
     )
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import card, splits, store
+from talking.review.decisions import Decision
 from talking.runs.made import forget
 
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
@@ -89,10 +90,11 @@ def collect(
     videos_table: Path,
     settings: card.Settings | None = None,
     split_settings: splits.Settings | None = None,
+    decisions: Sequence[Decision] = (),
 ) -> None:
     """Write the tables, splits and card of the data set below `dataset`, and `videos_table`; remove folders of other clips.
 
-    `sheet` has a row a video. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
+    `sheet` has a row a video; `decisions` of reviewers, which the tables follow already, are counted in the card. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
     """
     settings, split_settings = settings or card.Settings(), split_settings or splits.Settings()
     identities = Identities(results.identities)
@@ -125,7 +127,7 @@ def collect(
     tables.write("videos", inputs, videos_table)
     with atomic_write(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
-        told = card.text(measured, inputs, people, assignment.groups, strangers, settings, split_settings)
+        told = card.text(measured, inputs, people, assignment.groups, strangers, decisions, settings, split_settings)
         aside.write_text(told, encoding="utf-8")
     _forget_others(results.annotations, dataset, set(sheet["video"]))
     _remove_others(dataset, names)

@@ -21,12 +21,14 @@ from talking.core.atomic import atomic_write
 from talking.core.checksums import sha256
 from talking.core.schemas import Column
 from talking.gallery import clips, index
+from talking.review.decisions import Decision
 
 PAGE = Path(__file__).with_name("page")
 # To be raised when a clip's file is written in another way.
 _FORM = 1
 _READ = ("tracks/{}.parquet", "speaking/{}.parquet", "speech/{}.words.parquet", "people/{}.parquet")
 _DIGITS = 4
+_OF_ALL = ("index.js", "words.js", "review.js")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,17 @@ class Settings:
 
 
 def draw(
-    results: Path, folder: Path, limits: gates.Settings, settings: Settings | None = None, threads: int = 1
+    results: Path,
+    folder: Path,
+    limits: gates.Settings,
+    settings: Settings | None = None,
+    threads: int = 1,
+    decisions: Iterable[Decision] = (),
 ) -> None:
     """Write the gallery of a folder of results; files of clips that are as they were stay, those of others are removed.
 
     `limits` are the gates, which the page names where it says why a segment was rejected. `threads` processes share the videos.
+    `decisions` are those of the review file.
     """
     settings = settings or Settings()
     videos = tables.read("videos", results / "videos.parquet")
@@ -63,14 +71,21 @@ def draw(
             words |= said
     _remove_others(data, made, settings.poses)
     _write_json(data / "made.json", made)
-    write_table(folder, rows, words, limits)
+    write_table(folder, rows, words, limits, decisions)
 
 
-def write_table(folder: Path, rows: pd.DataFrame, words: dict[str, str], limits: gates.Settings) -> None:
+def write_table(
+    folder: Path,
+    rows: pd.DataFrame,
+    words: dict[str, str],
+    limits: gates.Settings,
+    decisions: Iterable[Decision] = (),
+) -> None:
     """Write the page's own files and its table of rows of `index.rows`; `words` are what is said in each clip."""
     table = rows.assign(persons=[", ".join(p) if isinstance(p, Iterable) else "" for p in rows["persons"]])
     _write(folder / "data/index.js", "index", _index(table, index.columns(), limits))
     _write(folder / "data/words.js", "words", [words[clip] for clip in rows["clip"]])
+    _write(folder / "data/review.js", "review", [decision.row() for decision in decisions])
     # The page last: it is the job's output.
     for file in sorted(PAGE.iterdir(), key=lambda file: file.name == "index.html"):
         with atomic_write(folder / file.name) as aside:
@@ -158,7 +173,7 @@ def _remove_others(data: Path, made: dict[str, list], with_poses: bool) -> None:
 
 
 def _files_of_clips(data: Path) -> Iterator[Path]:
-    return (file for file in data.glob("*.js") if file.name not in ("index.js", "words.js"))
+    return (file for file in data.glob("*.js") if file.name not in _OF_ALL)
 
 
 def _write(path: Path, call: str, *content: Any) -> None:

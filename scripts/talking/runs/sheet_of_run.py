@@ -18,20 +18,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def find(path: str, folders: Iterable[str | Path]) -> Path:
-    """Return the absolute path of a sample sheet, looked for in folders in their order; raises InputError if it is in none."""
+def find(path: str, folders: Iterable[str | Path], what: str = "sample sheet", key: str = "videos") -> Path:
+    """Return the absolute path of a sample sheet or another file of the user, looked for in folders in their order.
+
+    Raises InputError, which names what it is and its config key, if it is in none.
+    """
     path = os.path.expanduser(path)
     for folder in folders:
         if os.path.exists(Path(folder) / path):
             found = (Path(folder) / path).resolve()
             if is_misread(str(found)):
-                raise InputError(
-                    f"the sample sheet {found} has a brace or a line break in its name or folder; rename that."
-                )
+                raise InputError(f"the {what} {found} has a brace or a line break in its name or folder; rename that.")
             return found
-    raise InputError(
-        f"the sample sheet {path} (config key videos) does not exist; make it or name another with --config."
-    )
+    raise InputError(f"the {what} {path} (config key {key}) does not exist; make it or name another with --config.")
 
 
 def is_misread(file: str) -> bool:

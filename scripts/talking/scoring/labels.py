@@ -45,7 +45,7 @@ def score(truth: Truth, labels: Labels, rule: ClipRule | None = None) -> dict[st
         "faces": _faces(truth, labels, matched),
         "identities": _identities(labels, matched),
         "people": _people(labels, matched) if labels.people is not None else None,
-        "speaking": _speaking(matched, len(truth.boxes)) if labels.speaking is not None else None,
+        "speaking": speaking(matched, len(truth.boxes)) if labels.speaking is not None else None,
         "short_turns": short_turns.recall(truth.turns, _labelled(matched)) if labels.speaking is not None else None,
         "shots": _per_shot(truth, labels, matched),
         "cuts": _cuts(truth.shots, labels.shots) if truth.shots is not None and labels.shots is not None else None,
@@ -145,8 +145,11 @@ def _labelled(matched: pd.DataFrame) -> pd.DataFrame:
     return matched.dropna(subset=["score_smooth"])[["frame", "person", "speaking"]]
 
 
-def _speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
-    """Return the figures of the speaking labels over person-frames whose face was found and scored."""
+def speaking(matched: pd.DataFrame, true_boxes: int) -> dict[str, Any]:
+    """Return the figures of the speaking labels over person-frames whose face was found and scored.
+
+    `matched` has the columns of the table `speaking` and `truth`; there are `true_boxes` faces, found or not.
+    """
     scored = matched.dropna(subset=["score_smooth"])
     truth = scored["truth"].to_numpy(dtype=bool)
     decided = scored["speaking"].to_numpy(dtype=bool)
@@ -207,9 +210,9 @@ def _per_shot(truth: Truth, labels: Labels, matched: pd.DataFrame) -> list[dict[
             "precision": ratio(len(inside), len(tracks_in)),
         }
         if labels.speaking is not None:
-            speaking = _speaking(inside, len(boxes_in))
-            row |= {k: speaking[k] for k in ("person_frames", "speaking_share", "accuracy", "f1")}
-            row["average_precision"] = speaking["score_smooth"]["average_precision"]
+            figures = speaking(inside, len(boxes_in))
+            row |= {k: figures[k] for k in ("person_frames", "speaking_share", "accuracy", "f1")}
+            row["average_precision"] = figures["score_smooth"]["average_precision"]
         out.append(row)
     return out
 

@@ -26,6 +26,23 @@ def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> 
 
     `said` has a row track, frame, truth for each face whose truth is known. Raises InputError for a missing table.
     """
+    evidence = _evidence(results, video)
+    asd = evidence[0]
+    alone = asd[["track", "frame", "score"]].rename(columns={"score": "score_smooth"})
+    out = {"model alone": _figures(alone.assign(speaking=alone["score_smooth"] > 0), said)}
+    for left_out in (None, *INGREDIENTS):
+        settings = fusion.Settings(**({left_out: False} if left_out else {}))
+        found = _fused(evidence, model, settings)
+        out[f"without {INGREDIENTS[left_out]}" if left_out else "all"] = _figures(found, said)
+    return out
+
+
+def decided(results: Path, video: str, model: str) -> pd.DataFrame:
+    """Return the table `speaking` as fusion decides it with its defaults, without what reviewers corrected; raises InputError for a missing table."""
+    return _fused(_evidence(results, video), model, fusion.Settings())
+
+
+def _evidence(results: Path, video: str) -> tuple:
     asd, voice = (
         tables.read("asd", results / f"asd/{video}.parquet"),
         tables.read("voice", results / f"voice/{video}.parquet"),
@@ -35,13 +52,12 @@ def contributions(results: Path, video: str, model: str, said: pd.DataFrame) -> 
     with opened(results / f"embeddings/{video}.npz") as arrays:
         person_of = identities.cluster_persons(people, arrays, identities.Settings().same_person)
         strangers = identities.strangers(person_of, arrays)
-    alone = asd[["track", "frame", "score"]].rename(columns={"score": "score_smooth"})
-    out = {"model alone": _figures(alone.assign(speaking=alone["score_smooth"] > 0), said)}
-    for left_out in (None, *INGREDIENTS):
-        settings = fusion.Settings(**({left_out: False} if left_out else {}))
-        found = fusion.fuse(asd, voice, spoken, person_of, model, settings, strangers)
-        out[f"without {INGREDIENTS[left_out]}" if left_out else "all"] = _figures(found, said)
-    return out
+    return asd, voice, spoken, person_of, strangers
+
+
+def _fused(evidence: tuple, model: str, settings: fusion.Settings) -> pd.DataFrame:
+    asd, voice, spoken, person_of, strangers = evidence
+    return fusion.fuse(asd, voice, spoken, person_of, model, settings, strangers)
 
 
 def _figures(found: pd.DataFrame, said: pd.DataFrame) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """Annotation: cuts against the video they are cut from, periods against every frame, interrupted runs against whole ones."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from talking.core import arrays, tables
 from talking.core.errors import InputError
 from talking.dataset import annotate
 from talking.faces.tracked import Faces
+from talking.review.decisions import Decision, Face
 from talking.video import cutting, media
 
 
@@ -70,6 +72,17 @@ def test_labels_are_in_frames_of_the_clip_and_persons_in_its_order(sources, tmp_
     assert meta["num_turns"] == 1
     assert meta["licence"] == "CC0"
     assert meta["files"]["video.mp4"]["sha256"] == hashlib.sha256((folder / "video.mp4").read_bytes()).hexdigest()
+
+
+def test_meta_says_who_reviewed_a_clip_and_what_was_decided(sources, tmp_path):
+    decision = Decision("v", 1.0, 2.0, "speaking", "no", Face(1.0, 0.25, 0.3), "Ann", "2026-11-28T10:00:00")
+    reviewed = dataclasses.replace(sources, decisions=[decision])
+    annotate.annotate(clips_of((10, 60), (60, 110)), "v", reviewed, tmp_path)
+    first, second = (
+        json.loads((tmp_path / f"s_v_{a}/meta.json").read_text()) for a in ("000010to000060", "000060to000110")
+    )
+    assert first["reviewed_by"] == ["Ann"] and second["reviewed_by"] == second["decisions"] == []
+    assert [(d["field"], d["start_s"], d["end_s"]) for d in first["decisions"]] == [("speaking", 0.6, 1.6)]
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -9,6 +9,7 @@ import pytest
 from talking.core import schemas, tables
 from talking.core.errors import InputError
 from talking.dataset import card, collect, report, splits, store
+from talking.review.decisions import Decision
 from talking.runs import summary
 
 
@@ -51,7 +52,7 @@ def sheet_of(*videos, split=""):
     return pd.DataFrame(rows)
 
 
-def run(results, sheet, identities, again=(), **settings):
+def run(results, sheet, identities, again=(), decisions=(), **settings):
     """Collect videos whose `identities` are (video, track, person) and whose clips `again` are (video, clip, duplicate of)."""
     table = pd.DataFrame(identities, columns=schemas.schema("identities").names)
     tables.write("identities", table, results / "identities.parquet")
@@ -67,7 +68,7 @@ def run(results, sheet, identities, again=(), **settings):
     )
     dataset = results / "dataset"
     chosen = splits.Settings(**({"memory": str(results / "splits.tsv")} | settings))
-    collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), chosen)
+    collect.collect(sheet, folders, dataset, results / "videos.parquet", card.Settings(), chosen, decisions)
     read = {name: tables.read(name, path) for name, path in _tables(results).items()}
     read["splits"] = {s: json.loads((dataset / "splits" / f"{s}.json").read_text()) for s in store.SPLITS}
     return read
@@ -199,6 +200,23 @@ def test_a_note_on_a_usable_video_is_told_and_no_failure(tmp_path):
     page = (tmp_path / "inputs.html").read_text()
     assert note in page and 'class="bad"' not in page
     assert summary.unread(tmp_path, ["a"]) == []
+
+
+def test_the_card_counts_what_reviewers_decided(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    cast = [("a", 1, "p1"), ("a", 2, "p2")]
+    run(tmp_path, sheet_of("a"), cast)
+    assert "Nobody has reviewed the clips." in (tmp_path / "dataset/README.md").read_text()
+    clips = tables.read("clips", tmp_path / "clips/a.parquet")
+    tables.write("clips", clips.assign(reviewed=["keep,speaking", "", "drop"]), tmp_path / "clips/a.parquet")
+    when = "2026-11-28T10:00:00"
+    found = [
+        Decision("a", 0, 8, "decision", value, None, who, when) for value, who in (("keep", "Ann"), ("drop", "Bo"))
+    ]
+    run(tmp_path, sheet_of("a"), cast, decisions=found)
+    card_text = (tmp_path / "dataset/README.md").read_text()
+    assert "1 of 2 clips were reviewed: 2 decisions of 2 reviewers, 1 of them to drop a clip." in card_text
+    assert "keep in 1, speaking in 1" in card_text
 
 
 def show(results, *videos, host="host"):

@@ -102,6 +102,7 @@ def test_files_of_clips_that_are_gone_are_removed(tmp_path):
     assert {file.name for file in (results / "gallery/data").iterdir()} == {
         "index.js",
         "words.js",
+        "review.js",
         "made.json",
         f"{KEPT}.js",
     }

@@ -1,8 +1,9 @@
 "use strict";
 // The table of clips: filters, search, links. The files of data/ call gallery.index, .words, .clip and .poses with what they hold.
 const $ = (id) => document.getElementById(id);
-const FIRST_COLUMNS = ["clip", "state", "split", "source", "language", "duration_s", "num_people", "num_turns", "expected_error", "rejected_by"];
+const FIRST_COLUMNS = ["clip", "state", "split", "source", "language", "duration_s", "num_people", "num_turns", "expected_error", "reviewed", "decisions", "rejected_by"];
 const WIDTHS = { clip: 225, state: 80, split: 85, source: 85, language: 80, rejected_by: 200, persons: 160 };
+const DECISIONS = { name: "decisions", unit: "", meaning: "what you or others have decided about the clip, applied by the next run", text: true };
 const CACHED_CLIPS = 8;
 
 const gallery = {
@@ -10,18 +11,20 @@ const gallery = {
   texts: null, found: new Set(), clips: new Map(), packed: new Map(), waiting: new Map(),
 
   index(data) {
-    this.columns = data.columns;
+    this.columns = [...data.columns, DECISIONS];
     this.limits = data.limits;
     this.limbs = data.limbs;
     const values = data.columns.map((column) => unpacked(column, data.values[column.name]));
     for (let i = 0; i < data.rows; i++) {
       const row = { id: i };
       data.columns.forEach((column, c) => { row[column.name] = values[c][i]; });
+      row.decisions = review.fields(row);
       this.rows.push(row);
       this.byClip.set(row.clip, row);
     }
     makeTable();
   },
+  review(rows) { review.open(rows); },
   words(texts) { this.texts = texts.map((text) => text.toLowerCase()); },
   clip(data) { remember(this.clips, data.clip, data); },
   poses(clip, data) { remember(this.packed, clip, data); },
@@ -112,6 +115,7 @@ function makeTable() {
   table.on("dataFiltered", (_, rows) => { $("count").textContent = `${rows.length} of ${gallery.rows.length}`; });
   table.on("tableBuilt", () => {
     document.body.dataset.ready = "yes";
+    review.show();
     preset(gallery.rows.some((row) => row.state === "kept") ? "kept" : "all");
     openLinked();
     // Loaded once the table is shown: it is needed by a search only.

@@ -243,7 +243,7 @@ function showBars(clip) {
   });
   // Where nobody is labelled the bar still shows where the clip is.
   if (!bars.length) bars.push(element("div", { className: "bar" }, element("span", {}, "nobody labelled"), element("canvas", { width: 1000, height: 60 })));
-  $("bars").replaceChildren(...bars, element("div", { id: "playhead" }));
+  $("bars").replaceChildren(...bars, element("div", { id: "range", hidden: true }), element("div", { id: "playhead" }));
 }
 
 function drawBar(canvas, person, frames, paint) {
@@ -314,14 +314,25 @@ $("boxes").addEventListener("change", () => player.show(player.frame));
 $("poses").addEventListener("change", () => { if ($("poses").checked) player.loadPoses(); player.show(player.frame); });
 window.addEventListener("resize", () => player.show(player.frame));
 
-// A click on the bars seeks, as does dragging.
+// A click on the bars seeks, as does dragging; in a review, dragging selects a range, and a double click the period that was hit.
+let dragged = 0;
 $("bars").addEventListener("pointerdown", (event) => {
   if (!player.clip) return;
   $("bars").setPointerCapture(event.pointerId);
-  player.seek(frameOfX(event.clientX));
+  dragged = frameOfX(event.clientX);
+  const person = [...$("bars").querySelectorAll(".bar")].indexOf(event.target.closest(".bar"));
+  if (player.clip.people[person]) $("whom").value = person;
+  player.seek(dragged);
 });
 $("bars").addEventListener("pointermove", (event) => {
-  if (player.clip && $("bars").hasPointerCapture(event.pointerId)) player.seek(frameOfX(event.clientX));
+  if (!player.clip || !$("bars").hasPointerCapture(event.pointerId)) return;
+  const frame = frameOfX(event.clientX);
+  if (isReviewing() && Math.abs(frame - dragged) > 1) review.select([Math.min(frame, dragged), Math.max(frame, dragged) + 1]);
+  player.seek(frame);
+});
+$("bars").addEventListener("dblclick", () => {
+  const hit = player.clip?.people[$("whom").value]?.speak.find(([start, end]) => start <= player.frame && player.frame < end);
+  if (isReviewing() && hit) review.select(hit);
 });
 
 const KEYS = {

@@ -1,0 +1,207 @@
+"""The review file: one row a decision, bound to a video, a time range and, where it is about a person, to a place in the picture.
+
+So a decision outlives a rerun with other models, which number tracks and people otherwise and cut other clips.
+"""
+
+import csv
+import hashlib
+import io
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
+
+COLUMNS = ("video", "start_s", "end_s", "field", "value", "face", "who", "when")
+KEEP, DROP = "keep", "drop"
+# What each field may say, None: any text; and whether it is about a person.
+FIELDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
+    "decision": ((KEEP, DROP), False),
+    "labels": (("right",), False),
+    "speaking": (("yes", "no"), True),
+    "person": (None, True),
+    "rename": (None, True),
+    "words": (None, False),
+    "note": (None, False),
+}
+# Fields whose value is a person's name.
+NAMED = ("person", "rename")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
+# Names that clustering gives, which are others after a rerun.
+_GIVEN = re.compile(r"p\d{6,}")
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
+
+
+@dataclass(frozen=True)
+class Face:
+    """A place in the picture that shows a person's face: at `seconds` of the video, as fractions of its width and height."""
+
+    seconds: float
+    x: float
+    y: float
+
+    def __str__(self) -> str:
+        """Return it as the review file has it."""
+        return f"{self.seconds:g} {self.x:g} {self.y:g}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A row of the review file; `face` is None where it is about no person."""
+
+    video: str
+    start_s: float
+    end_s: float
+    field: str
+    value: str
+    face: Face | None
+    who: str
+    when: str
+
+    def moment(self) -> datetime:
+        """Return when it was decided; a time without a zone is UTC."""
+        when = datetime.fromisoformat(self.when)
+        return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+    def row(self) -> list[str]:
+        """Return the row as texts, in the order of `COLUMNS`."""
+        times = [f"{round(s, 3):g}" if s < 1e5 else f"{s:.3f}" for s in (self.start_s, self.end_s)]
+        face = "" if self.face is None else str(self.face)
+        return [self.video, *times, self.field, self.value, face, self.who, self.when]
+
+
+def read(path: str | Path) -> list[Decision]:
+    """Return the decisions of a review file, the oldest first; blank lines and those that begin with # are skipped.
+
+    Raises InputError that names the file, the line and what to change.
+    """
+    path = Path(path)
+    return parse(_text(path), path)
+
+
+def parse(content: str, path: Path) -> list[Decision]:
+    """Return the decisions of a review file's content, the oldest first; raises InputError that names the file `path`."""
+    rows = _rows(content, path)
+    if not rows:
+        return []
+    number, header = rows[0]
+    if missing := [c for c in COLUMNS if c not in header]:
+        raise InputError(
+            f"{path}, line {number}: has no column {', '.join(missing)}; the first line must be {' '.join(COLUMNS)}, separated by tabs."
+        )
+    found = [_decision(path, number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
+    return sorted(found, key=Decision.moment)
+
+
+def write(decisions: Iterable[Decision], path: str | Path) -> None:
+    """Write a review file."""
+    with atomic_write(path) as aside:
+        aside.write_text(text(decisions), encoding="utf-8")
+
+
+def text(decisions: Iterable[Decision]) -> str:
+    """Return the content of a review file."""
+    out = io.StringIO()
+    rows = csv.writer(out, delimiter="\t", lineterminator="\n")
+    rows.writerow(COLUMNS)
+    rows.writerows(decision.row() for decision in decisions)
+    return out.getvalue()
+
+
+def of_videos(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
+    """Return the decisions of each video, in their order."""
+    found: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        found.setdefault(decision.video, []).append(decision)
+    return found
+
+
+def checksum(decisions: Iterable[Decision]) -> str:
+    """Return a checksum of decisions, "" if there are none; the order of rows in the file counts only where times are the same."""
+    rows = "\n".join("\t".join(decision.row()) for decision in decisions)
+    return hashlib.sha256(rows.encode()).hexdigest()[:16] if rows else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} does not exist; save it from the gallery, or leave the config key review empty."
+        ) from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; name the review file inside it.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text; save it as tab-separated UTF-8 text.") from None
+
+
+def _rows(content: str, path: Path) -> list[tuple[int, list[str]]]:
+    if "\0" in content:
+        raise InputError(f"{path} is not a text file; save it as tab-separated UTF-8 text.")
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.startswith(_CONFLICT):
+            raise InputError(
+                f"{path}, line {number}: is a mark of a merge conflict; keep both sides' rows and delete the marks."
+            )
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter="\t", strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct its quotes.") from None
+    return [(number, row) for number, row in rows if any(row) and not row[0].startswith("#")]
+
+
+def _decision(path: Path, number: int, row: dict[str, str]) -> Decision:
+    def fault(what: str) -> InputError:
+        return InputError(f"{path}, line {number}: {what}.")
+
+    if absent := [c for c in COLUMNS if c not in row]:
+        raise fault(f"has no {absent[0]}; each row has {len(COLUMNS)} columns, separated by tabs")
+    if not row["video"]:
+        raise fault("names no video")
+    if row["field"] not in FIELDS:
+        raise fault(f"the field {row['field']!r} is none of {', '.join(FIELDS)}")
+    start_s, end_s = (_number(row[name], name, fault) for name in ("start_s", "end_s"))
+    if not 0 <= start_s < end_s:
+        raise fault(
+            f"start_s is {row['start_s']} and end_s {row['end_s']}; they are seconds of the video, and the end is after the start"
+        )
+    values, is_of_person = FIELDS[row["field"]]
+    if values is not None and row["value"] not in values:
+        raise fault(f"the value of {row['field']} is {row['value']!r}; it must be {' or '.join(values)}")
+    if row["field"] in NAMED and (not _NAME.fullmatch(row["value"]) or _GIVEN.fullmatch(row["value"])):
+        raise fault(
+            f"{row['value']!r} is no name for a person; a name has letters, digits, spaces and ._- and is not like p000001, which is another person after a rerun"
+        )
+    if is_of_person != bool(row["face"]):
+        raise fault(f"{row['field']} {'needs' if is_of_person else 'has no'} face")
+    try:
+        datetime.fromisoformat(row["when"])
+    except ValueError:
+        raise fault(f"when is {row['when']!r}; write a date and time like 2026-11-28T12:30:00") from None
+    face = _face(row["face"], fault) if is_of_person else None
+    return Decision(row["video"], start_s, end_s, row["field"], row["value"], face, row["who"], row["when"])
+
+
+def _face(written: str, fault) -> Face:
+    parts = written.split()
+    if len(parts) != 3:
+        raise fault(f"face is {written!r}; it must be seconds of the video, x and y, separated by spaces")
+    seconds, x, y = (_number(part, "face", fault) for part in parts)
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise fault(f"face is {written!r}; x and y are fractions of the picture's width and height")
+    return Face(seconds, x, y)
+
+
+def _number(written: str, name: str, fault) -> float:
+    try:
+        number = float(written)
+    except ValueError:
+        raise fault(f"{name} is {written!r}, which is no number") from None
+    if not math.isfinite(number):
+        raise fault(f"{name} is {written!r}, which is no number")
+    return number
