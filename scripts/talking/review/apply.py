@@ -63,7 +63,7 @@ def read_faces(results: Path, video: str) -> Faces:
     probe = json.loads((results / f"media/{video}.json").read_text(encoding="utf-8"))
     tracks = tables.read("tracks", results / f"tracks/{video}.parquet")
     people = tables.read("persons", results / f"people/{video}.parquet")
-    return Faces(tracks, people, (probe["width"], probe["height"]))
+    return Faces(tracks, people, (probe.get("width", 0), probe.get("height", 0)))
 
 
 def frames(decision: Decision) -> tuple[int, int]:
