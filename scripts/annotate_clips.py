@@ -14,7 +14,7 @@ _FILES = {
     "speaking": "table of results/speaking/",
     "words": "table of results/speech/",
     "poses": "arrays of results/poses/",
-    "sound": "arrays of results/sound/",
+    "sound": "folder of results/sound/",
 }
 
 

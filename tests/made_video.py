@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from talking.core import schemas, tables
+from talking.core import arrays, schemas, tables
 from talking.dataset import annotate
+from talking.sound import embeddings
 from talking.video import encoding
 
 FRAMES = 120
@@ -57,21 +58,21 @@ def make_sources(folder: Path, *spans: tuple[int, int]) -> annotate.Sources:
         tables.write(name, table, folder / f"{name}.parquet")
     write_arrays(folder, clips_of(*spans))
     paths = {name: folder / f"{name}.parquet" for name in ("tracks", "speaking", "words")}
-    paths |= {name: folder / f"{name}.npz" for name in ("poses", "sound")}
+    paths |= {"poses": folder / "poses.npz", "sound": folder / "sound"}
     return annotate.Sources(media=folder / "v.mp4", wav=folder / "v.wav", sheet=SHEET, **paths)
 
 
 def write_arrays(folder, clips):
-    poses, sound = {}, {}
+    poses = {}
     for clip, start, end in clips[["clip", "start_frame", "end_frame"]].itertuples(index=False):
         for name, shape in {"keypoints": (133, 2), "scores": (133,), "boxes": (4,), "valid": ()}.items():
             values = np.ones((end - start, 2, *shape), dtype=np.float32) * np.arange(start, end).reshape(
                 -1, *[1] * (1 + len(shape))
             )
             poses[f"{clip}/{name}"] = values.astype(bool) if name == "valid" else values
-        sound[f"{clip}/sound"] = np.ones((end - start, 5, 8), dtype=np.float16)
+        features = np.ones((end - start, 5, 8), dtype=np.float16)
+        arrays.write(embeddings.file_of(folder / "sound", clip), [("sound", features)])
     np.savez(folder / "poses.npz", **poses)
-    np.savez(folder / "sound.npz", **sound)
 
 
 def clips_of(*spans):

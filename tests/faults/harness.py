@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -265,6 +266,9 @@ def _note_jobs(printed: str, empty: set[str], done: set[str], outcome: Outcome) 
 
 def take_away(folder: Path, output: str) -> list[str]:
     """Remove the files of a folder of the results, and return which outputs will be rebuilt."""
+    if output == "sound":
+        # An output that is a folder is there as long as that is.
+        shutil.rmtree(folder / "results" / output)
     for file in (folder / "results" / output).rglob("*"):
         if file.is_file():
             file.unlink()

@@ -12,7 +12,7 @@ rule annotate_clips:
         transcript="results/speech/{video}.transcript.parquet",
         turns="results/speech/{video}.rttm",
         poses="results/poses/{video}.npz",
-        sound="results/sound/{video}.npz",
+        sound="results/sound/{video}",
     output:
         words="results/speech/{video}.words.parquet",
         annotations="results/annotations/{video}.parquet",

@@ -9,7 +9,7 @@ rule embed_sound:
         ),
         weights=WEIGHT_LIST.below(config["sound"]["weights"]) + WEIGHT_LIST.below(config["sound"]["separation_weights"]),
     output:
-        embedded="results/sound/{video}.npz",
+        embedded=directory("results/sound/{video}"),
     log:
         "results/logs/sound/{video}.log",
     benchmark:
@@ -27,9 +27,11 @@ rule embed_sound:
         failures=times_failed("sound"),
         model=config["sound"]["model"],
         settings=flags("sound"),
+        results=subpath(output.embedded, ancestor=2),
     shell:
         "OMP_NUM_THREADS={threads} talking --gpus {resources.gpu} embed-sound --sound {input.sound:q}"
         " --candidates {input.candidates:q} --speaking {input.speaking:q} --embedded {output.embedded:q}"
+        " --dataset {params.results:q}/dataset"
         " {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_sound {wildcards.video} {resources.tries} {log:q} {output:q}"

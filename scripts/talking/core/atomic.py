@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,3 +50,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def link(file: Path, to: Path) -> None:
+    """Give a file that is never changed in place a second name, so that it is on the disk once; a copy where that cannot be."""
+    try:
+        os.link(file, to)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copyfile(file, to)

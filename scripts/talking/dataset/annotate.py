@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from talking.core import arrays, cli, intervals, schemas, tables
+from talking.core import arrays, atomic, cli, intervals, schemas, tables
 from talking.core.arrays import opened
 from talking.core.checksums import sha256
 from talking.core.errors import InputError
@@ -24,10 +24,10 @@ from talking.faces.tracked import Faces
 from talking.review import apply
 from talking.review.decisions import Decision
 from talking.runs.stages import CLIP_FILES
+from talking.sound import embeddings
 from talking.video import cutting, media
 
 POSE_ARRAYS = ("keypoints", "scores", "boxes", "valid")
-SOUND_ARRAYS = ("sound",)
 # To be raised when clips are cut in another way.
 _CUT = 2
 # Columns that are the same for every kept clip are left out of meta.json.
@@ -83,12 +83,12 @@ def annotate(
     faces = Faces(tables.read("tracks", sources.tracks), tables.read("speaking", sources.speaking))
     words = tables.read("words", sources.words)
     rows = []
-    with opened(sources.poses) as poses, opened(sources.sound) as sound:
+    with opened(sources.poses) as poses:
         for clip in kept.to_dict("records"):
             aside = _aside(dataset, clip["clip"])
             _write_json(aside / "speakers.json", label(clip, faces, words, settings.min_period_frames))
             arrays.write(aside / "poses.npz", _slices(clip, poses, POSE_ARRAYS, sources.poses))
-            arrays.write(aside / "sound.npz", _slices(clip, sound, SOUND_ARRAYS, sources.sound))
+            _link_sound(clip, sources.sound, aside / "sound.npz")
             meta = _meta(clip, sources.sheet) | {"width": width, "height": height, "cut": cuts[clip["clip"]]}
             meta |= apply.meta(sources.decisions, clip["start_frame"], clip["end_frame"])
             meta["files"] = {name: _file_facts(aside / name) for name in CLIP_FILES if name != "meta.json"}
@@ -217,6 +217,19 @@ def _has_cut(folder: Path, fingerprint: str) -> bool:
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         # Missing or damaged: it is cut again.
         return False
+
+
+def _link_sound(clip: dict, folder: Path, to: Path) -> None:
+    """Give a clip's folder the clip's file of sound features: one file on the disk, or a copy where it cannot be."""
+    file = embeddings.file_of(folder, clip["clip"])
+    frames = clip["end_frame"] - clip["start_frame"]
+    if not file.exists():
+        raise InputError(f"{folder} has no file of {clip['clip']}; delete it and run again.")
+    with opened(file) as of_clip:
+        length = len(of_clip["sound"])
+    if length != frames:
+        raise InputError(f"{file} has {length} frames, not {frames}; delete {folder} and run again.")
+    atomic.link(file, to)
 
 
 def _slices(

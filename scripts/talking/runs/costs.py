@@ -120,7 +120,9 @@ def _disk_mb(results: Path, stage: str, video: str) -> float:
     files = [results / name for name in files_of(stage, video)]
     # Beside its tables this one writes the clips' folders.
     clips = tables.read(stage, files[0])["bytes"].sum() if stage == "annotations" and files[0].exists() else 0
-    return (clips + sum(f.stat().st_size for f in files if f.exists())) / 1e6
+    # A stage's folder, too.
+    written = (f for file in files for f in (file.rglob("*") if file.is_dir() else [file]) if f.exists())
+    return (clips + sum(f.stat().st_size for f in written)) / 1e6
 
 
 def _length(probe: Path) -> float | None:

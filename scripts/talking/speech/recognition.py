@@ -127,7 +127,7 @@ class Recogniser:
 
     `language` is a two-letter code, or "": then it is found for each piece (see `Languages`). `aligner` gives words their times;
     None takes Whisper's cross attention. `batch` pieces are recognised at once, by a search of width `beam`; a reading that is
-    not good is repeated at `temperatures`. `files` are a CTranslate2 model's, by name, or its folder. Raises InputError if the
+    not good is repeated at `temperatures`, on a GPU also in batches. `files` are a CTranslate2 model's, by name, or its folder. Raises InputError if the
     folder holds no such model, or the model does not have the language.
     """
 
@@ -158,7 +158,7 @@ class Recogniser:
             raise InputError(f"words.language is {language!r}, which the Whisper model does not have.")
         self._languages = Languages()
         self._aligner, self._aligners = aligner, {}
-        self._beam, self._temperatures, self._batch = beam, temperatures, batch
+        self._beam, self._temperatures, self._batch, self._on_gpu = beam, temperatures, batch, on_gpu
         self._tokenizers: dict[str, Tokenizer] = {}
 
     def __call__(self, pieces: Sequence[np.ndarray]) -> list[Heard]:
@@ -168,12 +168,8 @@ class Recogniser:
         encoded = [part for some in media.batches(pieces, self._batch) for part in self._encoded(some)]
         seconds = [piece.size / media.SOUND_HZ for piece in pieces]
         languages = self._languages_of(encoded, seconds)
-        first = [
-            reading
-            for some in media.batches(zip(encoded, languages, seconds, strict=True), self._batch)
-            for reading in self._read(*zip(*some, strict=True))
-        ]
-        return [self._heard(*each) for each in zip(pieces, encoded, languages, seconds, first, strict=True)]
+        readings = self._best(encoded, languages, seconds)
+        return [self._heard(*each) for each in zip(pieces, encoded, languages, seconds, readings, strict=True)]
 
     def _encoded(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Return Whisper's encoding (pieces, frames, channels) of pieces."""
@@ -231,18 +227,21 @@ class Recogniser:
             out.append(_likeliest(readings))
         return out
 
-    def _best(self, encoded: np.ndarray, language: tuple[str, float], seconds: float, reading: _Reading) -> _Reading:
-        """Return the reading, or the first good one at a higher temperature, else the likeliest that does not repeat itself."""
-        tried = [reading]
-        for temperature in self._temperatures:
-            if tried[-1].is_good:
-                return tried[-1]
-            # A piece's words must not depend on the pieces before it.
-            ctranslate2.set_random_seed(1)
-            tried += self._read([encoded], [language], [seconds], temperature)
-        if tried[-1].is_good:
-            return tried[-1]
-        return _likeliest(tried)
+    def _best(
+        self, encoded: Sequence[np.ndarray], languages: Sequence[tuple[str, float]], seconds: Sequence[float]
+    ) -> list[_Reading]:
+        """Return each piece's first good reading, else the likeliest that does not repeat itself, of those at all temperatures."""
+        tried: list[list[_Reading]] = [[] for _ in encoded]
+        for temperature in (0.0, *self._temperatures):
+            left = [i for i, readings in enumerate(tried) if not (readings and readings[-1].is_good)]
+            # What is drawn for a piece depends on those that are drawn with it, which on a processor saves nothing.
+            at_once = 1 if temperature and not self._on_gpu else self._batch
+            for some in media.batches(left, at_once):
+                ctranslate2.set_random_seed(1)
+                of_some = ([values[i] for i in some] for values in (encoded, languages, seconds))
+                for i, reading in zip(some, self._read(*of_some, temperature), strict=True):
+                    tried[i].append(reading)
+        return [readings[-1] if readings[-1].is_good else _likeliest(readings) for readings in tried]
 
     def _heard(
         self,
@@ -250,9 +249,8 @@ class Recogniser:
         encoded: np.ndarray,
         language_found: tuple[str, float],
         seconds: float,
-        first: _Reading,
+        reading: _Reading,
     ) -> Heard:
-        reading = self._best(encoded, language_found, seconds, first)
         language, language_probability = language_found
         heard = Heard(
             end_s=self._heard_until(reading, language, seconds),

@@ -43,6 +43,7 @@ class ResemblyzerEmbedding(Model):
     """
 
     PARTIAL_FRAMES, PARTIAL_STEP = 160, 77
+    HOP = 160
     MIN_FRAMES = 40
     TARGET_DB = -30.0
 
@@ -77,18 +78,20 @@ class ResemblyzerEmbedding(Model):
         A row is NaN where fewer than 0.4 s are left.
         """
         sound = waveforms[:, 0]
-        spectrum = torch.stft(sound, 400, 160, window=self.window, pad_mode="constant", return_complex=True).abs() ** 2
-        mel = (self.mels @ spectrum).transpose(1, 2)
-        frames = mel.shape[1]
+        frames = 1 + sound.shape[1] // self.HOP
         active = torch.ones(len(sound), frames, dtype=torch.bool, device=sound.device)
         if weights is not None:
             active = torch.nn.functional.interpolate(weights[:, None].float(), size=frames, mode="nearest")[:, 0] > 0.5
         out = torch.full((len(sound), self.dimension), torch.nan, device=sound.device)
+        # Most of the speakers that the pipeline asks for are silent.
+        heard_long_enough = (active.sum(dim=1) >= self.MIN_FRAMES).nonzero()[:, 0]
+        if not len(heard_long_enough):
+            return out
+        window = {"window": self.window, "pad_mode": "constant", "return_complex": True}
+        spectrum = torch.stft(sound[heard_long_enough], 400, self.HOP, **window).abs() ** 2
         partials, owner = [], []
-        for i in range(len(sound)):
-            heard = mel[i, active[i]]
-            if len(heard) < self.MIN_FRAMES:
-                continue
+        for i, mel in zip(heard_long_enough.tolist(), (self.mels @ spectrum).transpose(1, 2), strict=True):
+            heard = mel[active[i]]
             level = _level_db(sound[i], active[i])
             if level < self.TARGET_DB:
                 heard = heard * 10 ** ((self.TARGET_DB - level) / 10)
@@ -98,8 +101,6 @@ class ResemblyzerEmbedding(Model):
                     break
                 partials.append(torch.nn.functional.pad(part, (0, 0, 0, self.PARTIAL_FRAMES - len(part))))
                 owner.append(i)
-        if not partials:
-            return out
         _, (hidden, _) = self.lstm(torch.stack(partials))
         embedded = torch.nn.functional.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
         owners = torch.tensor(owner, device=sound.device)

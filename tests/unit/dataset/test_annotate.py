@@ -85,6 +85,24 @@ def test_meta_says_who_reviewed_a_clip_and_what_was_decided(sources, tmp_path):
     assert [(d["field"], d["start_s"], d["end_s"]) for d in first["decisions"]] == [("speaking", 0.6, 1.6)]
 
 
+def no_links(*_):
+    raise OSError("this file system has no hard links")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_sound_features_lie_on_the_disk_once_and_outlive_the_results(sources, tmp_path, monkeypatch, links):
+    sound = shutil.copytree(sources.sound, tmp_path / "sound")
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    annotate.annotate(clips_of((10, 60)), "v", dataclasses.replace(sources, sound=sound), tmp_path / "dataset")
+    of_results, of_clip = sound / "s_v_000010to000060.npz", tmp_path / "dataset/s_v_000010to000060/sound.npz"
+    assert of_clip.samefile(of_results) == links
+    content = of_results.read_bytes()
+    # As at the next run, and with delete_intermediates.
+    shutil.rmtree(sound)
+    assert of_clip.read_bytes() == content
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_periods_partition_every_frame(seed):
     rng = np.random.default_rng(seed)

@@ -136,20 +136,54 @@ def test_clips_are_embedded_from_their_own_sound_and_silence_beyond_the_end(tmp_
     clips = pd.DataFrame(
         {"clip": ["a", "b", "c"], "candidate": [True, False, True], "start_frame": [2, 0, 8], "end_frame": [4, 9, 12]}
     )
-    arrays.write(tmp_path / "a.npz", embeddings.embed(tmp_path / "a.wav", clips, embeddings.Settings()))
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert sorted(file) == ["a/sound", "c/sound"]
-        np.testing.assert_allclose(file["a/sound"].ravel(), samples[2 * 640 : 4 * 640], atol=1e-3)
-        assert file["c/sound"].shape == (4, 1, 640)
-        assert not file["c/sound"][2:].any()
+    found = dict(embeddings.embed(tmp_path / "a.wav", clips, embeddings.Settings()))
+    assert sorted(found) == ["a", "c"]
+    np.testing.assert_allclose(found["a"].ravel(), samples[2 * 640 : 4 * 640], atol=1e-3)
+    assert found["c"].shape == (4, 1, 640)
+    assert not found["c"][2:].any()
+
+
+def test_a_clip_of_the_data_set_is_not_embedded_again_unless_its_sound_or_network_differ(tmp_path, monkeypatch):
+    encoding.write_sound(tmp_path / "v.wav", np.arange(20 * media.SAMPLES_PER_FRAME) / 20_000)
+    clips = pd.DataFrame({"clip": ["a", "b"], "candidate": True, "start_frame": [2, 8], "end_frame": [6, 12]})
+    embedded = []
+    monkeypatch.setitem(
+        models.MODELS, "whisper_tiny_en", lambda _: lambda some: embedded.append(len(some)) or as_they_are(some)
+    )
+
+    def write(clips, settings=None):
+        embedded.clear()
+        folder = tmp_path / "v"
+        embeddings.write(
+            folder, tmp_path / "v.wav", clips, settings or embeddings.Settings(), None, tmp_path / "dataset"
+        )
+        assert sorted(file.stem for file in folder.iterdir()) == sorted(clips["clip"])
+        return sum(embedded)
+
+    assert write(clips) == 2
+    (tmp_path / "dataset/a").mkdir(parents=True)
+    of_a = tmp_path / "dataset/a/sound.npz"
+    (tmp_path / "v/a.npz").rename(of_a)
+    # Another table of candidates with the same clip, and one with a clip fewer.
+    assert write(clips.assign(person=3)) == 1
+    assert (tmp_path / "v/a.npz").samefile(of_a)
+    assert write(clips[:1]) == 0
+    # The same name, another sound or another network.
+    assert write(clips.assign(end_frame=[7, 12])) == 2
+    separated = embeddings.Settings(separation="hdemucs", separation_weights="x")
+    monkeypatch.setattr(embeddings, "opened", lambda _: models.MODELS["whisper_tiny_en"](None))
+    assert write(clips, separated) == 2
+    with arrays.opened(tmp_path / "v/b.npz") as of_b:
+        assert of_b["sound"].shape == (4, 1, 640)
+    of_a.write_bytes(of_a.read_bytes()[:-40])
+    assert write(clips) == 2
 
 
 def test_a_video_without_sound_or_clips_flows_through(tmp_path):
     (tmp_path / "a.wav").touch()
     none = pd.DataFrame({"clip": [], "candidate": pd.Series([], dtype=bool), "start_frame": [], "end_frame": []})
-    arrays.write(tmp_path / "a.npz", embeddings.embed(tmp_path / "a.wav", none, embeddings.Settings()))
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert list(file) == []
+    embeddings.write(tmp_path / "a", tmp_path / "a.wav", none, embeddings.Settings())
+    assert list((tmp_path / "a").iterdir()) == []
 
 
 def test_wav2vec2_without_its_folder_names_the_key(tmp_path):
@@ -180,7 +214,7 @@ def test_each_person_has_the_mix_where_that_person_speaks_and_silence_elsewhere(
     [(name, heard)] = embeddings.embed(
         tmp_path / "a.wav", clips, embeddings.Settings(sound_mode="per_person"), speaking
     )
-    assert (name, heard.shape) == ("a/sound", (10, 2, 1, 640))
+    assert (name, heard.shape) == ("a", (10, 2, 1, 640))
     silent, talker = heard[:, 0, 0], heard[:, 1, 0]
     assert not silent.any()
     assert not talker[:4].any()

@@ -45,6 +45,18 @@ def test_only_the_speakers_own_frames_are_embedded():
     assert nobody.isnan().all()
 
 
+def test_voices_embedded_at_once_are_those_embedded_alone():
+    encoder = voice_models.ResemblyzerEmbedding.packaged()
+    windows = torch.from_numpy(media.sound(DIALOGUE / "sample.wav")).unfold(0, 80_000, 40_000)[:4, None]
+    masks = torch.ones(4, 293)
+    masks[1, :200], masks[2] = 0, 0
+    with torch.inference_mode():
+        together = encoder(windows, masks)
+        alone = torch.cat([encoder(windows[i : i + 1], masks[i : i + 1]) for i in range(4)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert together.isnan().all(dim=1).tolist() == [False, False, True, False]
+
+
 def write_network(model, where):
     """Write a network's checkpoint as pyannote.audio's published ones lie in a folder."""
     where.mkdir(parents=True)

@@ -50,6 +50,24 @@ def test_people_who_talk_over_each_other_give_no_loop(shared, tmp_path, transcri
     assert pieces["understood"].all()
 
 
+def test_pieces_read_at_once_are_read_as_alone_and_repeated_at_once_on_a_gpu(shared, tmp_path, base, monkeypatch):
+    sound = media.sound(sound_of(shared / "data/filmed/sample.mp4", tmp_path / "a.wav"))
+    loop = media.sound(sound_of(shared / "data/real/interview.mp4", tmp_path / "b.wav"))
+    pieces = [sound[: 6 * 16000], sound[6 * 16000 : 12 * 16000], loop]
+    heard = {}
+    for batch, on_gpu in ((1, False), (3, False), (3, True)):
+        monkeypatch.setattr(base, "_languages", recognition.Languages())
+        monkeypatch.setattr(base, "_batch", batch)
+        monkeypatch.setattr(base, "_on_gpu", on_gpu)
+        heard[batch, on_gpu] = base(pieces)
+    for together in (heard[3, False], heard[3, True]):
+        # The last one is drawn, alone or with others.
+        for one, other in zip(heard[1, False][:2], together[:2], strict=True):
+            assert (one.text, one.language, one.temperature) == (other.text, other.language, other.temperature)
+            assert [w["start_s"] for w in one.words] == pytest.approx([w["start_s"] for w in other.words], abs=0.05)
+        assert together[2].words
+
+
 def test_german_is_written_as_german(shared, tmp_path, transcribe):
     transcript, pieces = transcribe(sound_of(shared / "data/odd/german_speech.mp4", tmp_path / "a.wav"))
     assert set(pieces["language"]) == {"de"}
