@@ -36,7 +36,7 @@ if str(CODE) not in sys.path:
     sys.path.insert(0, str(CODE))
 
 from talking.core.errors import InputError
-from talking.runs import environment, job_resources
+from talking.runs import devices, environment, job_resources
 from talking.runs.settings import checked_config
 
 GPU_MODELS = set(
@@ -115,6 +115,9 @@ container: config["container"]
 # Jobs find the command `talking`, which runs with the Python of the job's environment. Without conda that is the environment of
 # Snakemake itself, activated or not.
 is_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+# The envs that conda makes hold ONNX Runtime for processors: a GPU would be idle.
+if devices.run_onnx() and not is_conda:
+    GPU_MODELS |= {"centerface", "scrfd", "arcface"}
 environment.find_first(str(CODE / "talking/bin"), *([] if is_conda else [os.path.dirname(sys.executable)]))
 
 

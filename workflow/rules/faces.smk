@@ -14,14 +14,15 @@ rule detect_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("faces"),
-        runtime=minutes("faces"),
+        mem_mb=memory_mb("faces", "faces"),
+        runtime=minutes("faces", "faces"),
         tries=this_attempt,
+        gpu=gpu_if("faces"),
     params:
         failures=times_failed("faces"),
         settings=flags("faces"),
     shell:
-        "talking detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
+        "talking --gpus {resources.gpu} detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
         " {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
@@ -55,7 +56,7 @@ rule track_faces:
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
     shell:
-        "talking track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
+        "talking --gpus 0 track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
         " --tracks {output.tracks:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " {params.landmarks}"
@@ -79,14 +80,15 @@ rule embed_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("embeddings"),
-        runtime=minutes("embeddings"),
+        mem_mb=memory_mb("embeddings", "embeddings"),
+        runtime=minutes("embeddings", "embeddings"),
         tries=this_attempt,
+        gpu=gpu_if("embeddings"),
     params:
         failures=times_failed("embeddings"),
         settings=flags("embeddings"),
     shell:
-        "talking embed-faces --tracks {input.tracks:q}"
+        "talking --gpus {resources.gpu} embed-faces --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

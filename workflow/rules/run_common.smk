@@ -47,7 +47,7 @@ def prepare_slurm():
 
 def unused_gpus():
     """Return a sentence that says which config keys leave this machine's GPUs unused, empty if none does."""
-    large = any(map(uses_gpu_model, ("speaking", "diarization", "words", "poses", "sound")))
+    large = any(map(uses_gpu_model, ("faces", "embeddings", "speaking", "diarization", "words", "poses", "sound")))
     unused = ["gpu"] * (large and not config["gpu"]) + ["covog.gpu"] * (IS_TRAINING and not config["covog"]["gpu"])
     if not unused or not devices.present():
         return ""

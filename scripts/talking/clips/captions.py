@@ -41,7 +41,7 @@ def detector() -> Detector:
     the paper on differentiable binarization (Liao et al., AAAI 2020) with the package's settings.
     """
     folder = Path(next(iter(find_spec("rapidocr").submodule_search_locations))) / "models"
-    session = onnx_networks.opened(folder / "PP-OCRv6_det_small.onnx")
+    session = onnx_networks.opened(folder / "PP-OCRv6_det_small.onnx", may_use_gpu=False)
     name = session.get_inputs()[0].name
 
     def written(picture: np.ndarray, side: int) -> np.ndarray:

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
+from talking.core import processors
+
 # Pictures that a GPU looks at together; a CPU gains nothing from it.
 _TOGETHER_ON_GPU = 16
 _ON_GPU = "CUDAExecutionProvider"
 
 
-def opened(model: str | Path | bytes):
+def opened(model: str | Path | bytes, may_use_gpu: bool = True):
     """Return ONNX Runtime's session of a file, or of a file's content; what is wrong with it raises ONNX Runtime's own errors."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    usable = [name for name in (_ON_GPU, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    usable = ["CPUExecutionProvider"]
+    # Without a GPU that the job may see, ONNX Runtime would complain and run on processors.
+    if may_use_gpu and _ON_GPU in onnxruntime.get_available_providers() and processors.gpu_given():
+        usable.insert(0, _ON_GPU)
     return onnxruntime.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=usable)
 
 

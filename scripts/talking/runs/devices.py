@@ -1,6 +1,7 @@
 """Which of a machine's GPUs a job takes."""
 
 import contextlib
+import importlib.util
 import os
 import random
 import re
@@ -9,12 +10,20 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from talking.core.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Held by a process and freed with it: a killed job leaves no file behind.
 _HELD: list[socket.socket] = []
+
+
+def run_onnx() -> bool:
+    """Return True if this environment's ONNX Runtime can use GPUs: its package onnxruntime-gpu is installed in place of onnxruntime."""
+    package = importlib.util.find_spec("onnxruntime")
+    folders = package.submodule_search_locations if package else []
+    return any((Path(folder) / "capi/libonnxruntime_providers_cuda.so").exists() for folder in folders)
 
 
 def present() -> list[str]:

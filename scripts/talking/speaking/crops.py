@@ -31,9 +31,8 @@ def faces(video: str | Path, tracks: pd.DataFrame) -> Iterator[tuple[int, int, n
         return
     x, y, s = _squares(tracks)
     by_frame = {frame: rows for frame, rows in tracks.groupby("frame").indices.items()}
-    last = int(tracks["frame"].max())
-    for frame, picture in enumerate(media.frames(video, end=last + 1, pixel_format="gray")):
-        for row in by_frame.get(frame, ()):
+    for frame, picture in media.frames_at(video, by_frame, pixel_format="gray"):
+        for row in by_frame[frame]:
             yield int(row), frame, _crop(picture, x[row], y[row], s[row])
 
 

@@ -4,7 +4,9 @@ A frame's visual features depend on few neighbours (`context`), and all window e
 One look at the whole track and one at its separate 25-frame pieces therefore hold every feature of every window.
 """
 
+import functools
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +24,8 @@ WINDOWS_S = (1, 2, 3, 4, 5, 6)
 _PIECE = media.FPS
 _BLOCK = 4 * _PIECE
 _JUDGED_TOGETHER = 64
+# Blocks of crops that a GPU sees together: about half a gigabyte each.
+_TOGETHER_ON_GPU = 8
 # Heads of one stream, which are in the published files but not needed for scoring.
 _TRAINING_ONLY = ("lossA.", "lossV.")
 
@@ -53,24 +57,36 @@ def load(network: torch.nn.Module, weights: str | Path) -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def score(network: torch.nn.Module, video: str | Path, sound: str | Path, tracks: pd.DataFrame) -> np.ndarray:
-    """Return the raw score (n,) of each row of `tracks`: the second logit, averaged over windows of 1 to 6 s."""
+def score(
+    network: torch.nn.Module, video: str | Path, sound: str | Path, tracks: pd.DataFrame, at_once: int | None = None
+) -> np.ndarray:
+    """Return the raw score (n,) of each row of `tracks`: the second logit, averaged over windows of 1 to 6 s.
+
+    On a GPU, blocks of several tracks are seen together, `at_once` of one length; on a processor one by one.
+    """
     out = np.zeros(len(tracks))
     lengths = tracks.groupby("track")["frame"].agg(["min", "max"])
-    looks = {track: _Look(network, int(row["max"] - row["min"]) + 1) for track, row in lengths.iterrows()}
+    seer = _Seer(network, at_once or (_TOGETHER_ON_GPU if next(network.parameters()).is_cuda else 1))
+    looks = {track: _Look(seer, int(row["max"] - row["min"]) + 1) for track, row in lengths.iterrows()}
+    unjudged: set[int] = set()
     track_of, frame_of = tracks["track"].to_numpy(), tracks["frame"].to_numpy()
+
+    def judge() -> None:
+        for track in [t for t in unjudged if looks[t].whole is not None]:
+            look, start = looks.pop(track), int(lengths["min"][track])
+            mfcc = torch.from_numpy(crops.mfcc(sound, start, start + look.length))
+            rows = track_of == track
+            out[rows] = over_windows(network, look.whole, look.pieces, mfcc)[frame_of[rows] - start]
+            unjudged.remove(track)
+
     for row, frame, face in tqdm(crops.faces(video, tracks), total=len(tracks), desc="faces", unit="face"):
         track = track_of[row]
-        start = int(lengths["min"][track])
-        look = looks[track]
-        look.add(frame - start, face)
-        if look.whole is None:
-            continue
-        mfcc = torch.from_numpy(crops.mfcc(sound, start, start + look.length))
-        scores = over_windows(network, look.whole, look.pieces, mfcc)
-        rows = track_of == track
-        out[rows] = scores[frame_of[rows] - start]
-        looks[track] = None
+        looks[track].add(frame - int(lengths["min"][track]), face)
+        if looks[track].is_over:
+            unjudged.add(track)
+            judge()
+    seer.see_all()
+    judge()
     return out
 
 
@@ -98,42 +114,88 @@ def over_windows(network: torch.nn.Module, whole: Tensor, pieces: Tensor, mfcc: 
 class _Look:
     """The two looks at one track's crops as they come, a block at a time, so that memory does not grow with its length."""
 
-    def __init__(self, network: torch.nn.Module, length: int) -> None:
-        self.network, self.length = network, length
-        self.whole: Tensor | None = None
-        self.pieces: Tensor | None = None
+    def __init__(self, seer: "_Seer", length: int) -> None:
+        self.length = length
+        self._seer = seer
         self._faces: list[np.ndarray] = []
         self._first = self._done = 0
-        self._parts: list[tuple[Tensor, Tensor]] = []
+        self._parts: list[tuple[Tensor, Tensor] | None] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all crops have come; they may not all have been seen."""
+        return self._done == self.length
+
+    @property
+    def whole(self) -> Tensor | None:
+        """What was seen of the whole track (t, d), None before all was."""
+        return self._joined(0)
+
+    @property
+    def pieces(self) -> Tensor | None:
+        """What was seen of its separate pieces (t, d), None before all was."""
+        return self._joined(1)
 
     def add(self, index: int, face: np.ndarray) -> None:
         """Take the crop of one frame of the track; a frame without one repeats the last."""
         missing = index + 1 - self._first - len(self._faces)
         self._faces += [self._faces[-1] if self._faces else face] * (missing - 1) + [face]
-        context = self.network.context
+        context = self._seer.context
         while (
             self._first + len(self._faces) >= min(self._done + _BLOCK + context, self.length)
             and self._done < self.length
         ):
             end = min(self._done + _BLOCK, self.length)
-            self._see(self._done, end)
+            self._parts.append(None)
+            block = np.stack(self._faces), self._done - self._first, end - self._first
+            self._seer.take(*block, functools.partial(self._parts.__setitem__, len(self._parts) - 1))
             self._done = end
             keep = max(0, end - context - self._first)
             self._faces, self._first = self._faces[keep:], self._first + keep
-        if self._done == self.length and self.whole is None:
-            self.whole, self.pieces = (torch.cat(part) for part in zip(*self._parts, strict=True))
-            self._faces, self._parts = [], []
 
-    def _see(self, start: int, end: int) -> None:
-        device = next(self.network.parameters()).device
-        faces = torch.from_numpy(np.stack(self._faces)).to(device)
-        whole = self.network.see(faces[None])[0, start - self._first : end - self._first]
-        own = faces[start - self._first : end - self._first]
-        full = len(own) // _PIECE * _PIECE
-        pieces = [self.network.see(own[:full].unflatten(0, (-1, _PIECE))).flatten(0, 1)] if full else []
-        if full < len(own):
-            pieces.append(self.network.see(own[None, full:])[0])
-        self._parts.append((whole, torch.cat(pieces)))
+    def _joined(self, which: int) -> Tensor | None:
+        if not self.is_over or None in self._parts:
+            return None
+        return torch.cat([part[which] for part in self._parts])
+
+
+class _Seer:
+    """Looks at blocks of crops, `at_once` of one shape together, and hands the features of each to who gave it."""
+
+    def __init__(self, network: torch.nn.Module, at_once: int) -> None:
+        self._network, self._at_once = network, at_once
+        self.context = network.context
+        self._waiting: dict[tuple[int, int, int], list[tuple[np.ndarray, Callable]]] = {}
+
+    def take(self, faces: np.ndarray, start: int, end: int, give: Callable[[tuple[Tensor, Tensor]], None]) -> None:
+        """Take a block (t, 112, 112) of which the features of [start, end) are wanted, seen whole and in pieces."""
+        shape = len(faces), start, end
+        self._waiting.setdefault(shape, []).append((faces, give))
+        if len(self._waiting[shape]) == self._at_once:
+            self._see(shape)
+        # Blocks of rare shapes do not pile up.
+        elif sum(map(len, self._waiting.values())) > 4 * self._at_once:
+            self.see_all()
+
+    def see_all(self) -> None:
+        """Look at all that waits."""
+        for shape in list(self._waiting):
+            self._see(shape)
+
+    def _see(self, shape: tuple[int, int, int]) -> None:
+        blocks, (_, start, end) = self._waiting.pop(shape), shape
+        faces = torch.from_numpy(np.stack([faces for faces, _ in blocks])).to(next(self._network.parameters()).device)
+        whole = self._network.see(faces)[:, start:end]
+        own = faces[:, start:end]
+        full = own.shape[1] // _PIECE * _PIECE
+        pieces = []
+        if full:
+            apart = own[:, :full].unflatten(1, (-1, _PIECE)).flatten(0, 1)
+            pieces.append(self._network.see(apart).unflatten(0, (len(blocks), -1)).flatten(1, 2))
+        if full < own.shape[1]:
+            pieces.append(self._network.see(own[:, full:]))
+        for (_, give), seen in zip(blocks, zip(whole, torch.cat(pieces, dim=1), strict=True), strict=True):
+            give(seen)
 
 
 def _window_features(whole: Tensor, pieces: Tensor, size: int, context: int) -> Tensor:

@@ -107,3 +107,20 @@ def test_the_threads_of_a_job_are_those_that_snakemake_says(monkeypatch):
     assert processors.threads_given() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert processors.threads_given() == 0
+
+
+def test_a_gpu_is_given_by_name_only(monkeypatch):
+    for value, given in (("GPU-a", True), ("", False)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert processors.gpu_given() == given
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_onnx_runtime_runs_on_gpus_if_its_package_has_the_part_for_them(is_there, tmp_path, monkeypatch):
+    (tmp_path / "onnxruntime/capi").mkdir(parents=True)
+    (tmp_path / "onnxruntime/__init__.py").touch()
+    if is_there:
+        (tmp_path / "onnxruntime/capi/libonnxruntime_providers_cuda.so").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    assert devices.run_onnx() == is_there

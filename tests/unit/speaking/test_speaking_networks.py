@@ -113,7 +113,7 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
     model = make().eval()
     faces = torch.randint(0, 256, (length, 112, 112), dtype=torch.uint8)
     mfcc = 5 * torch.randn(4 * length, 13)
-    look = network._Look(model, length)
+    look = network._Look(network._Seer(model, 1), length)
     for i, face in enumerate(faces):
         look.add(i, face.numpy())
     alone = np.zeros(length)
@@ -128,6 +128,24 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
                 assert np.allclose(model.judge(seen[None], mfcc[None, 4 * a : 4 * b])[0, :, 1], window, atol=1e-4)
     if make is not TalkNet:
         assert np.allclose(network.over_windows(model, look.whole, look.pieces, mfcc), alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [LightASD, LRASD, TalkNet])
+def test_tracks_seen_together_have_the_scores_of_tracks_seen_alone(make, tmp_path):
+    torch.manual_seed(1)
+    model, rng = make().eval(), np.random.default_rng(1)
+    encoding.encode(tmp_path / "v.mp4", rng.integers(0, 255, (40, 120, 320, 3)).astype(np.uint8))
+    encoding.write_sound(tmp_path / "s.wav", rng.uniform(-0.5, 0.5, 40 * 640).astype(np.float32))
+    # Two tracks of one length, one that begins later, one of a single frame.
+    spans = {0: (0, 40), 1: (0, 40), 2: (9, 36), 3: (20, 21)}
+    rows = [
+        (track, frame, 60.0 * track + 10) for frame in range(40) for track, (a, b) in spans.items() if a <= frame < b
+    ]
+    tracks = pd.DataFrame(rows, columns=["track", "frame", "x1"])
+    tracks = tracks.assign(y1=20.0, x2=tracks["x1"] + 50, y2=80.0)
+    alone, together = (network.score(model, tmp_path / "v.mp4", tmp_path / "s.wav", tracks, n) for n in (1, 3))
+    assert np.abs(alone).max() > 0
+    np.testing.assert_allclose(alone, together, atol=1e-4)
 
 
 def test_mfccs_are_four_a_frame_and_start_at_the_frame(tmp_path):
