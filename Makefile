@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser audit lint docs
+.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser test-publish audit lint docs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +35,10 @@ test-browser: $(READY) ## the gallery in a headless Chromium (Debian, as root)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/browser -r tests/browser/requirements.lock
 	$(BIN)/python tests/browser/chromium.py
 	PYTHONPATH=$(VENV)/browser $(BIN)/python -m pytest tests/browser
+
+test-publish: $(READY) ## exports and Croissant, read by the libraries of others
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/publish -r tests/publish/requirements.lock
+	PYTHONPATH=$(VENV)/publish $(BIN)/python -m pytest tests/publish
 
 audit: $(READY) ## known weaknesses of the pinned packages (needs the internet)
 	$(BIN)/python tests/audit.py $(VENV)/audit

@@ -36,6 +36,10 @@ def make_results(folder: Path) -> Path:
     row = clips.head(1).assign(persons=[["p000001", "p000002"]], licence="CC0", url="", duplicate_of="", split="train")
     row = row.assign(hard_because="", **{n: of_clip[n] for n in ("num_frames", "width", "height", "bytes", "sha256")})
     tables.write("dataset", row[schemas.schema("dataset").names], results / "dataset/clips.parquet")
+    for split in ("train", "val", "test_easy", "test_hard"):
+        listed = [{"clip": KEPT}] if split == "train" else []
+        _made(results / f"dataset/splits/{split}.json").write_text(json.dumps(listed))
+    (results / "dataset/README.md").write_text("# Data card\n")
     for name, place in {"tracks": "tracks", "speaking": "speaking"}.items():
         shutil.copyfile(folder / f"made/{name}.parquet", _made(results / place / "v.parquet"))
     shutil.copyfile(sources.words, _made(results / "speech/v.words.parquet"))

@@ -93,6 +93,7 @@ rule collect_dataset:
         people="results/dataset/people.parquet",
         splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
         card="results/dataset/README.md",
+        croissant="results/dataset/croissant.json",
         videos="results/videos.parquet",
     log:
         "results/logs/dataset.log",

@@ -47,3 +47,28 @@ rule export_webdataset:
     shell:
         "talking export-webdataset --dataset {params.dataset:q} --out {output.shards:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
+
+
+rule export_huggingface:
+    """Exporting the data set as Parquet shards for the library datasets of Hugging Face."""
+    input:
+        splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
+        card="results/dataset/README.md",
+    output:
+        folder=directory("results/export/huggingface"),
+    log:
+        "results/logs/export_huggingface.log",
+    benchmark:
+        "results/benchmarks/export_huggingface.tsv"
+    conda:
+        "../envs/dataset.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_attempt(2000),
+        runtime=each_attempt(240),
+    params:
+        dataset=subpath(input[0], ancestor=2),
+        settings=flags("export_huggingface"),
+    shell:
+        "talking export-huggingface --dataset {params.dataset:q} --out {output.folder:q} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import card, splits, store
+from talking.dataset import card, croissant, splits, store
 from talking.review.decisions import Decision
 from talking.runs.made import forget
 
@@ -129,6 +129,7 @@ def collect(
         people = tables.read("people", dataset / "people.parquet")
         told = card.text(measured, inputs, people, assignment.groups, strangers, decisions, settings, split_settings)
         aside.write_text(told, encoding="utf-8")
+    croissant.write(dataset, inputs, len(measured), settings.contact)
     _forget_others(results.annotations, dataset, set(sheet["video"]))
     _remove_others(dataset, names)
     splits.write_memory(Path(split_settings.memory), splits.remembered(memory, cast, wanted, assignment))

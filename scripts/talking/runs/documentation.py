@@ -38,6 +38,7 @@ SECTIONS = {
     "gallery": "talking.gallery.page",
     "export_mit": "talking.dataset.export_mit",
     "export_webdataset": "talking.dataset.export_webdataset",
+    "export_huggingface": "talking.dataset.export_huggingface",
     "covog": "covog.config:WorkflowSettings",
 }
 FILM = "talking.film"

@@ -64,6 +64,7 @@ READS = {
     "preview": ("dataset",),
     "export_mit": ("dataset",),
     "export_webdataset": ("dataset",),
+    "export_huggingface": ("dataset",),
     "covog/configure": (),
     "covog/convert": ("weights", "covog/configure"),
     "covog/latents": ("weights", "dataset", "covog/configure"),
@@ -80,6 +81,7 @@ FOLDERS = {
     "preview": "preview/*",
     "gallery": "gallery",
     "export_webdataset": "export/webdataset",
+    "export_huggingface": "export/huggingface",
     "covog/latents": "covog/latents",
     "covog/evaluate": "covog/videos",
 }
@@ -90,6 +92,7 @@ KNOWN = {
     "preview": "preview/{about}",
     "gallery": "gallery/index.html",
     "export_webdataset": "export/webdataset",
+    "export_huggingface": "export/huggingface",
     "covog/latents": "covog/latents.done",
     "covog/evaluate": "covog/videos",
 }

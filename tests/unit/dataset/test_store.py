@@ -1,10 +1,13 @@
 """The store: what a model reads of a clip is what was annotated, frame by frame."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from conftest import REPO
+from gallery_results import make_results
 from made_video import FRAMES, clips_of, make_sources
 from talking.core.errors import InputError
 from talking.dataset import annotate, store
@@ -66,3 +69,16 @@ def test_splits_are_folders_of_clips(tmp_path):
     assert store.split(tmp_path, "train") == [tmp_path / "a", tmp_path / "b"]
     with pytest.raises(InputError, match=r"test_easy\.json"):
         store.split(tmp_path, "test_easy")
+
+
+def test_the_loader_of_the_documentation_gives_a_second_of_each_clip(tmp_path):
+    (code,) = (
+        b
+        for b in re.findall(r"```python\n(.*?)```", (REPO / "docs/dataset.md").read_text(), re.DOTALL)
+        if "DataLoader" in b
+    )
+    found: dict = {}
+    exec(code.split("\nloader =")[0], found)
+    (second,) = found["Seconds"](make_results(tmp_path) / "dataset")
+    assert second["pictures"].shape == (25, 120, 160, 3) and second["sound"].shape == (16_000,)
+    assert second["speaking"].shape == (25, 2) and second["keypoints"].shape == (25, 2, 133, 2)
