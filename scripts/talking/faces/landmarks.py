@@ -35,6 +35,11 @@ _UPRIGHT = np.array([[10, 2]])
 _UPRIGHT_PITCH = 2.5
 
 _BOX = ["x1", "y1", "x2", "y2"]
+# One point in the bytes of a list of landmarks: its length, then each number after its field's tag (protobuf's encoding). To ask
+# for 478 points one by one takes a twentieth of the network's time.
+_POINT_BYTES = np.dtype(
+    [("length", "V2"), ("tag_x", "u1"), ("x", "<f4"), ("tag_y", "u1"), ("y", "<f4"), ("tag_z", "u1"), ("z", "<f4")]
+)
 _BLUR_SIDE = 112
 # The mesh gets a square of so many sides of its region: it turns the region itself.
 _CUT = 1.5
@@ -106,9 +111,9 @@ class FaceMesh:
         score = self._get.get_float(self._results[self._SCORE][0])
         if not self._results["landmarks"]:
             return np.full((478, 3), np.nan), score
-        points = self._get.get_proto(self._results["landmarks"][0]).landmark
-        mesh = np.fromiter((v for p in points for v in (p.x, p.y, p.z)), float, 3 * len(points)).reshape(-1, 3)
-        mesh *= np.array([width, height, width]) / factor
+        points = self._get.get_proto(self._results["landmarks"][0]).SerializeToString()
+        points = np.frombuffer(points, _POINT_BYTES)
+        mesh = np.stack([points[axis] for axis in "xyz"], axis=1) * (np.array([width, height, width]) / factor)
         mesh[:, :2] += corner
         return mesh, score
 

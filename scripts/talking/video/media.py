@@ -6,6 +6,8 @@ it is a tenth of the start of a program that only needs the sound or the rates.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -24,18 +26,41 @@ FPS = 25
 SOUND_HZ = 16_000
 SAMPLES_PER_FRAME = SOUND_HZ // FPS
 
+_COMPARED = 3  # pictures by which it is seen whether a GPU decodes a video right
 MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
 
 
-def opened(path: str | Path) -> av.container.InputContainer:
-    """Open a `media/` video; raises InputError that names it if it is damaged or cut off."""
+def opened(path: str | Path, on_gpu: bool = False) -> av.container.InputContainer:
+    """Open a `media/` video, decoded by NVIDIA's decoder if `on_gpu`; raises InputError that names it if it is damaged or cut off."""
     import av
+    from av.codec.hwaccel import HWAccel
 
     _check_length(path, _boxes)
     try:
-        return av.open(str(path))
+        return av.open(str(path), hwaccel=HWAccel("cuda", allow_software_fallback=True) if on_gpu else None)
     except av.error.FFmpegError as error:
         raise InputError(f"{path} cannot be read as a video ({error}); delete it and run again.") from error
+
+
+@functools.cache
+def _gpu_decodes(path: str) -> bool:
+    """Return True if the job was given a GPU whose decoder gives a video's first pictures exactly as processors do."""
+    if not processors.gpu_given():
+        return False
+    import av
+
+    try:
+        first = [_first_pictures(path, on_gpu) for on_gpu in (False, True)]
+    except (InputError, av.error.FFmpegError):
+        return False
+    return len(first[0]) > 0 and np.array_equal(*first)
+
+
+def _first_pictures(path: str, on_gpu: bool) -> np.ndarray:
+    """Return the first pictures of a video as arrays of grey and colour values."""
+    with opened(path, on_gpu) as container:
+        pictures = itertools.islice(container.decode(video=0), _COMPARED)
+        return np.stack([picture.reformat(format="yuv420p").to_ndarray() for picture in pictures])
 
 
 def _check_length(path: str | Path, declared: Callable[[IO[bytes]], int]) -> None:
@@ -80,7 +105,7 @@ def frames(
     Pictures are (height, width, 3) uint8 ("rgb24", "bgr24") or (height, width) ("gray"), scaled to `height` if given.
     Exactly as many as the file declares come out: one that cannot be decoded is its predecessor repeated. `fast` leaves
     out the deblocking of H.264, for measurements on small pictures. An empty file, which stands for a video that
-    could not be read, has no frames.
+    could not be read, has no frames. A job that was given a GPU decodes on it, where that gives the same pictures.
     """
     changed = _changer(pixel_format, **_resizing(path, height))
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
@@ -226,7 +251,7 @@ def decoded(
     """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
     if Path(path).stat().st_size == 0:
         return
-    with opened(path) as container:
+    with opened(path, _gpu_decodes(str(path))) as container:
         stream = container.streams.video[0]
         end = stream.frames if end is None else min(end, stream.frames)
         if end <= start:
@@ -245,7 +270,8 @@ def decoded(
                 number += 1
             if index >= end:
                 break
-            shown = frame
+            # A GPU gives grey values in one plane and colours in another.
+            shown = frame if frame.format.name != "nv12" else frame.reformat(format="yuv420p")
         while shown is not None and number < end:
             yield shown
             number += 1

@@ -11,6 +11,7 @@ import pytest
 
 from media_tools import count_frames, ffmpeg_exe
 from talking.core.errors import InputError
+from talking.runs import devices
 from talking.video import cutting, encoding, media
 
 WIDTH, HEIGHT, LENGTH = 128, 96, 230
@@ -75,6 +76,26 @@ def test_parts_of_pictures_are_those_of_whole_ones(film):
             (6, 0, 7, 1),
         ]:
             assert np.array_equal(parts.rgb(left, top, right, bottom), whole[number][top:bottom, left:right])
+
+
+def test_without_a_gpu_that_decodes_pictures_come_from_processors(film, monkeypatch):
+    whole = list(media.frames(film[0]))
+    # A GPU that is not there.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-none")
+    media._gpu_decodes.cache_clear()
+    assert all(map(np.array_equal, media.frames(film[0]), whole))
+    media._gpu_decodes.cache_clear()
+
+
+@pytest.mark.skipif(not devices.present(), reason="needs a GPU")
+def test_a_gpu_gives_the_pictures_that_processors_give(film, monkeypatch):
+    whole = list(media.frames(film[0]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices.present()[0])
+    media._gpu_decodes.cache_clear()
+    assert media._gpu_decodes(str(film[0]))
+    assert all(map(np.array_equal, media.frames(film[0]), whole))
+    assert all(np.array_equal(picture, whole[number]) for number, picture in media.frames_at(film[0], [3, 120, 226]))
+    media._gpu_decodes.cache_clear()
 
 
 def test_chosen_frames_outside_the_video_are_left_out(film, tmp_path):
