@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from talking.core import boxes as areas
 from talking.core.cli import setting
-from talking.faces import kept
+from talking.faces import kept, tracked
 from talking.faces.detect import cut_square
 from talking.video import media
 
@@ -127,7 +127,8 @@ class FaceMesh:
 def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
     """Return the arrays of `landmarks/{video}.npz` for a `tracks` table of a `media/` video, decoding where faces are.
 
-    One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
+    Of the faces beyond the eight largest of a picture, an audience, only every fifth frame is looked at, and what is between is
+    filled in. One entry for each row of the table, in its order: track, frame, points (n, 68, 2) in the pixels of the video
     and the order of iBUG 300-W (NaN where lost), score 0-1, yaw, pitch, roll in degrees, blur (larger is sharper).
     `thumbnail` (k, 32, 32) holds small grey pictures of the faces of every fifth frame, and `thumbnail_row` (k) their rows: living
     faces are told from stills by them. `face…` holds the best faces of each track (`kept.Keeper.arrays`), by which persons are
@@ -150,18 +151,23 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
         return out | keeper.arrays()
     boxes = tracks[_BOX].to_numpy(dtype=float)
     steady = _steadied(boxes, out["track"])
-    rows_of = {int(frame): rows for frame, rows in tracks.groupby("frame").indices.items()}
+    # How many frames lie between those of a row's track that are looked at.
+    step = np.where(tracked.in_audience(tracks), THUMBNAIL_STEP, 1)
+    looked_at = _looked_at(tracks, step)
+    rows_of = {int(frame): looked_at[rows] for frame, rows in tracks.iloc[looked_at].groupby("frame").indices.items()}
     rolls: dict[int, tuple[int, float]] = {}
     mesh = FaceMesh()
     pictures = media.parts_at(video, rows_of)
     for frame, whole in tqdm(pictures, total=len(rows_of), desc="landmarks", unit="frame", mininterval=5):
         for row in rows_of[frame]:
             number = int(out["track"][row])
-            before, roll = rolls.get(number, (-1, 0.0))
+            before, roll = rolls.get(number, (-THUMBNAIL_STEP - 1, 0.0))
             x1, y1, x2, y2 = steady[row]
             centre, side = np.array([x1 + x2, y1 + y2]) / 2, max(x2 - x1, y2 - y1) * settings.region
             picture, origin = _about_face(whole, steady[row], boxes[row], side)
-            points, out["score"][row] = mesh(picture, centre - origin, side, roll if before == frame - 1 else 0.0)
+            points, out["score"][row] = mesh(
+                picture, centre - origin, side, roll if frame - before <= step[row] else 0.0
+            )
             out["blur"][row] = sharpness(picture, boxes[row] - np.tile(origin, 2))
             if frame % THUMBNAIL_STEP == 0:
                 out["thumbnail"][np.searchsorted(small, row)] = thumbnail(picture, steady[row] - np.tile(origin, 2))
@@ -174,7 +180,29 @@ def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[st
             value = kept.worth(boxes[row], out["yaw"][row], out["pitch"][row], out["blur"][row])
             keeper.see(row, float(value), picture, steady[row], origin)
     mesh.close()
+    _fill_in(out, looked_at)
     return out | keeper.arrays()
+
+
+def _looked_at(tracks: pd.DataFrame, step: np.ndarray) -> np.ndarray:
+    """Return the rows of a `tracks` table that are marked: frames that are multiples of `step` (n,), and both ends of each track."""
+    frame = tracks["frame"]
+    ends = frame.groupby(tracks["track"]).agg(["min", "max"]).loc[tracks["track"]].to_numpy()
+    is_end = (frame.to_numpy()[:, None] == ends).any(axis=1)
+    return np.flatnonzero((frame.to_numpy() % step == 0) | is_end)
+
+
+def _fill_in(out: dict[str, np.ndarray], looked_at: np.ndarray) -> None:
+    """Fill in what is between the rows of a track that were looked at, by straight lines."""
+    is_seen = np.zeros(len(out["track"]), dtype=bool)
+    is_seen[looked_at] = True
+    for number in np.unique(out["track"][~is_seen]):
+        rows = np.flatnonzero(out["track"] == number)
+        seen, frames = rows[is_seen[rows]], out["frame"][rows]
+        for name in ("points", "score", "yaw", "pitch", "roll", "blur"):
+            flat = out[name][seen].reshape(len(seen), -1)
+            filled = [np.interp(frames, out["frame"][seen], column) for column in flat.T]
+            out[name][rows] = np.stack(filled, axis=1).reshape(out[name][rows].shape)
 
 
 def _about_face(whole: media.Parts, steady: np.ndarray, box: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:

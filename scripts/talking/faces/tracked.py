@@ -8,6 +8,16 @@ import pandas as pd
 from talking.core.errors import InputError
 
 BOX = ["x1", "y1", "x2", "y2"]
+# More faces than this in a picture are an audience: few of them are looked at closely.
+MOST_LARGE = 8
+
+
+def in_audience(tracks: pd.DataFrame) -> np.ndarray:
+    """Return which rows (n,) of a `tracks` table are of a track that is mostly not among the largest eight faces of its frames."""
+    box = tracks[BOX].to_numpy(dtype=float)
+    size = pd.Series((box[:, 2:] - box[:, :2]).max(axis=1, initial=0), index=tracks.index)
+    is_small = size.groupby(tracks["frame"]).rank(ascending=False, method="first") > MOST_LARGE
+    return (is_small.groupby(tracks["track"]).transform("mean") > 0.5).to_numpy(bool)
 
 
 class Faces:

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from talking.core.errors import InputError
+from talking.faces.tracked import in_audience
 from talking.speaking import crops
 from talking.video import media
 
@@ -24,6 +25,8 @@ WINDOWS_S = (1, 2, 3, 4, 5, 6)
 _PIECE = media.FPS
 _BLOCK = 4 * _PIECE
 _JUDGED_TOGETHER = 64
+# The score of a face that is surely silent.
+_SILENT = -5.0
 # Blocks of crops that a GPU sees together: about half a gigabyte each.
 _TOGETHER_ON_GPU = 8
 # Heads of one stream, which are in the published files but not needed for scoring.
@@ -62,9 +65,11 @@ def score(
 ) -> np.ndarray:
     """Return the raw score (n,) of each row of `tracks`: the second logit, averaged over windows of 1 to 6 s.
 
+    Faces of an audience, beyond the eight largest of a picture, are not looked at: they are silent.
     On a GPU, blocks of several tracks are seen together, `at_once` of one length; on a processor one by one.
     """
-    out = np.zeros(len(tracks))
+    out = np.full(len(tracks), _SILENT)
+    whole, tracks = np.flatnonzero(~in_audience(tracks)), tracks[~in_audience(tracks)]
     lengths = tracks.groupby("track")["frame"].agg(["min", "max"])
     seer = _Seer(network, at_once or (_TOGETHER_ON_GPU if next(network.parameters()).is_cuda else 1))
     looks = {track: _Look(seer, int(row["max"] - row["min"]) + 1) for track, row in lengths.iterrows()}
@@ -76,7 +81,7 @@ def score(
             look, start = looks.pop(track), int(lengths["min"][track])
             mfcc = torch.from_numpy(crops.mfcc(sound, start, start + look.length))
             rows = track_of == track
-            out[rows] = over_windows(network, look.whole, look.pieces, mfcc)[frame_of[rows] - start]
+            out[whole[rows]] = over_windows(network, look.whole, look.pieces, mfcc)[frame_of[rows] - start]
             unjudged.remove(track)
 
     for row, frame, face in tqdm(crops.faces(video, tracks), total=len(tracks), desc="faces", unit="face"):

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from talking.core import tables
-from talking.faces import landmarks
+from talking.faces import landmarks, tracked
 from talking.video import encoding, media
 
 SETTINGS = landmarks.Settings()
+BOX = ["x1", "y1", "x2", "y2"]
 UPPER_LIP, LOWER_LIP, BRIDGE, CHIN = 62, 66, 27, 8
 
 
@@ -168,3 +169,22 @@ def test_every_fifth_frame_has_a_small_picture_of_the_face(shared, tmp_path) -> 
     face = picture[int(row.y1) : int(row.y2), int(row.x1) : int(row.x2)]
     small = found["thumbnail"][tracks["frame"].iloc[rows] == 5][0]
     assert abs(small[6:26, 6:26].mean() - face.mean()) < 12 and small.std() > 10
+
+
+def test_of_an_audience_every_fifth_frame_is_marked_and_the_rest_filled_in(shared, tmp_path) -> None:
+    video, _, tracks = film(shared, tmp_path, 180, 192)
+    one = tracks[tracks["track"] == 0].reset_index(drop=True)
+    # Eight larger boxes of the same face leave the smaller one to the audience.
+    larger = one[BOX] + [-20, -20, 20, 20]
+    many = pd.concat([one, *(one.assign(track=n, **larger) for n in range(1, 9))], ignore_index=True)
+    assert tracked.in_audience(many).tolist() == [True] * len(one) + [False] * 8 * len(one)
+    assert not tracked.in_audience(many[many["track"] < 8]).any()
+    all_marked, found = landmarks.mark(video, one, SETTINGS), landmarks.mark(video, many, SETTINGS)
+    small = np.flatnonzero(many["track"] == 0)
+    assert np.isfinite(found["points"][small]).all() and (found["score"][small] > 0.5).all()
+    seen = np.isin(one["frame"], [0, 5, 10, 11])
+    # The square that is looked at is turned as the head was when it was last looked at.
+    assert np.abs(found["points"][small][seen] - all_marked["points"][seen]).max() < 2
+    between = found["points"][small][one["frame"] == 7]
+    steps = found["points"][small][np.isin(one["frame"], [5, 10])]
+    np.testing.assert_allclose(between[0], steps[0] * 0.6 + steps[1] * 0.4, atol=1e-3)

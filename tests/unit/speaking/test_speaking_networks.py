@@ -148,6 +148,20 @@ def test_tracks_seen_together_have_the_scores_of_tracks_seen_alone(make, tmp_pat
     np.testing.assert_allclose(alone, together, atol=1e-4)
 
 
+def test_an_audience_is_silent_without_a_look(tmp_path):
+    torch.manual_seed(1)
+    model, rng = LightASD().eval(), np.random.default_rng(1)
+    encoding.encode(tmp_path / "v.mp4", rng.integers(0, 255, (3, 120, 320, 3)).astype(np.uint8))
+    encoding.write_sound(tmp_path / "s.wav", rng.uniform(-0.5, 0.5, 3 * 640).astype(np.float32))
+    rows = [(track, frame, 30.0 * track) for frame in range(3) for track in range(10)]
+    tracks = pd.DataFrame(rows, columns=["track", "frame", "x1"])
+    # Tracks 3 and 7 are the smallest of ten.
+    side = np.where(tracks["track"].isin([3, 7]), 20, 40)
+    tracks = tracks.assign(y1=20.0, x2=tracks["x1"] + side, y2=20.0 + side)
+    score = network.score(model, tmp_path / "v.mp4", tmp_path / "s.wav", tracks)
+    assert (tracks["track"][score == -5].unique() == [3, 7]).all() and (score == -5).sum() == 6
+
+
 def test_mfccs_are_four_a_frame_and_start_at_the_frame(tmp_path):
     rng = np.random.default_rng(3)
     sound = rng.uniform(-0.5, 0.5, 16000).astype(np.float32)
