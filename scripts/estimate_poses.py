@@ -1,10 +1,12 @@
 """Estimate the 133 keypoints of every person in the candidate clips of a video."""
 
+import argparse
 from pathlib import Path
 
 from talking import poses
 from talking.core import arrays, cli, tables
 from talking.core.arrays import opened
+from talking.poses.looks import Store
 
 
 def main() -> None:
@@ -16,18 +18,26 @@ def main() -> None:
     parser.add_argument("--landmarks", type=Path, required=True, help="face points of results/landmarks/")
     parser.add_argument("--poses", type=Path, required=True, help="npz file to write")
     parser.add_argument("--threads", type=int, default=1, help="threads to use")
+    parser.add_argument(
+        "--keep-looks",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep what the model has found beside the poses (POSES without suffix + .looks), for runs with other clips",
+    )
     cli.add_settings(parser, poses.Settings)
     arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, poses.Settings)
+    candidates = tables.read("candidates", arguments.candidates)
+    store = None
+    if candidates["candidate"].any():
+        store = Store(arguments.poses.with_suffix(".looks"), poses.dependencies(arguments.media, settings))
     with opened(arguments.landmarks) as landmarks:
-        named = poses.estimate(
-            arguments.media,
-            tables.read("candidates", arguments.candidates),
-            tables.read("tracks", arguments.tracks),
-            {name: landmarks[name] for name in ("track", "points", "score")},
-            cli.settings_from(arguments, poses.Settings),
-            arguments.threads,
-        )
-        arrays.write(arguments.poses, named)
+        of_landmarks = {name: landmarks[name] for name in ("track", "points", "score")}
+    tracks = tables.read("tracks", arguments.tracks)
+    named = poses.estimate(arguments.media, candidates, tracks, of_landmarks, settings, arguments.threads, store)
+    arrays.write(arguments.poses, named)
+    if store is not None:
+        store.close(keep=arguments.keep_looks)
 
 
 if __name__ == "__main__":

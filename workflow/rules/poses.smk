@@ -25,9 +25,11 @@ rule estimate_poses:
         failures=times_failed("poses"),
         model=config["poses"]["model"],
         settings=flags("poses"),
+        # What the model has found stays beside the poses: other clips of the same people need no model.
+        looks=as_flags({"keep_looks": not config["delete_intermediates"]}),
     shell:
         "talking --gpus {resources.gpu} estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
-        " --threads {threads} {params.settings}"
+        " --threads {threads} {params.settings} {params.looks}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

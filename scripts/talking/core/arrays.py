@@ -46,6 +46,10 @@ class opened(Mapping):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -19,6 +19,7 @@ def clear(results: Path) -> None:
         "*/*",
         "checksums/**/*",
         "failures/*/*",
+        "poses/*/*",
         "covog/*/*",
         "covog/*/*/*",
         "dataset/splits/*",

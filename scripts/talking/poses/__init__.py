@@ -6,7 +6,6 @@ does not clearly belong to that face is marked as missing here, whichever model 
 
 import itertools
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,19 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking.core import boxes, cli, intervals, keypoints
+from talking.core import boxes, checksums, cli, intervals, keypoints
 from talking.core.errors import InputError
-from talking.poses import hands, windows
-from talking.video import media
+from talking.poses import hands, looks, reading, windows
+from talking.poses.faces import People, Windows
+from talking.poses.looks import BLOCK, Piece, Store
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
 _FACE_GROWN = 1.6
 # Two people whose shoulders lie within this fraction of a shoulder's width of each other have been given one body.
 _SAME_BODY = 0.3
 _PARABOLA = 2
-# Steps to which coordinates and scores are rounded: far below any model's error, and the file is half as large.
-_PIXEL_STEPS, _SCORE_STEPS = 16, 256
+# Frames that are decoded ahead of the model.
+_AHEAD = 8
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Settings:
         0, "frames over which keypoints are smoothed in time, symmetrically; 0: no smoothing", minimum=0
     )
     mediapipe_every_frames: int = cli.setting(
-        2,
+        5,
         "MediaPipe looks at every so many frames; in between, keypoints are interpolated where nobody moves fast",
         minimum=1,
     )
@@ -52,32 +52,20 @@ class Settings:
     sapiens_flip: bool = cli.setting(True, "average Sapiens' heat maps with those of the mirrored crop")
 
 
-@dataclass
-class Faces:
-    """The people of one frame, by their faces: boxes (people, 4) px, points (people, 68, 2) px and scores (people,) 0-1.
+class Model(Protocol):
+    """A pose model that follows faces through their pieces.
 
-    NaN stands for a face that is not there and for points that were lost. `windows` (people, 4) px, whole numbers, are the parts of
-    the picture that show them; a model looks nowhere else. `bystanders` (n, 4) px are the boxes of faces whose poses are not needed.
+    It looks at the frames that are main ones of a piece (`Piece.is_main`), and at others where it must.
     """
 
-    boxes: np.ndarray
-    points: np.ndarray
-    scores: np.ndarray
-    windows: np.ndarray
-    bystanders: np.ndarray
+    def look(self, picture: reading.Picture, frame: int, pieces: Sequence[Piece]) -> None:
+        """Take the next frame of some pieces, those that have a face in it; what is found is added to the pieces."""
+
+    def flush(self) -> None:
+        """Add to the pieces what has not been added yet."""
 
 
-class Session(Protocol):
-    """A model at work on one clip: it takes the frames in order and returns all poses at the end."""
-
-    def add(self, picture: np.ndarray, faces: Faces) -> None:
-        """Take the next frame: an RGB picture (height, width, 3) and the faces in it."""
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return keypoints (frames, people, 133, 2) in px and scores (frames, people, 133), 0 for what is absent."""
-
-
-def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
+def _mediapipe(settings: Settings, threads: int) -> Model:
     # Read when MediaPipe is first imported: only its errors belong in the log.
     os.environ.setdefault("GLOG_minloglevel", "2")
     from talking.poses import mediapipe_133
@@ -85,7 +73,7 @@ def _mediapipe(settings: Settings, threads: int) -> Callable[[int], Session]:
     return mediapipe_133.opened(threads, settings.mediapipe_every_frames)
 
 
-def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:
+def _sapiens(settings: Settings, threads: int) -> Model:
     from talking.poses import sapiens, sapiens2
 
     if not settings.sapiens_weights:
@@ -94,8 +82,11 @@ def _sapiens(settings: Settings, threads: int) -> Callable[[int], Session]:
     return opened(settings.sapiens_weights, settings.sapiens_batch, settings.sapiens_flip, threads)
 
 
-# A model: given the settings and how many threads it may use, loaded once; then a session for each clip of so many people.
-MODELS: dict[str, Callable[[Settings, int], Callable[[int], Session]]] = {
+# Whether a model finds the 68 face points too; where it does not those of the landmarks are taken.
+FINDS_FACE = {"mediapipe": False, "sapiens": True, "sapiens2": True}
+
+# A model, given the settings and how many threads it may use.
+MODELS: dict[str, Callable[[Settings, int], Model]] = {
     "mediapipe": _mediapipe,
     "sapiens": _sapiens,
     "sapiens2": _sapiens,
@@ -109,33 +100,56 @@ def estimate(
     landmarks: dict[str, np.ndarray],
     settings: Settings,
     threads: int = 1,
+    store: Store | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield `{clip}/keypoints` (f, p, 133, 2), `scores` (f, p, 133), `boxes` (f, p, 4) and `valid` (f, p) of each candidate clip.
 
     Keypoints and boxes are in pixels of `video`. Where `valid` is false everything is 0; where a score is 0 its keypoint is.
-    Frames are decoded once, and only those of candidates; memory is that of the clips open at a time.
+    The model looks only at frames whose looks are not in the `store`, and only these are decoded, once. Memory is that of the
+    clips open at a time.
     """
     wanted = candidates[candidates["candidate"]]
     if wanted.empty:
         return
-    session_for = MODELS[settings.model](settings, threads)
-    of_track = dict(list(_with_landmarks(tracks, landmarks).groupby("track")))
+    store = Store(None, {}) if store is None else store
+    people = People(wanted, tracks, landmarks)
+    shown = Windows(video, people, store)
+    worker = _Worker(video, settings, threads, store)
+    waiting = list(wanted.sort_values("end_frame", kind="stable").itertuples())
     spans = intervals.union(zip(wanted["start_frame"], wanted["end_frame"], strict=True))
-    with tqdm(total=sum(end - start for start, end in spans), unit=" frames", desc="poses") as progress:
-        for span in spans:
-            inside = wanted[(wanted["start_frame"] >= span[0]) & (wanted["end_frame"] <= span[1])]
-            waiting, running = list(inside.sort_values("start_frame", ascending=False).itertuples()), []
-            for frame, picture in enumerate(media.frames(video, *span), start=span[0]):
-                while waiting and waiting[-1].start_frame == frame:
-                    running.append(_Running(waiting.pop(), of_track, session_for, video))
-                for clip in running:
-                    clip.add(frame, picture)
-                for clip in [c for c in running if c.end == frame + 1]:
-                    running.remove(clip)
-                    yield from ((f"{clip.name}/{name}", of) for name, of in clip.finish(settings).items())
-                progress.update()
-            if waiting or running:
-                raise InputError(f"{video} has fewer frames than its candidate clips; delete its tables and run again.")
+    blocks = sorted({block for a, b in spans for block in range(a // BLOCK, (b - 1) // BLOCK + 1)})
+    pieces: dict[tuple[int, int], Piece] = {}
+    with tqdm(total=len(blocks), unit=" blocks", desc="poses") as progress:
+        for block in blocks:
+            of_block = people.pieces(block, every_frames(settings), shown)
+            worker.look(of_block)
+            pieces |= {(piece.track, piece.start): piece for piece in of_block}
+            while waiting and waiting[0].end_frame <= (block + 1) * BLOCK:
+                clip = waiting.pop(0)
+                made = _clip(clip, people, shown, pieces, settings)
+                yield from ((f"{clip.clip}/{name}", of) for name, of in made.items())
+            needed = min((clip.start_frame for clip in waiting), default=None)
+            pieces = {} if needed is None else {key: piece for key, piece in pieces.items() if piece.end > needed}
+            progress.update()
+
+
+def every_frames(settings: Settings) -> int:
+    """Return how many frames lie between two that a model looks at whatever happens."""
+    return settings.mediapipe_every_frames if settings.model == "mediapipe" else 1
+
+
+def dependencies(video: str | Path, settings: Settings) -> dict[str, object]:
+    """Return all that looks depend on beside the faces: the video's content, the model, its weights and its settings."""
+    weights = Path(settings.sapiens_weights)
+    files = sorted(file for file in weights.rglob("*") if file.is_file()) if weights.is_dir() else [weights]
+    is_mediapipe = settings.model == "mediapipe"
+    return {
+        "video": checksums.sha256(Path(video)),
+        "model": settings.model,
+        "every_frames": every_frames(settings),
+        "weights": [] if is_mediapipe else [checksums.sha256(file) for file in files if file.is_file()],
+        "flip": not is_mediapipe and settings.sapiens_flip,
+    }
 
 
 def checked(
@@ -155,12 +169,11 @@ def checked(
         valid[:, i] &= ~(same & (misfit[:, i] > misfit[:, j]))
         valid[:, j] &= ~(same & (misfit[:, i] <= misfit[:, j]))
     points, scores = hands.owned(points, np.where(valid[..., None], scores, 0), faces)
-    scores = np.round(scores * _SCORE_STEPS) / _SCORE_STEPS
-    points = np.where(scores[..., None] > 0, np.round(points * _PIXEL_STEPS) / _PIXEL_STEPS, 0)
+    points, scores = looks.rounded(points, scores)
     body = _body_boxes(points, scores >= min_score, faces, shown)
     return {
-        "keypoints": points.astype(np.float32),
-        "scores": scores.astype(np.float32),
+        "keypoints": points,
+        "scores": scores,
         "boxes": np.where(valid[..., None], body, 0).astype(np.float32),
         "valid": valid,
     }
@@ -184,65 +197,61 @@ def smoothed(points: np.ndarray, scores: np.ndarray, smooth_frames: int) -> np.n
     return points
 
 
-class _Running:
-    """A candidate clip while its frames are read."""
+class _Worker:
+    """The model and the pictures, opened when there is something to look at."""
 
-    def __init__(
-        self, clip, of_track: dict[int, pd.DataFrame], session_for: Callable[[int], Session], video: str | Path
-    ) -> None:
-        self.name, self.start, self.end = clip.clip, int(clip.start_frame), int(clip.end_frame)
-        frames = np.arange(self.start, self.end)
-        people = [_rows_of(tracks, of_track).reindex(frames) for tracks in clip.person_tracks]
-        beside = [_rows_of(tracks, of_track).reindex(frames) for tracks in clip.bystander_tracks]
-        everybody = np.stack([p[["x1", "y1", "x2", "y2"]].to_numpy(float) for p in [*people, *beside]], axis=1)
-        self.boxes, self.bystanders = everybody[:, : len(people)], everybody[:, len(people) :]
-        self.points = [p["points"].to_numpy() for p in people]
-        self.scores = np.stack([p["score"].to_numpy(float) for p in people], axis=1)
-        shots = np.stack([p["shot"].to_numpy(float) for p in people], axis=1)
-        self.windows = _windows(video, self.start, everybody, shots)[:, : len(people)]
-        self.session = session_for(len(people))
+    def __init__(self, video: str | Path, settings: Settings, threads: int, store: Store) -> None:
+        self._video, self._settings, self._threads, self._store = video, settings, threads, store
+        self._model: Model | None = None
+        self._pictures = reading.Reader(video)
 
-    def add(self, frame: int, picture: np.ndarray) -> None:
-        k = frame - self.start
-        lost = np.full((68, 2), np.nan)
-        points = np.stack([p[k] if isinstance(p[k], np.ndarray) else lost for p in self.points])
-        self.session.add(picture, Faces(self.boxes[k], points, self.scores[k], self.windows[k], self.bystanders[k]))
-
-    def finish(self, settings: Settings) -> dict[str, np.ndarray]:
-        points, scores = self.session.finish()
-        points = smoothed(points, scores, settings.smooth_frames)
-        return checked(points, scores, self.boxes, self.windows, settings.min_score)
+    def look(self, pieces: Sequence[Piece]) -> None:
+        """Look at the frames of the pieces of one block that have not been looked at; keep what is found."""
+        for piece in pieces:
+            self._store.load(piece)
+        waiting = [piece for piece in pieces if piece.next() <= piece.goal]
+        if not waiting:
+            return
+        if self._model is None:
+            self._model = MODELS[self._settings.model](self._settings, self._threads)
+        spans = {id(piece): range(piece.next(), piece.goal + 1) for piece in waiting}
+        for start, end in intervals.union((span.start, span.stop) for span in spans.values()):
+            # Decoded while the model works.
+            for frame, picture in reading.ahead(self._pictures.frames(start, end), _AHEAD):
+                self._model.look(picture, frame, [piece for piece in waiting if frame in spans[id(piece)]])
+        self._model.flush()
+        for piece in waiting:
+            self._store.save(piece)
 
 
-def _windows(video: str | Path, start: int, faces: np.ndarray, shots: np.ndarray) -> np.ndarray:
-    """Return the windows (f, p, 4) of people with face boxes (f, p, 4) in the shots (f, …) of a clip that begins at `start`.
+def _clip(
+    clip, people: People, shown: Windows, pieces: dict[tuple[int, int], Piece], settings: Settings
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a candidate clip, made of the looks at its people."""
+    start, end = int(clip.start_frame), int(clip.end_frame)
+    shape = (end - start, len(clip.person_tracks))
+    points, scores = np.zeros((*shape, keypoints.COUNT, 2)), np.zeros((*shape, keypoints.COUNT))
+    boxes_, parts = np.full((*shape, 4), np.nan), np.zeros((*shape, 4))
+    for i, numbers in enumerate(clip.person_tracks):
+        tracks, rows = people.rows([int(number) for number in numbers], start, end)
+        for number in np.unique(tracks[tracks >= 0]).tolist():
+            here, track = np.flatnonzero(tracks == number), people.track(number)
+            boxes_[here, i], parts[here, i] = track.boxes[rows[here]], shown.of(number)
+            for piece in (piece for (of, _), piece in pieces.items() if of == number):
+                inside = here[(here + start >= piece.start) & (here + start < piece.end)]
+                if inside.size:
+                    points[inside, i], scores[inside, i] = piece.filled(inside + start)
+            if not FINDS_FACE[settings.model]:
+                add_faces(points[:, i], scores[:, i], here, track.points[rows[here]], track.scores[rows[here]])
+    points = smoothed(points, scores, settings.smooth_frames)
+    return checked(points, scores, boxes_, parts, settings.min_score)
 
-    NaN stands in frames without a face. A few pictures of each shot are decoded ahead of the others.
-    """
-    found = np.zeros(faces.shape, dtype=int)
-    shot = pd.Series(np.fmax.reduce(shots, axis=1)).ffill().bfill().to_numpy()
-    edges = [0, *(np.flatnonzero(np.diff(shot)) + 1), len(shot)]
-    for first, last in itertools.pairwise(edges):
-        numbers = np.linspace(start + first, start + last - 1, windows.PICTURES).round().astype(int)
-        pictures = [picture for _, picture in media.frames_at(video, numbers.tolist())]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a person who is never there
-            middle = np.nanmedian(faces[first:last], axis=0)
-        found[first:last] = windows.find(pictures, middle)
-    return found
 
-
-def _rows_of(tracks: Sequence[int], of_track: dict[int, pd.DataFrame]) -> pd.DataFrame:
-    """Return a person's rows by frame; of two tracks in one frame the one that the detector is surer of."""
-    rows = pd.concat([of_track[int(track)] for track in tracks]).sort_values(["frame", "confidence"], kind="stable")
-    return rows.drop_duplicates("frame", keep="last").set_index("frame")
-
-
-def _with_landmarks(tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> pd.DataFrame:
-    same = len(tracks) == len(landmarks["track"]) and (tracks["track"].to_numpy() == landmarks["track"]).all()
-    if not same:
-        raise InputError("the landmarks are not those of the tracks; delete both files and run again.")
-    return tracks.assign(points=list(landmarks["points"]), score=landmarks["score"])
+def add_faces(points: np.ndarray, scores: np.ndarray, frames: np.ndarray, faces: np.ndarray, sure: np.ndarray) -> None:
+    """Put face points (n, 68, 2) of scores `sure` (n,) into the keypoints of frames (n,) in which there is a body, in place."""
+    known = (sure > 0) & ~np.isnan(faces).any((1, 2)) & scores[frames].any(-1)
+    points[frames[known], keypoints.FACE] = faces[known]
+    scores[frames[known], keypoints.FACE] = sure[known, None]
 
 
 def _misfit(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -1,25 +1,27 @@
 """MediaPipe's body and hand models mapped to the 133 keypoints, one region of the picture for each face.
 
 BlazePose (Bazarevsky et al., 2020) alone finds one body in a picture. Here its landmark model gets the region: first below the
-face, then where the frame before showed that body. So nobody else's body is taken, and nothing lags, as no filter over time is
-used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's arms. The face points
-are those of the landmarks file. Bodies and hands are looked for in every few frames; the frames between are looked at too where
-somebody moves fast or was lost, and interpolated elsewhere.
+face, then where the look before showed that body. So nobody else's body is taken, and nothing lags, as no filter over time is
+used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's arms, where they are in the picture.
+The face points are those of the landmarks file. Every few frames are looked at. Between two looks the middle frame is looked at
+too where somebody moves far or is found in one of them only; if it does not lie where the two lead to expect, so are both halves.
 """
 
-import ctypes
-from collections.abc import Callable, Iterator
+import queue
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from google.protobuf import text_format
+from mediapipe.calculators.core import split_vector_calculator_pb2  # noqa: F401 - known to the graphs' text once imported
 from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
 from talking.core import boxes, keypoints
-from talking.poses import Faces
+from talking.poses.looks import Face, Piece, rounded
+from talking.poses.reading import Picture
 
 # Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,
 # both in face sizes. Standing, seated, leaning and small people are found by different ones.
@@ -40,9 +42,15 @@ _BEHIND = 0.5
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
 
-# Farthest, in face sizes, that a point moves from one look to the next where the frames between are interpolated. Below it, what lies
-# midway differs from a detection there by about as much as detections of somebody who sits still differ from each other.
-_STEADY = 0.3
+# Points this sure, in the part of the picture that shows the person, decide whether the frames between two looks are looked at;
+# legs must be surer: those behind a desk are guessed with 0.5.
+_SURE, _SURE_OF_LEGS = 0.5, 0.8
+# Farthest, in face sizes, that such a point of the body or of a hand moves from one look to the next where all frames between are
+# interpolated, and how far from the line between the two it may lie in the middle. Looks at somebody who sits still differ by 0.03
+# on average, by 0.1 at times; fingers by more.
+_STEADY, _STEADY_HAND, _AGREES = 0.3, 0.5, 0.2
+# A hand that only one of two looks has found is looked for between them unless they are this near; it flickers.
+_HAND_NEAR = 2
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -71,19 +79,32 @@ node {
 }
 """
 
-_HANDS_GRAPH = """
+# The hand at the end of one arm: the wrist and the roots of the little and the index finger among the body's points.
+_HAND_GRAPH = """
 input_stream: "image"
 input_stream: "body"
-output_stream: "left_hand"
-output_stream: "right_hand"
+output_stream: "hand"
 node {
-  calculator: "HandLandmarksLeftAndRightCpu"
+  calculator: "SplitNormalizedLandmarkListCalculator"
+  input_stream: "body"
+  output_stream: "end"
+  options {
+    [mediapipe.SplitVectorCalculatorOptions.ext] {
+      ranges { begin: %d end: %d }
+      ranges { begin: %d end: %d }
+      ranges { begin: %d end: %d }
+      combine_outputs: true
+    }
+  }
+}
+node {
+  calculator: "HandLandmarksFromPoseCpu"
   input_stream: "IMAGE:image"
-  input_stream: "POSE_LANDMARKS:body"
-  output_stream: "LEFT_HAND_LANDMARKS:left_hand"
-  output_stream: "RIGHT_HAND_LANDMARKS:right_hand"
+  input_stream: "HAND_LANDMARKS_FROM_POSE:end"
+  output_stream: "HAND_LANDMARKS:hand"
 }
 """
+_ARM_ENDS = ((15, 16, 17, 18, 19, 20), (16, 17, 18, 19, 20, 21))
 
 # BlazePose's 33 points: its index for each of ours. Its foot index point stands for the big toe; it has no small toe.
 _FROM_BLAZEPOSE = {
@@ -92,216 +113,246 @@ _FROM_BLAZEPOSE = {
     "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_heel": 29, "right_heel": 30, "left_big_toe": 31,
     "right_big_toe": 32,
 }  # fmt: skip
+# Body and feet come first among our keypoints, knees and what is below them last of these.
+_BODY_POINTS = keypoints.FACE.start
+_LEGS = slice(keypoints.INDEX["left_knee"], _BODY_POINTS)
+_HANDS = (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
+_HAND_GROUPS = tuple(zip(_HANDS, (keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]), strict=True))
 _TRUNK_AND_ARMS = [*range(11, 17), 23, 24]
 _OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
 _THEIRS = list(_FROM_BLAZEPOSE.values())
 
 
-def opened(threads: int, every_frames: int) -> Callable[[int], "_Clip"]:
-    """Return a function that starts a session for a clip of so many people; they are worked on in `threads` threads.
-
-    Bodies are looked for every `every_frames`; frames between are interpolated where nothing moves fast.
-    """
-    pool = ThreadPoolExecutor(threads)
-    return lambda people: _Clip([_Person(person, every_frames) for person in range(people)], pool)
+def opened(threads: int, every_frames: int) -> "MediaPipe":
+    """Return the model; faces are worked on in `threads` threads, and looked at every `every_frames`."""
+    return MediaPipe(threads, every_frames)
 
 
-class _Clip:
-    """A session for one clip."""
+class MediaPipe:
+    """The models, a set for each thread, and the faces that are followed."""
 
-    def __init__(self, people: list["_Person"], pool: ThreadPoolExecutor) -> None:
-        self._people = people
-        self._pool = pool
+    def __init__(self, threads: int, every_frames: int) -> None:
+        self._every = every_frames
+        self._pool = ThreadPoolExecutor(threads)
+        self._idle: queue.SimpleQueue[_Models] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._idle.put(_Models())
+        self._followed: dict[int, _Follower] = {}
 
-    def add(self, picture: np.ndarray, faces: Faces) -> None:
-        """Take the next frame."""
+    def look(self, picture: Picture, frame: int, pieces: Sequence[Piece]) -> None:
+        """Take the next frame of some pieces."""
+
+        def add(piece: Piece) -> None:
+            models = self._idle.get()
+            try:
+                self._followed[id(piece)].add(models, picture, frame)
+            finally:
+                self._idle.put(models)
+
+        for piece in pieces:
+            if id(piece) not in self._followed:
+                self._followed[id(piece)] = _Follower(piece, self._every)
         # MediaPipe gives up Python's lock while it runs, so that threads do run side by side.
-        list(self._pool.map(lambda person: person.add(picture, faces), self._people))
+        list(self._pool.map(add, pieces))
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all keypoints and scores, and close the models."""
-        found = list(self._pool.map(_Person.finish, self._people))
-        # Closed graphs leave memory in pieces, some 10 MB a clip, which glibc keeps unless trimmed.
-        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-            trim(0)
-        return np.stack([points for points, _ in found], axis=1), np.stack([scores for _, scores in found], axis=1)
+    def flush(self) -> None:
+        """Forget the faces that were followed: all is found at once."""
+        self._followed.clear()
+
+
+class _Models:
+    """The networks; they remember nothing from one picture to the next."""
+
+    def __init__(self) -> None:
+        self._body = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
+        self._hands = [SolutionBase(graph_config=_parsed(_HAND_GRAPH % points)) for points in _ARM_ENDS]
+
+    def body(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
+        """Return the body in a region, and the region to look at next."""
+        return self._body.process({"image": picture, "region": region})
+
+    def hand(self, side: int, picture: np.ndarray, body) -> np.ndarray | None:
+        """Return the hand (21, 2) px of a body's left (0) or right (1) arm, if there is one."""
+        found = self._hands[side].process({"image": picture, "body": body}).hand
+        return None if found is None else _pixels(found, picture.shape[1::-1])
 
 
 @dataclass
-class _Pose:
-    """One person in one frame: keypoints (133, 2) px, scores (133,), the box (4,) px of the face and the window (4,) px."""
+class _Track:
+    """Where a body was seen last: the region to look at next, where the one before lay from the face, and how often it was lost since."""
 
-    points: np.ndarray
-    scores: np.ndarray
-    face: np.ndarray
-    window: np.ndarray
+    region: rect_pb2.NormalizedRect | None = None
+    led: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    failed: int = 0
+
+    def kept(self) -> np.ndarray:
+        """Return it as an array (10,)."""
+        r = self.region or rect_pb2.NormalizedRect()
+        place = [r.x_center, r.y_center, r.width, r.height, r.rotation]
+        return np.array([self.region is not None, *place, *self.led, self.failed], dtype=float)
+
+    @classmethod
+    def of(cls, kept: np.ndarray) -> "_Track":
+        """Return what `kept` has returned; a new one for an empty array."""
+        if not kept.size:
+            return cls()
+        names = ("x_center", "y_center", "width", "height", "rotation")
+        region = rect_pb2.NormalizedRect(**dict(zip(names, kept[1:6].tolist(), strict=True)))
+        return cls(region if kept[0] else None, kept[6:9].copy(), int(kept[9]))
 
 
-class _Person:
-    """One person followed through a clip, with a separate graph."""
+class _Follower:
+    """One face followed through a piece."""
 
-    def __init__(self, person: int, every_frames: int) -> None:
-        self._person = person
-        self._every_frames = every_frames
-        self._body_model = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
-        self._hands_model = SolutionBase(graph_config=_parsed(_HANDS_GRAPH))
-        self._region: rect_pb2.NormalizedRect | None = None
-        self._led = np.zeros(3)
-        self._window = np.zeros(4)
-        self._failed = 0
-        self._found: list[_Pose] = []
-        self._between: list[tuple[np.ndarray, Faces]] = []
+    def __init__(self, piece: Piece, every: int) -> None:
+        self._piece, self._every = piece, every
+        self._track = _Track.of(piece.state)
+        self._last = max(piece.found, default=None)
+        self._between: dict[int, Picture] = {}
 
-    def add(self, picture: np.ndarray, faces: Faces) -> None:
-        """Take the next frame: a picture and the faces in it."""
-        if self._found and len(self._between) < self._every_frames - 1:
-            self._between.append((picture, faces))
+    def add(self, models: _Models, picture: Picture, frame: int) -> None:
+        """Take the next frame."""
+        if not self._piece.is_main(frame, self._every):
+            self._between[frame] = picture
             return
-        later = self._look(picture, faces)
-        self._fill(later)
-        self._found.append(later)
+        before = replace(self._track)
+        self._piece.add(frame, *_look(models, picture.rgb(), self._piece.face(frame), self._track))
+        self._piece.state = self._track.kept()
+        if self._last is not None:
+            self._fill(models, self._last, frame, before)
+        self._last, self._between = frame, {}
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the keypoints (frames, 133, 2) in px and the scores (frames, 133) of all frames, and close the models."""
-        self._fill(None)
-        self._body_model.close()
-        self._hands_model.close()
-        return np.stack([pose.points for pose in self._found]), np.stack([pose.scores for pose in self._found])
-
-    def _fill(self, later: "_Pose | None") -> None:
-        """Find the poses of the frames since the last one found, of which the `later` look, if any, is the end."""
-        between, self._between = self._between, []
-        if later is not None and between and _is_steady(self._found[-1], later):
-            parts = np.linspace(0, 1, len(between) + 2)[1:-1]
-            earlier = self._found[-1]
-            self._found += [
-                _midway(earlier, later, part, faces, self._person)
-                for part, (_, faces) in zip(parts, between, strict=True)
-            ]
+    def _fill(self, models: _Models, a: int, b: int, before: _Track) -> None:
+        """Look at frames between two looks where that is needed; `before` is where the body was after the first."""
+        has_moved, have_hands_moved = _moved(self._piece, a, b)
+        if b - a < 2 or not (has_moved or have_hands_moved):
             return
-        # Afterwards the person is followed from the later look on.
-        followed = self._region, self._led, self._window, self._failed
-        self._found += [self._look(picture, faces) for picture, faces in between]
-        self._region, self._led, self._window, self._failed = followed
+        middle = (a + b) // 2
+        face = self._piece.face(middle)
+        expected = tuple(found[0] for found in self._piece.filled(np.array([middle])))
+        # Of a body that only the later look has found, the region found there is the better start.
+        track = replace(before if before.region is not None else self._track)
+        picture = self._between[middle].rgb()
+        found = _look(models, picture, face, track, None if have_hands_moved else expected)
+        self._piece.add(middle, *found)
+        is_lost_between = self._piece.found[a][1].any() != self._piece.found[b][1].any()
+        if is_lost_between or not _agree(expected, self._piece.found[middle], face):
+            self._fill(models, a, middle, before)
+            self._fill(models, middle, b, track)
 
-    def _look(self, picture: np.ndarray, faces: Faces) -> "_Pose":
-        """Return the pose that the models find, all scores 0 if there is no body."""
-        window, box = faces.windows[self._person], faces.boxes[self._person]
-        if (window != self._window).any():
-            self._region, self._window = None, window
-        x1, y1, x2, y2 = window
-        corner = np.tile(window[:2], 2)
-        others = np.concatenate([np.delete(faces.boxes, self._person, axis=0), faces.bystanders]) - corner
-        alone = _alone(picture[y1:y2, x1:x2], box - corner, others)
-        face, score = faces.points[self._person] - window[:2], faces.scores[self._person]
-        points, scores = self._find(alone, box - corner, face, score)
-        return _Pose(points + window[:2], scores, box, window)
 
-    def _find(
-        self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, score: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        points, scores = _nothing()
-        body = None if np.isnan(box).any() else self._body(picture, box, face)
-        if body is None:
-            self._region = None
-            return points, scores
-        size = picture.shape[1::-1]
-        points[_OURS] = _pixels(body.body, size)[_THEIRS]
-        scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
-        _add_face(points, scores, face, score)
-        for group, wrist, hand in self._hands(picture, body.body, points, scores):
-            # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
-            points[group], scores[group] = hand, scores[wrist]
+def _moved(piece: Piece, a: int, b: int) -> tuple[bool, bool]:
+    """Return whether the body has moved far between two looks, or was found in one only; and whether that is true of hands."""
+    (early, early_scores), (late, late_scores) = piece.found[a], piece.found[b]
+    if early_scores.any() != late_scores.any():
+        return True, True
+    moved = np.linalg.norm(late - early, axis=-1) / _size(piece.face(b))
+    far = moved > np.where(np.arange(keypoints.COUNT) < _BODY_POINTS, _STEADY, _STEADY_HAND)
+    far &= _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)
+    is_one_lost = b - a > _HAND_NEAR and any(early_scores[h].any() != late_scores[h].any() for h, _ in _HAND_GROUPS)
+    return bool(far[:_BODY_POINTS].any()), bool(is_one_lost or far[_BODY_POINTS:].any())
+
+
+def _agree(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], face: Face) -> bool:
+    """Return whether a look has found the body and the hands where they were expected; points (133, 2) px and scores (133,)."""
+    (points, scores), (expected_points, expected_scores) = found, expected
+    sure = (scores >= _SURE) & (expected_scores >= _SURE)
+    sure[_LEGS] = False
+    apart = np.linalg.norm(points - expected_points, axis=-1)[sure]
+    same = all(scores[part].any() == expected_scores[part].any() for part in (slice(None), *_HANDS))
+    return bool(same and apart.max(initial=0) <= _AGREES * _size(face))
+
+
+def _is_sure(points: np.ndarray, scores: np.ndarray, piece: Piece) -> np.ndarray:
+    """Return which points (133, 2) of scores (133,) are seen for certain in the part of the picture that shows the person."""
+    inside = ((points >= piece.window[:2]) & (points <= piece.window[2:] - 1)).all(-1)
+    sure = scores >= _SURE
+    sure[_LEGS] &= scores[_LEGS] >= _SURE_OF_LEGS
+    return inside & sure
+
+
+def _look(
+    models: _Models,
+    picture: np.ndarray,
+    face: Face,
+    track: _Track,
+    expected: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keypoints (133, 2) px and scores (133,) found for a face, all 0 if there is no body; `track` is brought up to date.
+
+    Where the body lies as `expected`, the hands are taken from there and not looked for.
+    """
+    x1, y1, x2, y2 = face.window
+    corner = np.tile(face.window[:2], 2)
+    alone = _alone(picture[y1:y2, x1:x2], face.box - corner, face.others - corner)
+    size = alone.shape[1::-1]
+    points, scores = np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
+    body = _body(models, alone, face.box - corner, face.points - face.window[:2], track)
+    if body is None:
+        track.region = None
         return points, scores
+    places = _pixels(body.body, size)
+    points[_OURS] = places[_THEIRS] + face.window[:2]
+    scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
+    if expected is not None:
+        there = np.copy(expected[1])
+        there[[i for hand in _HANDS for i in range(hand.start, hand.stop)]] = 0
+        if _agree((expected[0], there), rounded(points, scores), face):
+            for hand in _HANDS:
+                points[hand], scores[hand] = expected[0][hand], expected[1][hand]
+            return points, scores
+    for side, (hand, wrist) in enumerate(_HAND_GROUPS):
+        at = points[wrist] - face.window[:2]
+        if scores[wrist] >= _WRIST_SEEN and (at >= 0).all() and (at < size).all():
+            found = models.hand(side, alone, body.body)
+            if found is not None:
+                # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
+                points[hand], scores[hand] = found + face.window[:2], scores[wrist]
+    return points, scores
 
-    def _hands(
-        self, picture: np.ndarray, body, points: np.ndarray, scores: np.ndarray
-    ) -> Iterator[tuple[slice, int, np.ndarray]]:
-        """Yield for each hand found its group, its wrist and its points (21, 2) px."""
-        size = picture.shape[1::-1]
-        seen = (scores >= _WRIST_SEEN) & (points >= 0).all(-1) & (points < size).all(-1)
-        left, right = keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]
-        if not (seen[left] or seen[right]):
-            return
-        found = self._hands_model.process({"image": picture, "body": body})
-        if found.left_hand is not None and seen[left]:
-            yield keypoints.LEFT_HAND, left, _pixels(found.left_hand, size)
-        if found.right_hand is not None and seen[right]:
-            yield keypoints.RIGHT_HAND, right, _pixels(found.right_hand, size)
 
-    def _body(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray):
-        size = picture.shape[1::-1]
-        if self._region is not None:
-            # The region of the last body; where that one moves to somebody else, the region before it.
-            for region in (self._region, _region(self._led, box, size)):
-                found = self._run(picture, region)
-                if _fit(found, picture, box, face) <= _FITS:
-                    return self._kept(found, region, box, size)
-        # A body lost for long is looked for with one start a frame, as all of them every frame would take too long.
-        starts = _STARTS if self._failed == 0 else [_STARTS[self._failed % len(_STARTS)]]
-        tried = [self._from_start(picture, box, face, np.array([0, *start])) for start in starts]
-        fitting = [one for one in tried if one is not None]
-        if fitting:
-            # Of several bodies for one face, the right one is well seen and lies well.
-            found, region = max(fitting, key=lambda one: _seen(one[0]) - _fit(one[0], picture, box, face))
-            return self._kept(found, region, box, size)
-        self._failed += 1
-        return None
-
-    def _kept(self, found, region: rect_pb2.NormalizedRect, box: np.ndarray, size: tuple[int, int]):
-        self._region, self._led, self._failed = found.next_region, _place(region, box, size), 0
-        return found
-
-    def _from_start(self, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray):
-        """Return the pose of the last step before the region moves to somebody else, and the region; None if it never fits."""
-        region, fitting = _region(start, box, picture.shape[1::-1]), None
-        for _ in range(_STEPS):
-            found = self._run(picture, region)
-            if found.body is None:
-                break
+def _body(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.ndarray, track: _Track):
+    """Return what the model finds of a face's own body in a picture that shows nobody else, None if it finds none."""
+    size = picture.shape[1::-1]
+    if track.region is not None:
+        # The region of the last body; where that one moves to somebody else, the region before it.
+        for region in (track.region, _region(track.led, box, size)):
+            found = models.body(picture, region)
             if _fit(found, picture, box, face) <= _FITS:
-                fitting = found, region
-            region = found.next_region
-        return fitting
-
-    def _run(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
-        return self._body_model.process({"image": picture, "region": region})
-
-
-def _nothing() -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
-
-
-def _add_face(points: np.ndarray, scores: np.ndarray, face: np.ndarray, score: float) -> None:
-    """Put a face's own points (68, 2) into keypoints (133, 2) and scores (133,), in place."""
-    if score > 0 and not np.isnan(face).any():
-        points[keypoints.FACE], scores[keypoints.FACE] = face, score
+                return _kept(found, region, box, size, track)
+    # A body lost for long is looked for with two starts a look, as all of them every time would take too long.
+    after = [(2 * track.failed + k) % len(_STARTS) for k in range(2)]
+    starts = _STARTS if track.failed == 0 else [_STARTS[k] for k in after]
+    tried = [_from_start(models, picture, box, face, np.array([0, *start])) for start in starts]
+    fitting = [one for one in tried if one is not None]
+    if fitting:
+        # Of several bodies for one face, the right one is well seen and lies well.
+        found, region = max(fitting, key=lambda one: _seen(one[0]) - _fit(one[0], picture, box, face))
+        return _kept(found, region, box, size, track)
+    track.failed += 1
+    return None
 
 
-def _is_steady(earlier: _Pose, later: _Pose) -> bool:
-    """Return whether the frames between two looks may be interpolated: both found the body and the same hands, and nothing moved far."""
-    if (earlier.window != later.window).any() or not (earlier.scores.any() and later.scores.any()):
-        return False
-    if any(
-        earlier.scores[hand].any() != later.scores[hand].any() for hand in (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
-    ):
-        return False
-    seen = (earlier.scores >= _WRIST_SEEN) & (later.scores >= _WRIST_SEEN)
-    moved = np.linalg.norm(later.points - earlier.points, axis=-1)[seen]
-    return bool(moved.max(initial=0) <= _STEADY * np.ptp(later.face.reshape(2, 2), axis=0).max())
+def _kept(found, region: rect_pb2.NormalizedRect, box: np.ndarray, size: tuple[int, int], track: _Track):
+    track.region, track.led, track.failed = found.next_region, _place(region, box, size), 0
+    return found
 
 
-def _midway(earlier: _Pose, later: _Pose, part: float, faces: Faces, person: int) -> _Pose:
-    """Return the pose that lies so large a part (0-1) of the way from one look to the next; its face is that of its own frame."""
-    points, scores = _nothing()
-    box, window = faces.boxes[person], faces.windows[person]
-    if not np.isnan(box).any():
-        both = (earlier.scores > 0) & (later.scores > 0)
-        scores[both] = ((1 - part) * earlier.scores + part * later.scores)[both]
-        points[both] = ((1 - part) * earlier.points + part * later.points)[both]
-        scores[keypoints.FACE] = 0
-        _add_face(points, scores, faces.points[person], faces.scores[person])
-    return _Pose(points, scores, box, window)
+def _from_start(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray):
+    """Return the pose of the last step before the region moves to somebody else, and the region; None if it never fits."""
+    region, fitting = _region(start, box, picture.shape[1::-1]), None
+    for _ in range(_STEPS):
+        found = models.body(picture, region)
+        if found.body is None:
+            break
+        if _fit(found, picture, box, face) <= _FITS:
+            fitting = found, region
+        region = found.next_region
+    return fitting
+
+
+def _size(face: Face) -> float:
+    return float(np.ptp(face.box.reshape(2, 2), axis=0).max())
 
 
 def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -310,12 +361,10 @@ def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndar
     Of people who are far behind, only the head is left out: an arm of this person may reach before them.
     """
     alone = np.array(picture, order="C")
-    if np.isnan(face).any():
-        return alone
     height, width = picture.shape[:2]
     own = boxes.clip(boxes.scale(face, _HEAD), width, height).astype(int)
     x, size = (face[0] + face[2]) / 2, face[2] - face[0]
-    for other in others[~np.isnan(others).any(axis=-1)]:
+    for other in others:
         head = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
         alone[head[1] : head[3], head[0] : head[2]] = _PAINT
         other_size = other[2] - other[0]

@@ -4,7 +4,8 @@ Each person is cut out by a region made from the face; the network gives a heat 
 unbiased UDP rule (Huang et al., CVPR 2020); below a cell the peak is that of a Gaussian fitted around it.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 
 from talking.core import keypoints, pictures
 from talking.core.errors import InputError
-from talking.poses import Faces
+from talking.poses.looks import Face, Piece
+from talking.poses.reading import Picture
 
 # The network's input and its normalisation, in RGB.
 HEIGHT, WIDTH = 1024, 768
@@ -45,8 +47,8 @@ def _mirrored() -> list[int]:
 MIRRORED = _mirrored()
 
 
-def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callable[[int], "Clip"]:
-    """Load a TorchScript file and return a function that starts a session for a clip of so many people.
+def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> "Sapiens":
+    """Load a TorchScript file and return the model.
 
     Raises InputError if the file is missing or no TorchScript.
     """
@@ -58,90 +60,78 @@ def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callabl
         network = torch.jit.load(str(weights), map_location="cpu").eval()
     except RuntimeError as error:
         raise InputError(f"{weights} is not a TorchScript file; name Sapiens' *_torchscript.pt2 file.") from error
-    return sessions(network, batch, flip, threads, _MEAN, _SPREAD)
+    return Sapiens(network, batch, flip, threads, _MEAN, _SPREAD)
 
 
-def sessions(
-    network: torch.nn.Module,
-    batch: int,
-    flip: bool,
-    threads: int,
-    mean: tuple[float, float, float],
-    spread: tuple[float, float, float],
-) -> Callable[[int], "Clip"]:
-    """Return a function that starts a session for a clip of so many people, with a network that gives the 133 heat maps.
+class Sapiens:
+    """The network at work: crops of all faces and frames wait until they fill a batch.
 
-    Runs on the GPU if there is one, in bfloat16 where it has it. `mean` and `spread` normalise RGB values of 0-255.
+    Runs on the GPU if there is one, in bfloat16 where it has it, compiled if the network is no TorchScript. All batches there have
+    one size: the last one is filled up.
     """
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    model = _Model(network.to(device), device, torch.bfloat16 if half else torch.float32, flip, mean, spread)
-    return lambda people: Clip(model, batch, people)
-
-
-class _Model:
-    """The network with pre- and postprocessing: from crops (n, 1024, 768, 3) uint8 to points in the crop and scores."""
 
     def __init__(
         self,
         network: torch.nn.Module,
-        device: torch.device,
-        precision: torch.dtype,
+        batch: int,
         flip: bool,
+        threads: int,
         mean: tuple[float, float, float],
         spread: tuple[float, float, float],
     ) -> None:
-        self._network, self._device, self._precision, self._flip = network.to(precision), device, precision, flip
-        self._mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
-        self._spread = torch.tensor(spread, device=device).view(1, 3, 1, 1)
+        """Take a network that gives the 133 heat maps; `mean` and `spread` normalise RGB values of 0-255."""
+        torch.set_num_threads(threads)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._is_fixed = self._device.type == "cuda"
+        half = self._is_fixed and torch.cuda.is_bf16_supported()
+        self._precision = torch.bfloat16 if half else torch.float32
+        self._network = network.to(self._device, self._precision)
+        if self._is_fixed and not isinstance(network, torch.jit.ScriptModule):
+            self._network = torch.compile(self._network, dynamic=False)
+        self._batch, self._flip = batch, flip
+        self._mean = torch.tensor(mean, device=self._device).view(1, 3, 1, 1)
+        self._spread = torch.tensor(spread, device=self._device).view(1, 3, 1, 1)
+        self._cutters = ThreadPoolExecutor(threads)
+        self._waiting: list[tuple[Piece, int, np.ndarray, np.ndarray]] = []
+
+    def look(self, picture: Picture, frame: int, pieces: Sequence[Piece]) -> None:
+        """Take the next frame of some pieces."""
+        self._waiting += self._cutters.map(lambda piece: (piece, frame, *_cut(picture, piece.face(frame))), pieces)
+        while len(self._waiting) >= self._batch:
+            self._run()
+
+    def flush(self) -> None:
+        """Add what still waits to the pieces."""
+        while self._waiting:
+            self._run()
+
+    def _run(self) -> None:
+        now, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
+        points, scores = self.points(np.stack([crop for _, _, crop, _ in now]))
+        for (piece, frame, _, to_crop), found, score in zip(now, points, scores, strict=True):
+            piece.add(frame, (found - to_crop[:, 2]) / to_crop[0, 0], score)
 
     @torch.inference_mode()
     def points(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return keypoints (n, 133, 2) in px of the crops and scores (n, 133)."""
+        """Return keypoints (n, 133, 2) in px of crops (n, 1024, 768, 3) uint8, and scores (n, 133)."""
+        number = len(crops)
+        if self._is_fixed and number < self._batch:
+            crops = np.concatenate([crops, np.zeros((self._batch - number, *crops.shape[1:]), np.uint8)])
         pictures = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float()
         pictures = ((pictures - self._mean) / self._spread).to(self._precision)
         heat = self._network(pictures).float()
         if self._flip:
             mirrored = self._network(pictures.flip(-1)).float()
             heat = (heat + mirrored.flip(-1)[:, MIRRORED]) / 2
-        return decode(heat)
+        return decode(heat[:number])
 
 
-class Clip:
-    """A session for one clip: crops wait until they fill a batch."""
-
-    def __init__(self, model: _Model, batch: int, people: int) -> None:
-        self._model, self._batch, self._people = model, batch, people
-        self._points: list[np.ndarray] = []
-        self._scores: list[np.ndarray] = []
-        self._waiting: list[tuple[int, int, np.ndarray, np.ndarray]] = []
-
-    def add(self, picture: np.ndarray, faces: Faces) -> None:
-        """Take the next frame."""
-        self._points.append(np.zeros((self._people, keypoints.COUNT, 2)))
-        self._scores.append(np.zeros((self._people, keypoints.COUNT)))
-        for person, (box, window) in enumerate(zip(faces.boxes, faces.windows, strict=True)):
-            if not np.isnan(box).any():
-                x1, y1, x2, y2 = window
-                crop, to_crop = cut_out(picture[y1:y2, x1:x2], box - np.tile(window[:2], 2))
-                to_crop[:, 2] -= to_crop[0, 0] * window[:2]
-                self._waiting.append((len(self._points) - 1, person, crop, to_crop))
-        while len(self._waiting) >= self._batch:
-            self._run()
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return all keypoints and scores."""
-        while self._waiting:
-            self._run()
-        return np.stack(self._points), np.stack(self._scores)
-
-    def _run(self) -> None:
-        now, self._waiting = self._waiting[: self._batch], self._waiting[self._batch :]
-        points, scores = self._model.points(np.stack([crop for _, _, crop, _ in now]))
-        for (frame, person, _, to_crop), found, score in zip(now, points, scores, strict=True):
-            self._points[frame][person] = (found - to_crop[:, 2]) / to_crop[0, 0]
-            self._scores[frame][person] = score
+def _cut(picture: Picture, face: Face) -> tuple[np.ndarray, np.ndarray]:
+    """Return the region of a face's body in its window, and the map (2, 3) from the picture to it."""
+    x1, y1, x2, y2 = face.window
+    crop, to_crop = cut_out(picture.rgb()[y1:y2, x1:x2], face.box - np.tile(face.window[:2], 2))
+    to_crop[:, 2] -= to_crop[0, 0] * face.window[:2]
+    return crop, to_crop
 
 
 def cut_out(picture: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

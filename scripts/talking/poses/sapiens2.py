@@ -5,7 +5,6 @@ of the jaw Sapiens 2 marks the chin alone, and where the ears join the head, so 
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -79,8 +78,8 @@ class _WholeBody(torch.nn.Module):
         return heat
 
 
-def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callable[[int], sapiens.Clip]:
-    """Load a folder of transformers and return a function that starts a session for a clip of so many people.
+def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> sapiens.Sapiens:
+    """Load a folder of transformers and return the model.
 
     Raises InputError if the folder holds no Sapiens 2 of 308 points.
     """
@@ -99,4 +98,4 @@ def opened(weights: str | Path, batch: int, flip: bool, threads: int) -> Callabl
             f"{weights} is no Sapiens 2 of {COUNT} points ({error}); name its folder (config.json, model.safetensors) in "
             "poses.sapiens_weights."
         ) from error
-    return sapiens.sessions(_WholeBody(network.eval()), batch, flip, threads, _MEAN, _SPREAD)
+    return sapiens.Sapiens(_WholeBody(network.eval()), batch, flip, threads, _MEAN, _SPREAD)

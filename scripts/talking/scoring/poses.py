@@ -13,7 +13,7 @@ from talking import poses
 from talking.core import boxes, keypoints
 from talking.core.errors import InputError
 from talking.faces.landmarks import MESH_TO_IBUG, FaceMesh
-from talking.poses import Faces
+from talking.poses.looks import Piece
 
 _GROUPS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 # Face points are looked for in so many times the face's size; a mesh counts from this score on.
@@ -59,10 +59,10 @@ def score(
     Errors of body keypoints (17) are divided by the square root of the body box's area, of the face's (68) by that of the face
     box's; only keypoints of valid poses count that were marked as seen and were found.
     """
-    opened, mesh = poses.MODELS[settings.model](settings, threads), FaceMesh()
+    model, mesh = poses.MODELS[settings.model](settings, threads), FaceMesh()
     body, face, found_body, valid, marked, swapped = [], [], [], [], [], []
     for picture, people in annotated:
-        found = _found(picture, people, opened(len(people)), mesh, settings.min_score)
+        found = _found(picture, people, model, mesh, settings)
         for i, person in enumerate(people):
             points, scores = found["keypoints"][0, i], found["scores"][0, i]
             off = np.linalg.norm(points - person.points[:, :2], axis=-1)
@@ -121,8 +121,18 @@ def _people(annotations: list[dict], image: int) -> Iterator[Person]:
         yield Person(face, points, float(np.sqrt(np.prod(one["bbox"][2:]))), bool(one["face_valid"]))
 
 
+@dataclass
+class _Shown:
+    """An annotated picture, as a model asks for pictures."""
+
+    picture: np.ndarray
+
+    def rgb(self) -> np.ndarray:
+        return self.picture
+
+
 def _found(
-    picture: np.ndarray, people: list[Person], session: poses.Session, mesh: FaceMesh, min_score: float
+    picture: np.ndarray, people: list[Person], model: poses.Model, mesh: FaceMesh, settings: poses.Settings
 ) -> dict[str, np.ndarray]:
     """Return the checked poses of the people of one picture, as a clip of one frame."""
     face_boxes = np.array([person.face for person in people])
@@ -130,6 +140,28 @@ def _found(
     seen = np.array([value > _MESH_SCORE for _, value in marks])
     lost = np.full((68, 2), np.nan)
     points = np.stack([p[MESH_TO_IBUG, :2] if ok else lost for (p, _), ok in zip(marks, seen, strict=True)])
-    whole = np.tile([0, 0, picture.shape[1], picture.shape[0]], (len(people), 1))
-    session.add(picture, Faces(face_boxes, points, seen.astype(float), whole, np.zeros((0, 4))))
-    return poses.checked(*session.finish(), face_boxes[None], whole[None], min_score)
+    whole = np.array([0, 0, picture.shape[1], picture.shape[0]])
+    pieces = [
+        Piece(
+            i,
+            0,
+            box[None],
+            points[i][None],
+            seen[i][None].astype(float),
+            whole,
+            np.delete(face_boxes, i, 0)[None],
+            goal=0,
+        )
+        for i, box in enumerate(face_boxes)
+    ]
+    model.look(_Shown(picture), 0, pieces)
+    model.flush()
+    found, scores = (np.stack(of) for of in zip(*(piece.found[0] for piece in pieces), strict=True))
+    if not poses.FINDS_FACE[settings.model]:
+        for i in range(len(pieces)):
+            poses.add_faces(
+                found[i][None], scores[i][None], np.zeros(1, int), points[i][None], seen[i][None].astype(float)
+            )
+    return poses.checked(
+        found[None], scores[None], face_boxes[None], np.tile(whole, (1, len(people), 1)), settings.min_score
+    )

@@ -107,7 +107,7 @@ def frames(
     out the deblocking of H.264, for measurements on small pictures. An empty file, which stands for a video that
     could not be read, has no frames. A job that was given a GPU decodes on it, where that gives the same pictures.
     """
-    changed = _changer(pixel_format, **_resizing(path, height))
+    changed = changer(pixel_format, **_resizing(path, height))
     shown: tuple[av.VideoFrame, np.ndarray] | None = None
     for frame in decoded(path, start, end, fast):
         if shown is None or shown[0] is not frame:
@@ -128,14 +128,14 @@ def frames_at(
     converts only the needed ones to arrays. A picture that cannot be decoded is its predecessor; numbers outside the video
     are left out.
     """
-    changed = _changer(pixel_format, **_resizing(path, height))
+    changed = changer(pixel_format, **_resizing(path, height))
     for number, frame in _decoded_at(path, numbers, fast):
         yield number, changed(frame)
 
 
 def parts_at(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, Parts]]:
     """Yield (frame number, `Parts`) as `frames_at` does, for who needs small parts of the pictures."""
-    changed = _changer("rgb24")
+    changed = changer("rgb24")
     for number, frame in _decoded_at(path, numbers):
         yield number, Parts(frame, changed)
 
@@ -193,6 +193,33 @@ def _decoded_at(path: str | Path, numbers: Iterable[int], fast: bool = False) ->
         for number, frame in enumerate(decoded(path, min(asked), max(asked) + 1, fast, asked), start=min(asked)):
             if number in asked:
                 yield number, frame
+
+
+def key_frames_before(path: str | Path, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame number, RGB picture) of the key frames of a `media/` video that are the last ones before `numbers`, each once.
+
+    No other picture is decoded. One that is damaged is left out.
+    """
+    import av
+
+    changed, given = changer(), set()
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        zero = stream.start_time or 0
+        for number in sorted(numbers):
+            container.seek(zero + int(Fraction(number, FPS) / stream.time_base), stream=stream)
+            packet = next((p for p in container.demux(stream) if p.is_keyframe and p.pts is not None), None)
+            if packet is None or packet.pts in given:
+                continue
+            given.add(packet.pts)
+            try:
+                # Without more packets the decoder gives what it has when it is told that this was the last.
+                pictures = [*packet.decode(), *stream.codec_context.decode(None)]
+            except av.error.FFmpegError:
+                continue
+            for frame in pictures[:1]:
+                yield round((frame.pts - zero) * stream.time_base * FPS), changed(frame)
 
 
 def shown_frames(fps: Fraction, frames: int) -> list[int]:
@@ -292,7 +319,7 @@ def _undamaged(
             continue
 
 
-def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.ndarray]:
+def changer(pixel_format: str = "rgb24", **size: object) -> Callable[[av.VideoFrame], np.ndarray]:
     """Return a function that gives a decoded picture as an array of another format and size."""
     from av.video.reformatter import VideoReformatter
 
@@ -308,7 +335,7 @@ def _changer(pixel_format: str, **size: object) -> Callable[[av.VideoFrame], np.
 
 
 def _resizing(path: str | Path, height: int | None) -> dict[str, object]:
-    """Return the options of `_changer` that bring a video's pictures to `height` lines."""
+    """Return the options of `changer` that bring a video's pictures to `height` lines."""
     if height is None:
         return {}
     width, full_height, _ = size_and_length(path)

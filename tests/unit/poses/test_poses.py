@@ -11,7 +11,8 @@ import torch
 from talking import poses
 from talking.core import arrays, keypoints, tables
 from talking.core.errors import InputError
-from talking.poses import Faces, mediapipe_133, sapiens
+from talking.poses import mediapipe_133, sapiens
+from talking.poses.looks import Piece
 from talking.scoring import poses as scoring
 from talking.video import encoding, media
 
@@ -33,6 +34,17 @@ def _body(x: float, y: float, face: float = 100) -> tuple[np.ndarray, np.ndarray
     for name, (dx, dy) in places.items():
         points[keypoints.INDEX[name]], scores[keypoints.INDEX[name]] = (x + dx * face, y + dy * face), 0.9
     return points, scores, np.array([x - face / 2, y - face / 2, x + face / 2, y + face / 2])
+
+
+def _piece(box, frames: int = 1, window=PICTURE) -> Piece:
+    """Return a face that stays in its box (4,), or is in boxes (frames, 4), without points and alone."""
+    boxes = np.broadcast_to(np.array(box, dtype=float), (frames, 4)).copy()
+    unknown = np.full((frames, 68, 2), np.nan)
+    return Piece(0, 0, boxes, unknown, np.zeros(frames), np.array(window), np.zeros((frames, 0, 4)), goal=frames - 1)
+
+
+def _shown(picture: np.ndarray) -> SimpleNamespace:
+    return SimpleNamespace(rgb=lambda: picture)
 
 
 def _checked(*people: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
@@ -173,24 +185,18 @@ def test_sapiens_finds_known_places_in_the_picture(scripted, flip: bool, window)
     for (x, y), channel in ((red, 0), (blue, 2)):
         picture[..., channel] += 140 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 10**2))
     picture = picture.round().astype(np.uint8)
-    faces = Faces(
-        np.array([[500.0, 200, 600, 300], [np.nan] * 4]),
-        np.stack([NO_POINTS] * 2),
-        np.zeros(2),
-        np.stack([PICTURE] * 2),
-        np.zeros((0, 4)),
-    )
-    session = sapiens.opened(scripted, batch=2, flip=flip, threads=1)(people=2)
-    for _ in range(3):
-        session.add(picture, faces)
-    points, scores = session.finish()
-    assert points.shape == (3, 2, 133, 2)
-    if not flip:
-        # Averaging over 4 × 4 pixels, it sees places up to 1.5 px of its input away from where UDP's cells lie.
-        # A mirrored nose is a nose, but this network's other points know no sides either.
-        np.testing.assert_allclose(points[:, 0, 1:], np.broadcast_to(blue, (3, 132, 2)), atol=1)
-    np.testing.assert_allclose(points[:, 0, 0], np.broadcast_to(red, (3, 2)), atol=1)
-    assert (scores[:, 0, 0] > 0.5).all() and not scores[:, 1].any()
+    model, piece = sapiens.opened(scripted, batch=2, flip=flip, threads=1), _piece([500.0, 200, 600, 300], 3, window)
+    for frame in range(3):
+        model.look(_shown(picture), frame, [piece])
+    model.flush()
+    assert sorted(piece.found) == [0, 1, 2]
+    for points, scores in piece.found.values():
+        if not flip:
+            # Averaging over 4 × 4 pixels, it sees places up to 1.5 px of its input away from where UDP's cells lie.
+            # A mirrored nose is a nose, but this network's other points know no sides either.
+            np.testing.assert_allclose(points[1:], np.broadcast_to(blue, (132, 2)), atol=1)
+        np.testing.assert_allclose(points[0], red, atol=1)
+        assert scores[0] > 0.5
 
 
 def test_sapiens_without_its_file_says_what_to_do(tmp_path) -> None:
@@ -271,28 +277,32 @@ def debate(shared, tmp_path_factory):
 def test_a_person_of_several_tracks_is_followed_and_absent_between_them(tmp_path, monkeypatch) -> None:
     encoding.encode(tmp_path / "v.mp4", [np.zeros((90, 160, 3), np.uint8)] * 30)
     rows = [
-        (t, 0, f, 10.0 * t, 10.0, 10.0 * t + 8, 20.0, True, 0.9)
-        for t, a, b in [(1, 0, 10), (2, 16, 30)]
+        (t, 0, f, {1: 10.0, 2: 20.0, 3: 60.0}[t], 10.0, {1: 18.0, 2: 28.0, 3: 68.0}[t], 20.0, True, 0.9)
+        for t, a, b in [(1, 0, 10), (2, 16, 30), (3, 0, 30)]
         for f in range(a, b)
     ]
     tracks = pd.DataFrame(rows, columns=["track", "shot", "frame", "x1", "y1", "x2", "y2", "detected", "confidence"])
-    marks = {"track": tracks["track"].to_numpy(), "points": np.zeros((24, 68, 2)), "score": np.ones(24)}
-    seen = []
+    marks = {"track": tracks["track"].to_numpy(), "points": np.full((54, 68, 2), np.nan), "score": np.zeros(54)}
+    seen = {}
 
-    class Session:
-        def add(self, picture, faces) -> None:
-            seen.append([faces.boxes[0, 0], faces.bystanders[0, 0]])
+    class Model:
+        def look(self, picture, frame, pieces) -> None:
+            for piece in pieces:
+                face = piece.face(frame)
+                seen[frame] = face.box[0], *face.others[:, 0]
+                piece.add(frame, *_body(*(face.box[:2] + face.box[2:]) / 2, 8)[:2])
 
-        def finish(self):
-            return np.zeros((len(seen), 1, 133, 2)), np.zeros((len(seen), 1, 133))
+        def flush(self) -> None:
+            pass
 
-    monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: lambda people: Session())
-    candidates = _candidates(("a", 5, 25, True)).assign(person_tracks=[[[1, 2]]], bystander_tracks=[[[2]]])
-    found = dict(poses.estimate(tmp_path / "v.mp4", candidates, tracks, marks, poses.Settings()))
-    person, bystander = np.transpose(seen)
-    np.testing.assert_array_equal(person, [10.0] * 5 + [np.nan] * 6 + [20.0] * 9)
-    np.testing.assert_array_equal(bystander, [np.nan] * 11 + [20.0] * 9)
-    assert not found["a/valid"].any() and not found["a/boxes"].any()
+    monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: Model())
+    candidates = _candidates(("a", 5, 25, True)).assign(person_tracks=[[[1, 2]]], bystander_tracks=[[[3]]])
+    settings = poses.Settings(mediapipe_every_frames=1)
+    found = dict(poses.estimate(tmp_path / "v.mp4", candidates, tracks, marks, settings))
+    # A piece is followed from its first frame on, as far as the clip reaches.
+    assert seen == {f: (10.0, 60.0) for f in range(10)} | {f: (20.0, 60.0) for f in range(16, 25)}
+    assert found["a/valid"][:, 0].tolist() == [True] * 5 + [False] * 6 + [True] * 9
+    np.testing.assert_allclose(found["a/keypoints"][0, 0, 0], [14, 15.8], atol=1 / 16)
 
 
 @pytest.mark.slow
@@ -343,57 +353,89 @@ def _followed(
     """Follow one person whose body is found at such places (x, px; NaN: not found); return the frames looked at, points and scores."""
     looked_at = []
 
-    def look(self, picture: np.ndarray, faces: Faces) -> mediapipe_133._Pose:
+    def look(models, picture, face, track, expected=None):
         frame = int(picture[0, 0, 0])
         looked_at.append(frame)
         points, scores, _ = _body(places[frame] if np.isfinite(places[frame]) else 0, 200)
-        return mediapipe_133._Pose(points, scores * np.isfinite(places[frame]), faces.boxes[0], faces.windows[0])
+        return points, scores * np.isfinite(places[frame])
 
-    monkeypatch.setattr(mediapipe_133._Person, "_look", look)
-    clip = mediapipe_133.opened(1, every_frames)(1)
-    for frame, place in enumerate(places):
-        box = np.array([[place - 50, 150, place + 50, 250]])
-        faces = Faces(box, NO_POINTS[None], np.zeros(1), PICTURE[None], np.zeros((0, 4)))
-        clip.add(np.full((2, 2, 3), frame, np.uint8), faces)
-    points, scores = clip.finish()
-    return sorted(looked_at), points[:, 0], scores[:, 0]
+    monkeypatch.setattr(mediapipe_133, "_look", look)
+    monkeypatch.setattr(mediapipe_133, "_Models", lambda: None)
+    known = pd.Series(places).interpolate().to_numpy()
+    piece = _piece(np.stack([known - 50, known * 0 + 150, known + 50, known * 0 + 250], axis=1), len(places))
+    model = mediapipe_133.opened(1, every_frames)
+    for frame in range(len(places)):
+        model.look(_shown(np.full((2, 2, 3), frame, np.uint8)), frame, [piece])
+    return sorted(looked_at), *piece.filled(np.arange(len(places)))
 
 
-def test_frames_between_two_looks_are_interpolated_where_nobody_moves_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Slowly to the right by 10 px a frame, a face being 100 px, then fast; lost in frame 12; the last frame has no look after it.
-    places = [300.0 + 10 * n for n in range(7)] + [400, 450, 500, 550, 550, np.nan, 550, 550, 550, 550, 550]
-    frames, points, scores = _followed(monkeypatch, 2, places)
-    assert frames == [0, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17]
+def test_frames_between_two_looks_are_interpolated_where_nobody_moves_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Slowly to the right by 6 px a frame, a face being 100 px; a jump; lost from frame 14 on.
+    places = [300.0 + 6 * n for n in range(9)] + [500.0] * 5 + [np.nan] * 8
+    frames, points, scores = _followed(monkeypatch, 4, places)
+    # Around the jump between 8 and 9, and around the loss; nobody is looked for between two looks that found nobody.
+    assert frames == [0, 4, 8, 9, 10, 12, 13, 14, 16, 20, 21]
     nose = keypoints.INDEX["nose"]
-    np.testing.assert_allclose(points[:12, nose, 0], places[:12])
-    assert not scores[12].any() and scores[11, nose] == scores[1, nose] == 0.9
+    np.testing.assert_allclose(points[:14, nose, 0], places[:14])
+    assert not scores[14:].any() and scores[13, nose] == scores[1, nose] == round(0.9 * 256) / 256
     assert _followed(monkeypatch, 1, places)[0] == list(range(len(places)))
 
 
-def test_a_face_that_is_away_between_two_looks_has_no_pose() -> None:
-    pose = mediapipe_133._Pose(*_body(300, 200), PICTURE)
-    away = Faces(np.full((1, 4), np.nan), NO_POINTS[None], np.zeros(1), PICTURE[None], np.zeros((0, 4)))
-    assert not mediapipe_133._midway(pose, pose, 0.5, away, 0).scores.any()
+def test_fast_but_even_motion_takes_one_more_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, points, _ = _followed(monkeypatch, 4, [300.0 + 30 * n for n in range(9)])
+    assert frames == [0, 2, 4, 6, 8]
+    np.testing.assert_allclose(points[:, keypoints.INDEX["nose"], 0], [300.0 + 30 * n for n in range(9)])
 
 
-def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hands_are_looked_for_only_at_wrists_that_are_seen_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_for = []
+    places = {15: (0.3, 0.8, 0.9), 16: (1.2, 0.8, 0.9)}
+
+    class Models:
+        def body(self, picture, region):
+            at = [SimpleNamespace(x=0.5, y=0.5, visibility=0.9) for _ in range(33)]
+            for i, (x, y, visibility) in places.items():
+                at[i] = SimpleNamespace(x=x, y=y, visibility=visibility)
+            return SimpleNamespace(body=SimpleNamespace(landmark=at), next_region=region)
+
+        def hand(self, side, picture, body):
+            looked_for.append(side)
+            return np.full((21, 2), 200.0)
+
+    face = _piece([590, 310, 690, 410]).face(0)
+    picture = np.zeros((*SIZE, 3), np.uint8)
+    points, scores = mediapipe_133._look(Models(), picture, face, mediapipe_133._Track())
+    assert looked_for == [0]
+    assert (scores[keypoints.LEFT_HAND] == 0.9).all() and not scores[keypoints.RIGHT_HAND].any()
+    # Where the body lies as expected the hands are taken from there.
+    points[keypoints.LEFT_HAND] += 7
+    again, _ = mediapipe_133._look(Models(), picture, face, mediapipe_133._Track(), (points, scores))
+    assert looked_for == [0] and (again[keypoints.LEFT_HAND] == 207).all()
+    points[keypoints.INDEX["left_wrist"]] += 40
+    mediapipe_133._look(Models(), picture, face, mediapipe_133._Track(), (points, scores))
+    assert looked_for == [0, 0]
+
+
+def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was() -> None:
     box, face, picture = np.array([600.0, 200, 700, 300]), NO_POINTS, np.zeros((720, 1280, 3), np.uint8)
     runs = []
 
-    def run(self, picture: np.ndarray, region) -> SimpleNamespace:
-        """Find the body in one region only, and name another one as the next."""
-        runs.append(region)
-        is_there = abs(region.y_center * 720 - 650) < 1 and abs(region.width * 1280 - 1000) < 1
-        at = SimpleNamespace(x=650 / 1280, y=(250 if is_there else 700) / 720, visibility=0.9)
-        return SimpleNamespace(
-            body=SimpleNamespace(landmark=[at] * 33),
-            next_region=mediapipe_133._region(np.array([3, 0, 2]), box, (1280, 720)),
-        )
+    class Models:
+        def body(self, picture: np.ndarray, region) -> SimpleNamespace:
+            """Find the body in one region only, and name another one as the next."""
+            runs.append(region)
+            is_there = abs(region.y_center * 720 - 650) < 1 and abs(region.width * 1280 - 1000) < 1
+            at = SimpleNamespace(x=650 / 1280, y=(250 if is_there else 700) / 720, visibility=0.9)
+            return SimpleNamespace(
+                body=SimpleNamespace(landmark=[at] * 33),
+                next_region=mediapipe_133._region(np.array([3, 0, 2]), box, (1280, 720)),
+            )
 
-    monkeypatch.setattr(mediapipe_133._Person, "_run", run)
-    person = mediapipe_133._Person(0, 1)
-    assert person._body(picture, box, face) is not None
+    track = mediapipe_133._Track()
+    assert mediapipe_133._body(Models(), picture, box, face, track) is not None
     searched = len(runs)
     for _ in range(5):
-        assert person._body(picture, box, face) is not None
+        # What is kept of a track is all of it.
+        track = mediapipe_133._Track.of(track.kept())
+        assert mediapipe_133._body(Models(), picture, box, face, track) is not None
     assert len(runs) - searched == 5 * 2 < searched

@@ -1,5 +1,7 @@
 """Sapiens 2: the map of its 308 points to the 133, and its real loading code with a small random network."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from transformers import Sapiens2Config, Sapiens2ForPoseEstimation
 from talking import poses
 from talking.core import keypoints
 from talking.core.errors import InputError
-from talking.poses import Faces, sapiens, sapiens2
+from talking.poses import sapiens, sapiens2
+from talking.poses.looks import Piece
 
 # Names of the 308 at some indices, as the authors list them.
 NAMES = {
@@ -52,7 +55,12 @@ def test_the_map_is_whole_but_for_the_jaw_and_as_symmetric_as_people() -> None:
             )
 
 
-WHOLE = np.array([[0, 0, 640, 360]])
+WHOLE = np.array([0, 0, 640, 360])
+
+
+def piece(*box: float) -> Piece:
+    """Return one frame of a face without points, alone in its picture."""
+    return Piece(0, 0, np.array([box]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((1, 0, 4)), goal=0)
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +83,16 @@ def small(labels: int) -> Sapiens2ForPoseEstimation:
 
 def test_a_session_gives_the_points_that_the_network_has(folder) -> None:
     picture = np.random.default_rng(4).integers(0, 255, (360, 640, 3)).astype(np.uint8)
-    box = np.array([[300.0, 60, 360, 130]])
-    faces = Faces(box, np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((0, 4)))
     settings = poses.Settings(model="sapiens2", sapiens_weights=str(folder), sapiens_flip=False)
-    session = poses.MODELS["sapiens2"](settings, 1)(1)
-    session.add(picture, faces)
-    points, scores = session.finish()
-    assert points.shape == (1, 1, 133, 2)
+    model, one = poses.MODELS["sapiens2"](settings, 1), piece(300, 60, 360, 130)
+    model.look(SimpleNamespace(rgb=lambda: picture), 0, [one])
+    model.flush()
+    points, scores = one.found[0]
+    assert points.shape == (133, 2)
     absent = [i for i in range(keypoints.COUNT) if i not in sapiens2.SOURCES]
-    assert not scores[0, 0, absent].any()
+    assert not scores[absent].any()
     # The same by hand: the crop, ImageNet's normalisation, the network, the highest cell of the nose's map.
-    crop, to_crop = sapiens.cut_out(picture, box[0])
+    crop, to_crop = sapiens.cut_out(picture, one.boxes[0])
     values = torch.from_numpy(crop).permute(2, 0, 1)[None] / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     with torch.inference_mode():
         heat = (
@@ -96,19 +103,30 @@ def test_a_session_gives_the_points_that_the_network_has(folder) -> None:
     assert heat.shape == (1, 308, 256, 192)
     row, column = divmod(int(heat[0, 0].argmax()), 192)
     nose = (np.array([column * 767 / 191, row * 1023 / 255]) - to_crop[:, 2]) / to_crop[0, 0]
-    np.testing.assert_allclose(points[0, 0, 0], nose, atol=4 / to_crop[0, 0])
-    assert scores[0, 0, 0] == pytest.approx(float(heat[0, 0].max().clamp(0, 1)), abs=1e-5)
+    np.testing.assert_allclose(points[0], nose, atol=4 / to_crop[0, 0])
+    assert scores[0] == pytest.approx(float(heat[0, 0].max().clamp(0, 1)), abs=1 / 512)
 
 
-def test_the_mirrored_crop_is_averaged_in(folder) -> None:
-    half = sapiens2.opened(folder, 4, True, 1)
-    picture = np.random.default_rng(5).integers(0, 255, (360, 640, 3)).astype(np.uint8)
-    session = half(1)
-    session.add(
-        picture,
-        Faces(np.array([[300.0, 60, 360, 130]]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((0, 4))),
-    )
-    assert session.finish()[0].shape == (1, 1, 133, 2)
+def test_crops_of_all_faces_and_frames_share_batches_whose_size_changes_nothing(folder) -> None:
+    pictures = np.random.default_rng(5).integers(0, 255, (3, 360, 640, 3)).astype(np.uint8)
+    found, sizes = {}, {}
+    for batch in (1, 4):
+        model = sapiens2.opened(folder, batch, True, 1)
+        sizes[batch], inner = [], model.points
+        model.points = lambda crops, b=batch, f=inner: (sizes[b].append(len(crops)), f(crops))[1]
+        faces = [piece(*np.add([300.0, 60, 360, 130], 40 * k)) for k in range(2)]
+        for of in faces:
+            of.boxes = np.repeat(of.boxes, 3, 0)
+            of.points, of.scores, of.others = np.full((3, 68, 2), np.nan), np.zeros(3), np.zeros((3, 0, 4))
+        for frame, picture in enumerate(pictures):
+            model.look(SimpleNamespace(rgb=lambda p=picture: p), frame, faces)
+        model.flush()
+        found[batch] = [(of.found[frame]) for of in faces for frame in range(3)]
+    assert sizes == {1: [1] * 6, 4: [4, 2]}
+    for (points, scores), (same, same_scores) in zip(found[1], found[4], strict=True):
+        # A step of rounding: 1/16 px and 1/256.
+        np.testing.assert_allclose(points, same, atol=1 / 16)
+        np.testing.assert_allclose(scores, same_scores, atol=1 / 256)
 
 
 @pytest.mark.parametrize("labels", [0, 17])

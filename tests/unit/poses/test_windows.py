@@ -1,5 +1,7 @@
 """Windows: where a split screen, bars and captions end, and that a door frame or a desk divides nobody."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -7,7 +9,8 @@ import pytest
 
 from talking import poses
 from talking.core import keypoints, tables
-from talking.poses import windows
+from talking.poses import reading, windows
+from talking.poses.looks import Piece
 from talking.video import encoding, media
 
 SIZE = (360, 640)
@@ -139,23 +142,19 @@ def test_windows_of_real_videos(shared, video, frames, faces, wanted) -> None:
 
 
 class _Outstretched:
-    """A model that finds everybody's left arm reaching 300 px to the right, over whatever is there."""
+    """Stands for a model: everybody's left arm is stretched out to the right."""
 
-    def __init__(self, people: int) -> None:
-        self.given = []
-
-    def add(self, picture: np.ndarray, faces: poses.Faces) -> None:
-        self.given.append(faces)
-
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        points = np.zeros((len(self.given), len(self.given[0].boxes), keypoints.COUNT, 2))
-        scores = np.zeros(points.shape[:3])
-        for frame, faces in enumerate(self.given):
-            middle = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+    def look(self, picture: reading.Picture, frame: int, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            points, scores = np.zeros((keypoints.COUNT, 2)), np.zeros(keypoints.COUNT)
+            box = piece.face(frame).box
             for name, away in (("nose", 0), ("left_eye", 5), ("right_eye", -5), ("left_wrist", 300)):
-                points[frame, :, keypoints.INDEX[name]] = middle + [away, 0]
-                scores[frame, :, keypoints.INDEX[name]] = 0.9
-        return points, scores
+                points[keypoints.INDEX[name]] = (box[:2] + box[2:]) / 2 + [away, 0]
+                scores[keypoints.INDEX[name]] = 0.9
+            piece.add(frame, points, scores)
+
+    def flush(self) -> None:
+        pass
 
 
 def test_no_pose_crosses_the_split_and_windows_are_those_of_each_shot(tmp_path, monkeypatch) -> None:
@@ -173,7 +172,7 @@ def test_no_pose_crosses_the_split_and_windows_are_those_of_each_shot(tmp_path, 
     candidates["start_frame"], candidates["end_frame"] = [0, 25], [25, 50]
     candidates["person_tracks"], candidates["bystander_tracks"] = [[[0], [1]], [[2], [3]]], [[], []]
     landmarks = {"track": tracks["track"].to_numpy(), "points": np.full((100, 68, 2), np.nan), "score": np.zeros(100)}
-    monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: _Outstretched)
+    monkeypatch.setitem(poses.MODELS, "mediapipe", lambda settings, threads: _Outstretched())
     found = dict(poses.estimate(video, candidates, tracks, landmarks, poses.Settings()))
     wrist = keypoints.INDEX["left_wrist"]
     assert found["a/valid"].all() and found["b/valid"].all()

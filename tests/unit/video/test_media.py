@@ -65,6 +65,15 @@ def test_chosen_frames_are_those_of_a_whole_decode(film, numbers):
     assert all(np.array_equal(picture, whole[number]) for number, picture in found)
 
 
+def test_key_frames_before_chosen_frames_are_those_of_a_whole_decode(film):
+    whole = list(media.frames(film[0]))
+    with av.open(str(film[0])) as container:
+        keys = [round(frame.pts * frame.time_base * 25) for frame in container.decode(video=0) if frame.key_frame]
+    found = list(media.key_frames_before(film[0], [229, keys[1], 3, keys[1] + 2, keys[-1] + 5]))
+    assert [number for number, _ in found] == sorted({keys[0], keys[1], keys[-1]})
+    assert all(np.array_equal(picture, whole[number]) for number, picture in found)
+
+
 def test_parts_of_pictures_are_those_of_whole_ones(film):
     whole = dict(media.frames_at(film[0], [3, 60, 61]))
     for number, parts in media.parts_at(film[0], [3, 60, 61]):
