@@ -1,5 +1,7 @@
 """Which face tracks are one person: by embeddings and by place, within a shot and across the jump cuts of a scene."""
 
+import heapq
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,20 +121,30 @@ def _joined(groups: dict[int, Group], doubles: Sequence[tuple[int, int]], same_p
         a, b = (key_of[track] for track in pair)
         if a != b and not _are_apart(groups[a], groups[b]):
             join(min(a, b), max(a, b))
-    keys = sorted(groups)
-    costs = {
-        (a, b): cost
-        for i, a in enumerate(keys)
-        for b in keys[i + 1 :]
-        if (cost := misfit(groups[a], groups[b], same_person)) <= 1
-    }
-    while costs:
-        a, b = min(costs, key=lambda pair: (costs[pair], pair))
+    # A heap and each group's fits: with a new table at each joining, an hour in one shot took minutes.
+    fits: dict[int, dict[int, float]] = {key: {} for key in groups}
+    best: list[tuple[float, int, int]] = []
+
+    def weigh(a: int, b: int) -> None:
+        if (cost := misfit(groups[a], groups[b], same_person)) <= 1:
+            fits[a][b] = fits[b][a] = cost
+            heapq.heappush(best, (cost, min(a, b), max(a, b)))
+
+    for a, b in itertools.combinations(sorted(groups), 2):
+        weigh(a, b)
+    while best:
+        cost, a, b = heapq.heappop(best)
+        if fits.get(a, {}).get(b) != cost:
+            # One of the two has been joined to another since.
+            continue
+        for joined in (a, b):
+            for other in fits.pop(joined):
+                fits.get(other, {}).pop(joined, None)
         join(a, b)
-        costs = {pair: cost for pair, cost in costs.items() if a not in pair and b not in pair}
+        fits[a] = {}
         for other in groups:
-            if other != a and (cost := misfit(groups[a], groups[other], same_person)) <= 1:
-                costs[min(a, other), max(a, other)] = cost
+            if other != a:
+                weigh(a, other)
     return list(groups.values())
 
 
