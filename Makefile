@@ -43,7 +43,7 @@ test-publish: $(READY) ## exports and Croissant, read by the libraries of others
 audit: $(READY) ## known weaknesses of the pinned packages (needs the internet)
 	$(BIN)/python tests/audit.py $(VENV)/audit
 
-test-fast: $(READY) ## the quick tests only
+test-fast: $(READY) lint ## the quick tests only, and lint
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/rules tests/run tests/unit
 
 lint: $(READY) ## ruff, snakefmt, Snakemake's lint, codespell

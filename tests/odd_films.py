@@ -69,11 +69,13 @@ def film(
         video.codec_context.time_base = base
         audio = out.add_stream(sound_codec, rate=rate, layout="stereo") if sound else None
         noise = np.random.default_rng(0).integers(0, 25, (size[1], size[0], 3))
-        for time in times:
-            is_bright = any(event <= float(time) + 1e-6 < event + 0.2 for event in events)
-            picture = (noise + (220 if is_bright else 30)).astype(np.uint8)
+        pictures = []
+        for light in (30, 220):
+            picture = (noise + light).astype(np.uint8)
             picture[: size[1] // 4, : size[0] // 4] = (255, 0, 0)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)
+            pictures.append(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format))
+        for time in times:
+            frame = pictures[any(event <= float(time) + 1e-6 < event + 0.2 for event in events)]
             frame.pts, frame.time_base = round(time / base), base
             out.mux(video.encode(frame))
         out.mux(video.encode())

@@ -108,6 +108,7 @@ def test_the_published_loader_gets_all_it_needs(exported, loaded, dataset):
     assert (meta["source"], meta["video"], meta["period"], meta["num_speaker"]) == ("s", "v", [0.4, 1.36], 2)
 
 
+@pytest.mark.slow
 def test_pictures_and_labels_lie_in_the_same_place(exported, loaded, dataset):
     clip = store.Clip(dataset / CLIP)
     # 160×120 becomes 1440×1080 with 240 px of black on either side.

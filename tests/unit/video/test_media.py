@@ -1,5 +1,6 @@
 """Frames, cuts and sound of media files, against pictures that carry their own number."""
 
+import functools
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from talking.video import cutting, encoding, media
 WIDTH, HEIGHT, LENGTH = 128, 96, 230
 
 
+@functools.cache
 def numbered(number: int) -> np.ndarray:
     """Return a picture that shows a number as eight black or white squares, on a ground that moves."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
@@ -226,19 +228,27 @@ def test_cuts_are_exact(film, tmp_path, monkeypatch):
             assert abs(lag) <= 16
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(48_000, 2), (44_100, 2), (22_050, 1)])
-@pytest.mark.parametrize(("start", "end"), [(0, 60), (51, 130), (180, 230), (53, 61)])
-def test_a_clip_keeps_the_rate_the_channels_and_the_time_of_the_sound(tmp_path, rate, channels, start, end):
+@pytest.fixture(scope="module", params=[(48_000, 2), (44_100, 2), (22_050, 1)])
+def noisy(request, tmp_path_factory) -> tuple[Path, int, int, np.ndarray]:
+    """Return a folder with a video whose sound is noise, the sound's rate and channels, and its samples."""
+    rate, channels = request.param
+    folder = tmp_path_factory.mktemp("noisy")
     samples = np.random.default_rng(0).normal(0, 0.1, (channels, LENGTH * rate // 25)).astype(np.float32)
     samples = np.apply_along_axis(np.convolve, 1, samples, np.hanning(9) / 4, mode="same")
-    with encoding.Mp4(tmp_path / "a.mp4") as out:
+    with encoding.Mp4(folder / "a.mp4") as out:
         out.add_pictures(WIDTH, HEIGHT)
         out.add_sound(rate, channels)
         for number in range(LENGTH):
             out.picture(numbered(number))
             out.sound(samples[:, number * rate // 25 : (number + 1) * rate // 25])
-    encoding.write_sound(tmp_path / "a.wav", clicking())
-    cutting.cut_all(tmp_path / "a.mp4", tmp_path / "a.wav", [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
+    encoding.write_sound(folder / "a.wav", clicking())
+    return folder, rate, channels, samples
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 60), (51, 130), (180, 230), (53, 61)])
+def test_a_clip_keeps_the_rate_the_channels_and_the_time_of_the_sound(noisy, tmp_path, start, end):
+    folder, rate, channels, samples = noisy
+    cutting.cut_all(folder / "a.mp4", folder / "a.wav", [(start, end, tmp_path / "v.mp4", tmp_path / "v.wav")])
     with av.open(str(tmp_path / "v.mp4")) as container:
         audio = container.streams.audio[0]
         assert (audio.rate, audio.channels) == (rate, channels)

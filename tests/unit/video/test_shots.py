@@ -69,8 +69,8 @@ def found(tmp_path: Path, pictures: list[np.ndarray], settings: shots.Settings =
 
 
 def scene(seed: int, frames: int, x: Callable[[int], float] = lambda n: 0, **options) -> list[np.ndarray]:
-    of = wall(seed)
-    return [with_person(view(of, x=x(n), **options), 0.5 + 0.02 * np.sin(n / 5)) for n in range(frames)]
+    background = functools.cache(lambda at: view(wall(seed), x=at, **options))
+    return [with_person(background(x(n)), 0.5 + 0.02 * np.sin(n / 5)) for n in range(frames)]
 
 
 def test_hard_cuts_are_exact(tmp_path):
