@@ -11,10 +11,12 @@ LARGE_MODEL_MB = 6000
 def need_of(benchmark, section):
     """Return what a job needs by its benchmark's folder: the row BENCHMARK/MODEL if the model has one, else BENCHMARK.
 
-    `section` is the config section that chooses the job's model, None if there is none.
+    `section` is the config section that chooses the job's model, None if there is none. A voice separation before the model costs
+    more than that.
     """
-    row = f"{benchmark}/{config[section]['model']}" if section else benchmark
-    return NEEDS.get(row, NEEDS[benchmark])
+    chosen = config[section] if section else {}
+    names = [chosen.get(key) for key in ("separation", "model")]
+    return next((NEEDS[row] for name in names if (row := f"{benchmark}/{name}") in NEEDS), NEEDS[benchmark])
 
 
 def memory_mb(benchmark, section=None):
@@ -30,9 +32,9 @@ def minutes(benchmark, section=None):
     return job_resources.minutes(need_of(benchmark, section), SECONDS)
 
 
-def disk_mb(benchmark):
-    """Return a function that gives what a job may write by its benchmark's folder."""
-    return job_resources.disk_mb(NEEDS[benchmark], SECONDS)
+def disk_mb(benchmark, section=None):
+    """Return a function that gives what a job may write, by `need_of`."""
+    return job_resources.disk_mb(need_of(benchmark, section), SECONDS)
 
 
 @job_resources.with_signature

@@ -19,7 +19,7 @@ rule embed_sound:
     threads: 1
     resources:
         mem_mb=memory_mb("sound", "sound"),
-        disk_mb=disk_mb("sound"),
+        disk_mb=disk_mb("sound", "sound"),
         runtime=minutes("sound", "sound"),
         tries=this_attempt,
         gpu=gpu_if("sound"),
