@@ -100,6 +100,8 @@ def whisper_encoder(path: str | Path) -> WhisperEncoder:
             ("linear2.", "ffn/linear_1/"),
         ):
             named |= {f"{here}.{ours}{part}": f"{there}/{theirs}{part}" for part in ("weight", "bias")}
+    # torch's path for inference takes half as long again: it writes the attention of all positions to memory.
+    torch.backends.mha.set_fastpath_enabled(False)
     encoder = WhisperEncoder(mels, len(positions), width, layers, len(variables["layer_0/ffn/linear_0/bias"])).eval()
     named["positions"] = "position_encodings/encodings"
     encoder.load_state_dict(
