@@ -97,7 +97,8 @@ def trainings(cluster, folder):
 
 def outputs_of_talk(folder):
     """Return the bytes of a run's outputs for the video `talk`, stage by stage."""
-    return {str(file.relative_to(folder)): file.read_bytes() for file in (folder / "results").glob("*/talk*")}
+    files = (file for file in (folder / "results").glob("*/talk*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_a_whole_run_ends_with_a_data_set(finished):

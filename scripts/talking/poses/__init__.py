@@ -41,7 +41,7 @@ class Settings:
         0, "frames over which keypoints are smoothed in time, symmetrically; 0: no smoothing", minimum=0
     )
     mediapipe_every_frames: int = cli.setting(
-        5,
+        8,
         "MediaPipe looks at every so many frames; in between, keypoints are interpolated where nobody moves fast",
         minimum=1,
     )

@@ -24,6 +24,8 @@ BLOCK = 480
 PIXEL_STEPS, SCORE_STEPS = 16, 256
 # Seconds of work after which finished pieces are written, so that a killed job loses no more than this.
 SHARD_S = 120.0
+# The file that is left at the end.
+_FINAL = "000000.npz"
 # Raised when a model or the way it is used changes, so that kept looks are not those of the new way.
 _VERSION = 1
 
@@ -186,16 +188,19 @@ class Store:
             return
         if self._waiting:
             self._flush()
-        if len(self._files) > 1:
-            arrays.write(self._next_file(), self._all())
+        final = self._folder / _FINAL
+        if self._files and self._files != [final]:
+            arrays.write(final, self._all())
             for file in self._files:
-                file.unlink()
+                if file != final:
+                    file.unlink()
         for named in self._open.values():
             named.close()
 
     def _all(self) -> Iterator[tuple[str, np.ndarray]]:
         yield self._named_header()
-        for name, file in self._place.items():
+        # In an order that no kill changes.
+        for name, file in sorted(self._place.items()):
             yield from ((f"{name}/{part}", value) for part, value in (self._parts(name, file) or {}).items())
 
     def _add(self, name: str, values: dict[str, np.ndarray]) -> None:
@@ -223,7 +228,7 @@ class Store:
         return "header", np.frombuffer(self._header.encode(), np.uint8)
 
     def _next_file(self) -> Path:
-        last = max((int(file.stem) for file in self._files), default=-1)
+        last = max((int(file.stem) for file in self._files), default=0)
         return self._folder / f"{last + 1:06d}.npz"
 
     def _found(self) -> list[Path]:

@@ -20,7 +20,7 @@ from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
 from talking.core import boxes, keypoints
-from talking.poses.looks import Face, Piece, rounded
+from talking.poses.looks import Face, Piece
 from talking.poses.reading import Picture
 
 # Where a body may lie when only its face is known: the middle of the region below the face's middle, and the region's side,
@@ -48,9 +48,11 @@ _SURE, _SURE_OF_LEGS = 0.5, 0.8
 # Farthest, in face sizes, that such a point of the body or of a hand moves from one look to the next where all frames between are
 # interpolated, and how far from the line between the two it may lie in the middle. Looks at somebody who sits still differ by 0.03
 # on average, by 0.1 at times; fingers by more.
-_STEADY, _STEADY_HAND, _AGREES = 0.3, 0.5, 0.2
+_STEADY, _STEADY_HAND, _AGREES = 0.2, 0.33, 0.2
 # A hand that only one of two looks has found is looked for between them unless they are this near; it flickers.
 _HAND_NEAR = 2
+# A body that neither of two looks has found is looked for between them if they are further apart than this.
+_LOST_LONG = 4
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -224,33 +226,30 @@ class _Follower:
 
     def _fill(self, models: _Models, a: int, b: int, before: _Track) -> None:
         """Look at frames between two looks where that is needed; `before` is where the body was after the first."""
-        has_moved, have_hands_moved = _moved(self._piece, a, b)
-        if b - a < 2 or not (has_moved or have_hands_moved):
+        if b - a < 2 or not _has_moved(self._piece, a, b):
             return
         middle = (a + b) // 2
         face = self._piece.face(middle)
         expected = tuple(found[0] for found in self._piece.filled(np.array([middle])))
         # Of a body that only the later look has found, the region found there is the better start.
         track = replace(before if before.region is not None else self._track)
-        picture = self._between[middle].rgb()
-        found = _look(models, picture, face, track, None if have_hands_moved else expected)
-        self._piece.add(middle, *found)
+        self._piece.add(middle, *_look(models, self._between[middle].rgb(), face, track))
         is_lost_between = self._piece.found[a][1].any() != self._piece.found[b][1].any()
         if is_lost_between or not _agree(expected, self._piece.found[middle], face):
             self._fill(models, a, middle, before)
             self._fill(models, middle, b, track)
 
 
-def _moved(piece: Piece, a: int, b: int) -> tuple[bool, bool]:
-    """Return whether the body has moved far between two looks, or was found in one only; and whether that is true of hands."""
+def _has_moved(piece: Piece, a: int, b: int) -> bool:
+    """Return whether the body or a hand has moved far between two looks, was found in one only, or the body in none for long."""
     (early, early_scores), (late, late_scores) = piece.found[a], piece.found[b]
-    if early_scores.any() != late_scores.any():
-        return True, True
+    if not (early_scores.any() and late_scores.any()):
+        return bool(early_scores.any() or late_scores.any()) or b - a > _LOST_LONG
+    if b - a > _HAND_NEAR and any(early_scores[hand].any() != late_scores[hand].any() for hand in _HANDS):
+        return True
     moved = np.linalg.norm(late - early, axis=-1) / _size(piece.face(b))
     far = moved > np.where(np.arange(keypoints.COUNT) < _BODY_POINTS, _STEADY, _STEADY_HAND)
-    far &= _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)
-    is_one_lost = b - a > _HAND_NEAR and any(early_scores[h].any() != late_scores[h].any() for h, _ in _HAND_GROUPS)
-    return bool(far[:_BODY_POINTS].any()), bool(is_one_lost or far[_BODY_POINTS:].any())
+    return bool((far & _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)).any())
 
 
 def _agree(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], face: Face) -> bool:
@@ -276,12 +275,8 @@ def _look(
     picture: np.ndarray,
     face: Face,
     track: _Track,
-    expected: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keypoints (133, 2) px and scores (133,) found for a face, all 0 if there is no body; `track` is brought up to date.
-
-    Where the body lies as `expected`, the hands are taken from there and not looked for.
-    """
+    """Return the keypoints (133, 2) px and scores (133,) found for a face, all 0 if there is no body; `track` is brought up to date."""
     x1, y1, x2, y2 = face.window
     corner = np.tile(face.window[:2], 2)
     alone = _alone(picture[y1:y2, x1:x2], face.box - corner, face.others - corner)
@@ -294,13 +289,6 @@ def _look(
     places = _pixels(body.body, size)
     points[_OURS] = places[_THEIRS] + face.window[:2]
     scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
-    if expected is not None:
-        there = np.copy(expected[1])
-        there[[i for hand in _HANDS for i in range(hand.start, hand.stop)]] = 0
-        if _agree((expected[0], there), rounded(points, scores), face):
-            for hand in _HANDS:
-                points[hand], scores[hand] = expected[0][hand], expected[1][hand]
-            return points, scores
     for side, (hand, wrist) in enumerate(_HAND_GROUPS):
         at = points[wrist] - face.window[:2]
         if scores[wrist] >= _WRIST_SEEN and (at >= 0).all() and (at < size).all():

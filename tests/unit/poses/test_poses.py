@@ -353,7 +353,7 @@ def _followed(
     """Follow one person whose body is found at such places (x, px; NaN: not found); return the frames looked at, points and scores."""
     looked_at = []
 
-    def look(models, picture, face, track, expected=None):
+    def look(models, picture, face, track):
         frame = int(picture[0, 0, 0])
         looked_at.append(frame)
         points, scores, _ = _body(places[frame] if np.isfinite(places[frame]) else 0, 200)
@@ -370,8 +370,8 @@ def _followed(
 
 
 def test_frames_between_two_looks_are_interpolated_where_nobody_moves_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Slowly to the right by 6 px a frame, a face being 100 px; a jump; lost from frame 14 on.
-    places = [300.0 + 6 * n for n in range(9)] + [500.0] * 5 + [np.nan] * 8
+    # Slowly to the right by 4 px a frame, a face being 100 px; a jump; lost from frame 14 on.
+    places = [300.0 + 4 * n for n in range(9)] + [500.0] * 5 + [np.nan] * 8
     frames, points, scores = _followed(monkeypatch, 4, places)
     # Around the jump between 8 and 9, and around the loss; nobody is looked for between two looks that found nobody.
     assert frames == [0, 4, 8, 9, 10, 12, 13, 14, 16, 20, 21]
@@ -404,16 +404,9 @@ def test_hands_are_looked_for_only_at_wrists_that_are_seen_in_the_picture(monkey
 
     face = _piece([590, 310, 690, 410]).face(0)
     picture = np.zeros((*SIZE, 3), np.uint8)
-    points, scores = mediapipe_133._look(Models(), picture, face, mediapipe_133._Track())
+    _, scores = mediapipe_133._look(Models(), picture, face, mediapipe_133._Track())
     assert looked_for == [0]
     assert (scores[keypoints.LEFT_HAND] == 0.9).all() and not scores[keypoints.RIGHT_HAND].any()
-    # Where the body lies as expected the hands are taken from there.
-    points[keypoints.LEFT_HAND] += 7
-    again, _ = mediapipe_133._look(Models(), picture, face, mediapipe_133._Track(), (points, scores))
-    assert looked_for == [0] and (again[keypoints.LEFT_HAND] == 207).all()
-    points[keypoints.INDEX["left_wrist"]] += 40
-    mediapipe_133._look(Models(), picture, face, mediapipe_133._Track(), (points, scores))
-    assert looked_for == [0, 0]
 
 
 def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was() -> None:
