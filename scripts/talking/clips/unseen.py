@@ -4,11 +4,14 @@ The segmentation is MediaPipe's selfie segmentation for wide pictures. It says w
 person: somebody in front of or close beside a person with a found face is not noticed.
 """
 
-import os
 from collections.abc import Callable
 
 import numpy as np
 
+from talking.core import mediapipe_parts
+
+# MediaPipe's selfie segmentation; its model 1 is the one for wide pictures.
+_GRAPH = "mediapipe/modules/selfie_segmentation/selfie_segmentation_cpu.binarypb"
 # Longer side in pixels of the pictures; the network's input is 256 × 144.
 _PICTURE_SIDE = 320
 # The sizes below count in the size of a face: the square root of its box's area; of several faces the smallest.
@@ -28,14 +31,13 @@ Segmenter = Callable[[np.ndarray], np.ndarray]
 
 def segmenter() -> Segmenter:
     """Return a function from an RGB picture (height, width, 3) to the probability (height, width) that a pixel is of a person."""
-    # Read when MediaPipe is first imported: only its errors belong in the log.
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+    mediapipe_parts.prepare()
+    from mediapipe.python.solution_base import SolutionBase
 
-    network = SelfieSegmentation(model_selection=1)
+    network = SolutionBase(binary_graph_path=_GRAPH, side_inputs={"model_selection": 1}, outputs=["segmentation_mask"])
 
     def of_people(picture: np.ndarray) -> np.ndarray:
-        return network.process(np.ascontiguousarray(picture)).segmentation_mask
+        return network.process({"image": np.ascontiguousarray(picture)}).segmentation_mask
 
     return of_people
 

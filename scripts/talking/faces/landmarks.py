@@ -1,6 +1,5 @@
 """Mark 68 points on every tracked face, how the head is turned and how sharp the face is."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import scipy
 from tqdm import tqdm
 
 from talking.core import boxes as areas
+from talking.core import mediapipe_parts
 from talking.core.cli import setting
 from talking.faces import kept, tracked
 from talking.faces.detect import cut_square
@@ -74,16 +74,16 @@ class FaceMesh:
     _SCORE = "facelandmarkcpu__face_presence_score"
 
     def __init__(self) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")
+        mediapipe_parts.prepare()
         import mediapipe
         from mediapipe.framework.formats.rect_pb2 import NormalizedRect
-        from mediapipe.python import packet_creator, packet_getter
+        from mediapipe.python import CalculatorGraph, ImageFormat, packet_creator, packet_getter
         from mediapipe.python._framework_bindings import resource_util
 
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
         self._create, self._get, self._rect = packet_creator, packet_getter, NormalizedRect
-        self._srgb = mediapipe.ImageFormat.SRGB
-        self._graph = mediapipe.CalculatorGraph(graph_config=self._GRAPH)
+        self._srgb = ImageFormat.SRGB
+        self._graph = CalculatorGraph(graph_config=self._GRAPH)
         self._results: dict[str, list] = {"landmarks": [], self._SCORE: []}
         for name, packets in self._results.items():
             self._graph.observe_output_stream(name, lambda _, packet, to=packets: to.append(packet))
