@@ -7,6 +7,7 @@ from talking import poses
 from talking.core import arrays, cli, tables
 from talking.core.arrays import opened
 from talking.poses.looks import Store
+from talking.video import parts
 
 
 def main() -> None:
@@ -24,10 +25,14 @@ def main() -> None:
         default=True,
         help="keep what the model has found beside the poses (POSES without suffix + .looks), for runs with other clips",
     )
+    parts.add_arguments(parser)
     cli.add_settings(parser, poses.Settings)
     arguments = parser.parse_args()
+    if arguments.video_parts:
+        arrays.write(arguments.poses, parts.joined_names(arguments.video_parts))
+        return
     settings = cli.settings_from(arguments, poses.Settings)
-    candidates = tables.read("candidates", arguments.candidates)
+    candidates = parts.candidates_of(arguments.video_part, tables.read("candidates", arguments.candidates))
     store = None
     if candidates["candidate"].any():
         store = Store(arguments.poses.with_suffix(".looks"), poses.dependencies(arguments.media, settings))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking.clips import inspection
 from talking.core import cli, tables
+from talking.video import parts
 
 
 def main() -> None:
@@ -15,8 +16,12 @@ def main() -> None:
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
     parser.add_argument("--poses", type=Path, required=True, help="arrays of results/poses/")
     parser.add_argument("--inspections", type=Path, required=True, help="table to write")
+    parts.add_arguments(parser)
     arguments = parser.parse_args()
-    candidates = tables.read("candidates", arguments.candidates)
+    if arguments.video_parts:
+        tables.write("inspections", parts.joined_table("inspections", arguments.video_parts), arguments.inspections)
+        return
+    candidates = parts.candidates_of(arguments.video_part, tables.read("candidates", arguments.candidates))
     tracks = tables.read("tracks", arguments.tracks)
     found = inspection.inspect(arguments.media, arguments.sound, candidates, tracks, arguments.poses)
     tables.write("inspections", found, arguments.inspections)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking import speaking
 from talking.core import cli, tables
+from talking.video import parts
 
 
 def main() -> None:
@@ -15,9 +16,13 @@ def main() -> None:
     parser.add_argument("--landmarks", type=Path, required=True, help="arrays of results/landmarks/")
     parser.add_argument("--voice", type=Path, required=True, help="table of results/voice/")
     parser.add_argument("--asd", type=Path, required=True, help="table to write")
+    parts.add_arguments(parser)
     cli.add_settings(parser, speaking.Settings)
     args = parser.parse_args()
-    inputs = speaking.read_inputs(args.media, args.sound, args.tracks, args.landmarks, args.voice)
+    if args.video_parts:
+        tables.write("asd", parts.joined_table("asd", args.video_parts), args.asd)
+        return
+    inputs = speaking.read_inputs(args.media, args.sound, args.tracks, args.landmarks, args.voice, args.video_part)
     tables.write("asd", speaking.score(inputs, cli.settings_from(args, speaking.Settings)), args.asd)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking.core import cli, tables
 from talking.faces import embedding, tracks
+from talking.video import parts
 
 
 def main() -> None:
@@ -22,9 +23,14 @@ def main() -> None:
         help="embedding model that compares faces that touched",
     )
     parser.add_argument("--looks-weights", default="", help="its weights; not for dlib")
+    parts.add_arguments(parser)
     cli.add_settings(parser, tracks.Settings)
     arguments = parser.parse_args()
+    if arguments.video_parts:
+        tables.write("tracks", parts.joined_table("tracks", arguments.video_parts), arguments.tracks)
+        return
     faces, shots = tables.read("faces", arguments.faces), tables.read("shots", arguments.shots)
+    shots = shots.iloc[parts.share(arguments.video_part, shots["end_frame"] - shots["start_frame"])]
     chosen = embedding.Settings(model=arguments.looks_model, weights=arguments.looks_weights)
     looks, settings = tracks.looks_in(arguments.media, chosen), cli.settings_from(arguments, tracks.Settings)
     tables.write("tracks", tracks.track(faces, shots, looks, settings), arguments.tracks)

@@ -45,11 +45,11 @@ def snakemake(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> su
     return subprocess.run(words, cwd=REPO, capture_output=True, text=True, timeout=2400)
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Start Snakemake on the sheet of a folder; what it prints comes by its `stdout`."""
-    return subprocess.Popen(
-        command(folder, *arguments), cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def started(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Start Snakemake on the sheet of a folder, as the leader of a process group; what it prints comes by its `stdout`."""
+    words = command(folder, *arguments, config=config)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, cwd=REPO, start_new_session=True, **pipes)
 
 
 def planned(folder: Path, *arguments: str, config: tuple[str, ...] = ()) -> dict[str, int]:

@@ -72,6 +72,7 @@ rule inspect_clips:
         candidates="results/candidates/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         poses="results/poses/{video}.npz",
+        parts=PARTS.outputs("inspections", "parquet"),
     output:
         inspections="results/inspections/{video}.parquet",
     log:
@@ -82,15 +83,16 @@ rule inspect_clips:
         "../envs/captions.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("inspections"),
-        runtime=minutes("inspections"),
+        mem_mb=memory_mb("inspections", length=length_of_part),
+        runtime=minutes("inspections", length=length_of_part),
         tries=this_attempt,
     params:
         failures=times_failed("inspections"),
+        part=long_videos.part_of,
     shell:
         "OMP_NUM_THREADS={threads} talking inspect-clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
-        " --inspections {output.inspections:q}"
+        " --inspections {output.inspections:q} --video-part={params.part} --video-parts {input.parts:q}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 

@@ -123,3 +123,4 @@ environment.find_first(str(CODE / "talking/bin"), *([] if is_conda else [os.path
 
 wildcard_constraints:
     video="[A-Za-z0-9][A-Za-z0-9_-]*",
+    part=r"\d+of\d+",

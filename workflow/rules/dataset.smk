@@ -1,12 +1,14 @@
 from talking.dataset.store import SPLITS
 
+CUT_FROM = "restored" if config["delete_intermediates"] else "media"
+
 
 rule annotate_clips:
     """Giving the words of {wildcards.video} to their speakers, and writing the folders of its kept clips: pictures, sound, labels."""
     input:
         clips="results/clips/{video}.parquet",
-        media="results/media/{video}.mp4",
-        wav="results/media/{video}.wav",
+        media=f"results/{CUT_FROM}/{{video}}.mp4",
+        wav=f"results/{CUT_FROM}/{{video}}.wav",
         tracks="results/tracks/{video}.parquet",
         speaking="results/speaking/{video}.parquet",
         transcript="results/speech/{video}.transcript.parquet",

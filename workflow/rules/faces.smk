@@ -4,8 +4,9 @@ rule detect_faces:
         media="results/media/{video}.mp4",
         shots="results/shots/{video}.parquet",
         weights=WEIGHT_LIST.below(config["faces"]["weights"]),
+        parts=PARTS.outputs("faces", "parquet"),
     output:
-        faces="results/faces/{video}.parquet",
+        faces=intermediate("results/faces/{video}.parquet"),
     log:
         "results/logs/faces/{video}.log",
     benchmark:
@@ -14,16 +15,17 @@ rule detect_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("faces", "faces"),
-        runtime=minutes("faces", "faces"),
+        mem_mb=memory_mb("faces", "faces", length=length_of_part),
+        runtime=minutes("faces", "faces", length=length_of_part),
         tries=this_attempt,
-        gpu=gpu_if("faces"),
+        gpu=PARTS.unless_joined(gpu_if("faces")),
     params:
         failures=times_failed("faces"),
+        part=long_videos.part_of,
         settings=flags("faces"),
     shell:
         "talking --gpus {resources.gpu} detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
-        " {params.settings}"
+        " --video-part={params.part} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -35,6 +37,8 @@ rule track_faces:
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
         weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
+        parts=PARTS.outputs("tracks", "parquet"),
+        parts_of_landmarks=PARTS.outputs("landmarks", "npz"),
     output:
         tracks="results/tracks/{video}.parquet",
         landmarks=intermediate("results/landmarks/{video}.npz"),
@@ -46,20 +50,21 @@ rule track_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("tracks"),
+        mem_mb=memory_mb("tracks", length=length_of_part),
         disk_mb=disk_mb("tracks"),
-        runtime=minutes("tracks"),
+        runtime=minutes("tracks", length=length_of_part),
         tries=this_attempt,
     params:
         failures=times_failed("tracks"),
+        part=long_videos.part_of,
         settings=flags("tracks"),
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
     shell:
         "talking --gpus 0 track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
-        " --tracks {output.tracks:q} {params.settings} {params.looks}"
+        " --tracks {output.tracks:q} --video-part={params.part} --video-parts {input.parts:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
-        " {params.landmarks}"
+        " --video-parts {input.parts_of_landmarks:q} {params.landmarks}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? track_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 

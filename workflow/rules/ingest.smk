@@ -31,8 +31,8 @@ rule ingest_media:
     input:
         source=of_video(ROWS.input_of),
     output:
-        media="results/media/{video}.mp4",
-        wav="results/media/{video}.wav",
+        media=intermediate("results/media/{video}.mp4"),
+        wav=intermediate("results/media/{video}.wav"),
         probe="results/media/{video}.json",
     log:
         "results/logs/media/{video}.log",
@@ -56,3 +56,35 @@ rule ingest_media:
         " --media {output.media:q} --wav {output.wav:q} --probe {output.probe:q} --threads {threads} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? ingest_media {wildcards.video} {resources.tries} {log:q} {output:q}"
+
+
+rule restore_media:
+    """Giving {wildcards.video} to cut clips from, also once delete_intermediates has deleted results/media."""
+
+    # Not of the source as an input: a download, which is deleted too, would be made again, and all that was made of it.
+    input:
+        probe="results/media/{video}.json",
+    output:
+        media=temp("results/restored/{video}.mp4"),
+        wav=temp("results/restored/{video}.wav"),
+    log:
+        "results/logs/restored/{video}.log",
+    benchmark:
+        "results/benchmarks/restored/{video}.tsv"
+    conda:
+        "../envs/media.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory_mb("media"),
+        disk_mb=disk_mb("media"),
+        runtime=minutes("media"),
+        tries=this_attempt,
+    params:
+        failures=times_failed("restored"),
+        results=subpath(input.probe, ancestor=2),
+        settings=flags("ingest"),
+    shell:
+        'talking restore-media --sheet "$TALKING_SHEET" --video {wildcards.video} --results {params.results:q}'
+        " --media {output.media:q} --wav {output.wav:q} --threads {threads} {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
+        " || talking give-up $? restore_media {wildcards.video} {resources.tries} {log:q} {output:q}"

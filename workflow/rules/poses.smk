@@ -6,6 +6,7 @@ rule estimate_poses:
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         weights=WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
+        parts=PARTS.outputs("poses", "npz"),
     output:
         poses="results/poses/{video}.npz",
     log:
@@ -16,20 +17,21 @@ rule estimate_poses:
         "../envs/poses.yaml"
     threads: 2
     resources:
-        mem_mb=memory_mb("poses", "poses"),
+        mem_mb=memory_mb("poses", "poses", length=length_of_part),
         disk_mb=disk_mb("poses"),
-        runtime=minutes("poses", "poses"),
+        runtime=minutes("poses", "poses", length=length_of_part),
         tries=this_attempt,
-        gpu=gpu_if("poses"),
+        gpu=PARTS.unless_joined(gpu_if("poses")),
     params:
         failures=times_failed("poses"),
         model=config["poses"]["model"],
+        part=long_videos.part_of,
         settings=flags("poses"),
         # What the model has found stays beside the poses: other clips of the same people need no model.
         looks=as_flags({"keep_looks": not config["delete_intermediates"]}),
     shell:
         "talking --gpus {resources.gpu} estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
-        " --threads {threads} {params.settings} {params.looks}"
+        " --video-part={params.part} --video-parts {input.parts:q} --threads {threads} {params.settings} {params.looks}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

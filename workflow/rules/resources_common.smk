@@ -3,9 +3,19 @@
 from talking.runs import costs
 
 NEEDS = costs.read_needs(costs.table())
-SECONDS = sheet_of_run.Lengths(ROWS, workflow.output_settings.dryrun)
+LENGTHS = sheet_of_run.Lengths(ROWS, workflow.output_settings.dryrun)
 # Memory that a model on a GPU, or one without a row in the table, needs beyond the embedded model.
 LARGE_MODEL_MB = 6000
+
+
+def length_of(wildcards):
+    """Return how many seconds of video a job works on."""
+    return LENGTHS(wildcards.video)
+
+
+def length_of_part(wildcards):
+    """Return the same for a stage that cuts long videos into parts."""
+    return LENGTHS(wildcards.video) / max(1, len(PARTS.of(wildcards.video)))
 
 
 def need_of(benchmark, section):
@@ -19,22 +29,22 @@ def need_of(benchmark, section):
     return next((NEEDS[row] for name in names if (row := f"{benchmark}/{name}") in NEEDS), NEEDS[benchmark])
 
 
-def memory_mb(benchmark, section=None):
-    """Return a function that gives a job's memory, by `need_of`."""
+def memory_mb(benchmark, section=None, length=length_of):
+    """Return a function that gives a job's memory, by `need_of` and the length of video that it works on."""
     need = need_of(benchmark, section)
     is_measured = need is not NEEDS[benchmark] and not config["gpu"]
     more = LARGE_MODEL_MB if section and uses_gpu_model(section) and not is_measured else 0
-    return job_resources.memory_mb(need, SECONDS, more)
+    return job_resources.memory_mb(need, length, more)
 
 
-def minutes(benchmark, section=None):
-    """Return a function that gives a job's time, by `need_of`."""
-    return job_resources.minutes(need_of(benchmark, section), SECONDS)
+def minutes(benchmark, section=None, length=length_of):
+    """Return a function that gives a job's time, by `need_of` and the length of video that it works on."""
+    return job_resources.minutes(need_of(benchmark, section), length)
 
 
 def disk_mb(benchmark, section=None):
     """Return a function that gives what a job may write, by `need_of`."""
-    return job_resources.disk_mb(need_of(benchmark, section), SECONDS)
+    return job_resources.disk_mb(need_of(benchmark, section), length_of)
 
 
 @job_resources.with_signature

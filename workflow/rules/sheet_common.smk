@@ -3,7 +3,7 @@
 import itertools
 
 from talking.review import decisions
-from talking.runs import giving_up, sheet, sheet_of_run
+from talking.runs import giving_up, long_videos, sheet, sheet_of_run
 from talking.video import fetch
 
 # Options with which nothing is planned.
@@ -40,8 +40,14 @@ def from_sheet(column):
 
 
 def times_failed(stage):
-    """Return a function of the wildcards that gives how often a video's job was given up; a higher number reruns the job."""
-    return of_video(lambda video: FAILURES.get(f"{stage}/{video}", 0))
+    """Return a function of the wildcards that gives how often a video's job was given up: once more than before reruns the job."""
+    if not FAILURES:
+        return 0
+
+    def times(wildcards):
+        return FAILURES.get(f"{stage}/{'.'.join(wildcards)}", 0)
+
+    return job_resources.with_signature(times)
 
 
 def read_review():
@@ -82,5 +88,6 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 VIDEOS = list(ROWS.table.index)
+PARTS = long_videos.Parts(ROWS, long_videos.Settings(**config["parts"]))
 FAILURES = giving_up.times(RESULTS)
 SHEET_OF_RUN = planned_by

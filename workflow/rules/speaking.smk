@@ -7,6 +7,8 @@ rule score_asd:
         landmarks="results/landmarks/{video}.npz",
         voice="results/voice/{video}.parquet",
         weights=WEIGHT_LIST.below(config["speaking"]["weights"]),
+        # Without a network it is quick, and compares the faces of the whole video with its sound.
+        parts=PARTS.outputs("asd", "parquet", is_cut=config["speaking"]["model"] != "lip_sync"),
     output:
         asd="results/asd/{video}.parquet",
     log:
@@ -17,17 +19,19 @@ rule score_asd:
         "../envs/speech.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("asd", "speaking"),
-        runtime=minutes("asd", "speaking"),
+        mem_mb=memory_mb("asd", "speaking", length=length_of_part),
+        runtime=minutes("asd", "speaking", length=length_of_part),
         tries=this_attempt,
-        gpu=gpu_if("speaking"),
+        gpu=PARTS.unless_joined(gpu_if("speaking")),
     params:
         failures=times_failed("asd"),
         model=config["speaking"]["model"],
+        part=long_videos.part_of,
         settings=flags("speaking"),
     shell:
         "talking --gpus {resources.gpu} score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
-        " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q} {params.settings}"
+        " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q}"
+        " --video-part={params.part} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from talking.core import boxes, tables
 from talking.core.cli import setting
 from talking.core.errors import InputError
+from talking.core.intervals import Interval
 from talking.faces import centerface, insightface
 from talking.video import media
 
@@ -60,10 +61,12 @@ class Settings:
     min_confidence: float = setting(0.3, "detections of lower confidence are not written (0-1)")
 
 
-def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) -> pd.DataFrame:
+def detect(
+    video: str | Path, settings: Settings, starts: Sequence[int] = (0,), within: Interval | None = None
+) -> pd.DataFrame:
     """Return the `faces` table of a `media/` video; boxes and points are in the pixels of the video.
 
-    `starts` are the first frames of its shots. The whole picture is searched where a shot begins and every second or so; in between,
+    `starts` are the first frames of its shots; `within` are the frames of some shots that are looked at alone. The whole picture is searched where a shot begins and every second or so; in between,
     each face is looked at again near where it was, always at the same size, so that boxes are steady. Who appears between two
     searches is followed backwards. Only the pictures of these frames are decoded, and those that they need. A face that is found in two successive pictures has a row for each frame between
     them, interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the
@@ -76,7 +79,8 @@ def detect(video: str | Path, settings: Settings, starts: Sequence[int] = (0,)) 
         return tables.empty("faces")
     lines = round(height * min(1.0, _MOST_LINES / min(width, height)))
     finder = _Finder(detector, settings)
-    edges = np.unique(np.clip([0, *starts, count], 0, count))
+    first, end = (0, count) if within is None else within
+    edges = np.unique(np.clip([first, *starts, end], first, end))
     firsts = set(edges[:-1].tolist())
     stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
     pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24", fast=True)

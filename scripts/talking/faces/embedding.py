@@ -20,6 +20,9 @@ DIMENSIONS = {"dlib": 128, "arcface": 512}
 
 SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
 
+# What of the landmarks is read.
+MARKS = ("points", "yaw", "pitch", "blur")
+
 
 Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from talking.core.atomic import atomic_write
 from talking.runs import made
-from talking.runs.stages import made_of
+from talking.runs.stages import made_of, whole_of
 
 FOLDER = "failures"
 # What ends a job by its user's hand, or by Snakemake's: no word about the video.
@@ -121,7 +121,7 @@ def _record_of(results: Path, place: str) -> Path:
 def _records(results: Path, videos: Container[str] | None) -> Iterator[tuple[str, Failure]]:
     """Yield the records of some videos, of all by None, with the places of their jobs."""
     for file in (results / FOLDER).glob("*/[!.]*.json"):
-        if (videos is None or file.stem in videos) and (failure := _read(file)):
+        if (videos is None or whole_of(file.stem) in videos) and (failure := _read(file)):
             yield f"{file.parent.name}/{file.stem}", failure
 
 
@@ -142,7 +142,7 @@ def write_empty(output: Path, failure: Failure) -> None:
     # Imported here: most who ask for failures write none, and these take long.
     from talking.core import arrays, tables
 
-    folder, kind = output.parent.name, output.name.removeprefix(f"{failure.video}.")
+    folder, kind = output.parent.name, re.sub(r"^\d+of\d+\.", "", output.name.removeprefix(f"{failure.video}."))
     if not output.suffix or output.name == failure.video:
         output.mkdir(parents=True, exist_ok=True)
     elif output.suffix == ".parquet":

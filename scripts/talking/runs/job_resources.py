@@ -11,17 +11,17 @@ from talking.runs.costs import Need
 _MEMORY_HEADROOM, _TIME_HEADROOM, _DISK_HEADROOM = 1.4, 4, 4
 _LEAST_MB, _LEAST_MIN, _LEAST_DISK_MB = 500, 10, 10
 
-Seconds = Callable[[str], float]
+Seconds = Callable[[Any], float]
 
 
 def memory_mb(need: Need, seconds: Seconds, more_mb: float = 0) -> Callable[..., int]:
     """Return a function of wildcards and attempt that gives a job's memory in MB: 1.5 times as much at each further attempt.
 
-    `seconds` gives a video's length; `more_mb` is what the job takes beside what was measured.
+    `seconds` gives by a job's wildcards the length of what it works on; `more_mb` is what the job takes beside what was measured.
     """
 
     def megabytes(wildcards: Any, attempt: int) -> int:
-        measured = need.mem_mb + need.mem_mb_per_video_s * seconds(wildcards.video)
+        measured = need.mem_mb + need.mem_mb_per_video_s * seconds(wildcards)
         return math.ceil((max(_LEAST_MB, measured * _MEMORY_HEADROOM) + more_mb) * (1 + attempt) / 200) * 100
 
     return with_signature(megabytes)
@@ -34,7 +34,7 @@ def minutes(need: Need, seconds: Seconds) -> Callable[..., int]:
     """
 
     def runtime(wildcards: Any, attempt: int) -> int:
-        measured = need.s_per_video_s * seconds(wildcards.video) / 60
+        measured = need.s_per_video_s * seconds(wildcards) / 60
         return attempt * math.ceil((_LEAST_MIN + measured * _TIME_HEADROOM) / 10) * 10
 
     return with_signature(runtime)
@@ -44,7 +44,7 @@ def disk_mb(need: Need, seconds: Seconds) -> Callable[..., int]:
     """Return a function of wildcards that gives what a job may write, in MB."""
 
     def megabytes(wildcards: Any) -> int:
-        return math.ceil(_LEAST_DISK_MB + need.disk_mb_per_video_s * seconds(wildcards.video) * _DISK_HEADROOM)
+        return math.ceil(_LEAST_DISK_MB + need.disk_mb_per_video_s * seconds(wildcards) * _DISK_HEADROOM)
 
     return with_signature(megabytes)
 

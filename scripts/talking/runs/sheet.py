@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED = ["video", "path", "source", "licence"]
-OPTIONAL = ["sha256", "url", "split"]
+OPTIONAL = ["sha256", "url", "split", "duration_s"]
 SPLITS = ("", "train", "test")
 
 # A colon alone is no scheme: "Interview: Anna.mp4" is a file's name.
@@ -140,6 +140,8 @@ def _check_row(path: Path, number: int, row: dict[str, str]) -> None:
         raise InputError(f"{where}: the split {row['split']!r} must be train, test or empty.")
     if row["sha256"] and not re.fullmatch(r"[0-9a-fA-F]{64}", row["sha256"]):
         raise InputError(f"{where}: the sha256 {row['sha256']!r} must be 64 hexadecimal digits, or empty.")
+    if row["duration_s"] and not re.fullmatch(r"\d+(\.\d+)?", row["duration_s"]):
+        raise InputError(f"{where}: the duration_s {row['duration_s']!r} must be a number of seconds, or empty.")
     _check_path(where, row["path"])
 
 

@@ -1,5 +1,6 @@
 """The stages of the workflow: outputs of each for a video, and which stage reads which."""
 
+import re
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import PurePath
@@ -37,6 +38,7 @@ READS = {
     "films": (),
     "downloads": (),
     "media": ("films", "downloads"),
+    "restored": ("media",),
     "shots": ("media",),
     "faces": ("weights", "media", "shots"),
     "tracks": ("weights", "media", "shots", "faces"),
@@ -53,7 +55,7 @@ READS = {
     "inspections": ("media", "candidates", "tracks", "poses"),
     "clips": ("candidates", "qualities", "inspections", "transcribe"),
     "sound": ("weights", "media", "candidates", "speaking"),
-    "annotations": ("clips", "media", "tracks", "speaking", "transcribe", "diarize", "poses", "sound"),
+    "annotations": ("clips", "restored", "tracks", "speaking", "transcribe", "diarize", "poses", "sound"),
     "identities": ("embeddings", "tracks"),
     "duplicates": ("clips", "inspections"),
     "dataset": ("clips", "annotations", "media", "identities", "duplicates"),
@@ -103,9 +105,18 @@ def files_of(stage: str, video: str) -> list[str]:
     return [pattern.format(video=video) for pattern in STAGES[stage]]
 
 
+# A part of a long video, at the end of a job's place: faces/v.2of3.
+_PART = re.compile(r"\.\d+of\d+$")
+
+
+def whole_of(place: str) -> str:
+    """Return the place of the job on the whole video of a part's job, or the place itself."""
+    return _PART.sub("", place)
+
+
 def job_of(place: str) -> tuple[str, str]:
     """Return a job's name and the id of what it is about ("" if it is about all) by its log's place, for example faces/v."""
-    first, *rest = place.split("/")
+    first, *rest = whole_of(place).split("/")
     if first != "covog":
         return first, "/".join(rest)
     return f"covog/{rest[-1]}", rest[0] if len(rest) > 1 else ""

@@ -11,6 +11,7 @@ from talking.core import cli, tables
 from talking.core.arrays import opened
 from talking.core.errors import InputError
 from talking.speaking import calibration, lip_sync
+from talking.video import parts
 
 
 @dataclass
@@ -72,14 +73,16 @@ MODELS: dict[str, Callable[[Inputs, Settings], np.ndarray]] = {
 }
 
 
-def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path) -> Inputs:
-    """Read the models' inputs; raises InputError if the landmarks are not those of the tracks."""
+def read_inputs(media: Path, sound: Path, tracks: Path, landmarks: Path, voice: Path, part: str = "") -> Inputs:
+    """Read the models' inputs, those of one part of the video if it is named; raises InputError if the landmarks are not those of the tracks."""
     table = tables.read("tracks", tracks)
     with opened(landmarks) as arrays:
         marks = {name: arrays[name] for name in ("track", "frame", "points")}
     if not (np.array_equal(marks["track"], table["track"]) and np.array_equal(marks["frame"], table["frame"])):
         raise InputError(f"{landmarks} does not hold the landmarks of {tracks}; delete it and run again.")
-    return Inputs(media, sound, table, marks, tables.read("voice", voice))
+    mine = parts.rows_of(part, table)
+    marks = {name: values[mine] for name, values in marks.items()}
+    return Inputs(media, sound, table[mine].reset_index(drop=True), marks, tables.read("voice", voice))
 
 
 def score(inputs: Inputs, settings: Settings | None = None) -> pd.DataFrame:

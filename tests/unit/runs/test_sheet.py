@@ -23,7 +23,7 @@ def test_columns_in_any_order_and_optional_ones_filled(tmp_path):
         "licence\tvideo\tsplit\tsource\tpath\nCC0\ta\ttest\tnews\tx y.mp4\nMIT\tb-2\t\tweb\thttps://h/v.mp4?x=1\n",
     )
     frame = sheet.read_sheet(path)
-    assert list(frame.columns) == ["video", "path", "source", "licence", "sha256", "url", "split"]
+    assert list(frame.columns) == ["video", "path", "source", "licence", "sha256", "url", "split", "duration_s"]
     assert frame.to_dict("list") == {
         "video": ["a", "b-2"],
         "path": ["x y.mp4", "https://h/v.mp4?x=1"],
@@ -32,6 +32,7 @@ def test_columns_in_any_order_and_optional_ones_filled(tmp_path):
         "sha256": ["", ""],
         "url": ["", ""],
         "split": ["test", ""],
+        "duration_s": ["", ""],
     }
 
 
