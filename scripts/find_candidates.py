@@ -4,6 +4,7 @@ from pathlib import Path
 
 from talking.clips import find
 from talking.core import cli, tables
+from talking.video import media
 
 
 def main() -> None:
@@ -11,6 +12,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--video", required=True, help="id of the video")
     parser.add_argument("--source", required=True, help="source of the video")
+    parser.add_argument("--media", type=Path, required=True, help="video of results/media/, whose size counts")
     parser.add_argument("--shots", type=Path, required=True, help="table of results/shots/")
     parser.add_argument("--tracks", type=Path, required=True, help="table of results/tracks/")
     parser.add_argument("--people", type=Path, required=True, help="table of results/people/")
@@ -25,6 +27,7 @@ def main() -> None:
         tracks=tables.read("tracks", arguments.tracks),
         people=tables.read("persons", arguments.people),
         voice=tables.read("voice", arguments.voice),
+        size=media.size_and_length(arguments.media)[:2],
         settings=cli.settings_from(arguments, find.Settings),
     )
     tables.write("candidates", found, arguments.candidates)

@@ -1,6 +1,7 @@
 rule find_candidates:
     """Finding the segments of {wildcards.video} in which the same people take part."""
     input:
+        media="results/media/{video}.mp4",
         shots="results/shots/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         people="results/people/{video}.parquet",
@@ -23,8 +24,8 @@ rule find_candidates:
         source=from_sheet("source"),
         settings=flags("clips"),
     shell:
-        "talking find-candidates --video={wildcards.video:q} --source={params.source:q} --shots {input.shots:q}"
-        " --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
+        "talking find-candidates --video={wildcards.video:q} --source={params.source:q} --media {input.media:q}"
+        " --shots {input.shots:q} --tracks {input.tracks:q} --people {input.people:q} --voice {input.voice:q}"
         " --candidates {output.candidates:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? find_candidates {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -40,6 +40,24 @@ class Settings:
     )
     min_measured_people: int = cli.setting(2, "segments with fewer participants are not measured", minimum=1)
     max_measured_people: int = cli.setting(6, "segments with more participants are not measured", minimum=1)
+    min_measured_face_height_share: float = cli.setting(
+        0.0125,
+        "segments with a smaller face are not measured; see `gates: min_face_height_share`",
+        minimum=0,
+        maximum=1,
+    )
+    min_measured_area_ratio: float = cli.setting(
+        0.1, "segments whose faces differ more are not measured; see `gates: min_area_ratio`", minimum=0, maximum=1
+    )
+    max_measured_absent_share: float = cli.setting(
+        0.6,
+        "segments in which a participant is away longer are not measured; see `gates: max_absent_share`",
+        minimum=0,
+        maximum=1,
+    )
+    min_measured_voice_share: float = cli.setting(
+        0.03, "segments in which a voice is heard for a smaller fraction are not measured", minimum=0, maximum=1
+    )
     max_clip_s: float = cli.setting(
         60.0,
         "longest clip in seconds; longer ones are split at pauses, into pieces of at least half that length",
@@ -86,11 +104,12 @@ def find(
     tracks: pd.DataFrame,
     people: pd.DataFrame,
     voice: pd.DataFrame,
+    size: tuple[int, int],
     settings: Settings | None = None,
 ) -> pd.DataFrame:
     """Return the table `candidates` of a video: every segment of every scene, in order of time.
 
-    `shots`, `tracks`, `people` (schema `persons`) and `voice` are the video's tables. Raises InputError if `max_clip_s` is too
+    `shots`, `tracks`, `people` (schema `persons`) and `voice` are the video's tables, `size` its width and height in px. Raises InputError if `max_clip_s` is too
     short for what is measured.
     """
     settings = settings or Settings()
@@ -109,7 +128,12 @@ def find(
         shown = _shown(people[people["shot"].isin(scene.shots["shot"])], spans)
         for whole in segments(scene, shown.taking_part, round(settings.max_absence_s * FPS)):
             for segment in _split(whole, quiet, settings):
-                rows.append(_row(video, source, scene, segment, shown, faces, settings))
+                row = _row(video, source, scene, segment, shown, faces)
+                row["voice_share"] = 1 - quiet[segment.start : segment.end].mean()
+                if _is_candidate(segment, settings):
+                    row |= _people(segment, shown, faces, min(size))
+                    row["candidate"] = _is_worth_measuring(row, settings)
+                rows.append(row)
     columns = schemas.schema("candidates").names
     return pd.DataFrame(rows, columns=columns) if rows else tables.empty("candidates")
 
@@ -234,14 +258,21 @@ def _is_candidate(segment: Segment, settings: Settings) -> bool:
     )
 
 
-def _row(
-    video: str, source: str, scene: Scene, segment: Segment, shown: _Shown, faces: Faces, settings: Settings
-) -> dict[str, Any]:
-    """Return the row of `candidates` of a segment; participants and bystanders are listed for candidates only."""
+def _is_worth_measuring(row: dict[str, Any], settings: Settings) -> bool:
+    return (
+        row["face_height_share"] >= settings.min_measured_face_height_share
+        and row["area_ratio"] >= settings.min_measured_area_ratio
+        and row["absent_share"] <= settings.max_measured_absent_share
+        and row["voice_share"] >= settings.min_measured_voice_share
+    )
+
+
+def _row(video: str, source: str, scene: Scene, segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
+    """Return the row of `candidates` of a segment without its people."""
     start, end = segment.start, segment.end
     shots = scene.shots[(scene.shots["start_frame"] < end) & (scene.shots["end_frame"] > start)]
     frames = shots["end_frame"].clip(upper=end) - shots["start_frame"].clip(lower=start)
-    row = {
+    return {
         "clip": f"{source}_{video}_{start:06d}to{end:06d}",
         "video": video,
         "source": source,
@@ -255,18 +286,20 @@ def _row(
         "person_tracks": [],
         "bystander_tracks": [],
         "absent_s": [],
-        "candidate": _is_candidate(segment, settings),
+        "candidate": False,
         "dissolve": segment.dissolve,
         "num_jump_cuts": len(shots) - 1,
         "camera_motion": shots["camera_motion"].max(),
         # Of the whole clip: between two jump cuts a picture may well stand still.
         "picture_motion": np.average(shots["picture_motion"], weights=frames),
     }
-    return row | (_people(segment, shown, faces) if row["candidate"] else {})
 
 
-def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
-    """Return the participants of a segment from left to right, how long each is away, and the bystanders."""
+def _people(segment: Segment, shown: _Shown, faces: Faces, lines: int) -> dict[str, Any]:
+    """Return the participants of a segment from left to right, how long each is away, their faces' sizes, and the bystanders.
+
+    `lines` is the length of the picture's shorter side.
+    """
     start, end = segment.start, segment.end
     here = [(start, end)]
     frames = {p: intervals.total(intervals.intersect(spans, here)) for p, spans in shown.seen.items()}
@@ -280,6 +313,7 @@ def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
     # Averaged over all frames, so that a person who passes by for a moment weighs little.
     largest = (np.nan_to_num(boxes.area(beside)).sum(axis=0) / (end - start)).max(initial=0)
     smallest = np.nanmedian(boxes.area(box), axis=0).min()
+    sides = np.nanmedian(np.sqrt(boxes.area(box)), axis=0)
     away = np.isnan(box[..., 0])
     shows = {*people, *others}
     return {
@@ -288,6 +322,8 @@ def _people(segment: Segment, shown: _Shown, faces: Faces) -> dict[str, Any]:
         "person_tracks": [list(tracks[i]) for i in left_to_right],
         "absent_s": (away[:, left_to_right].sum(axis=0) / FPS).tolist(),
         "absent_share": away.mean(axis=0).max(),
+        "face_height_share": np.nanmedian(box[..., 3] - box[..., 1], axis=0).min() / max(lines, 1),
+        "area_ratio": (sides.min() / max(sides.max(), 1e-6)) ** 2,
         "num_bystanders": len(others),
         "bystander_tracks": beside_tracks,
         "bystander_ratio": largest / max(smallest, 1e-6),

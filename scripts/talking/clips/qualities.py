@@ -170,7 +170,7 @@ def of_video(
     settings = settings or Settings()
     if not candidates["candidate"].any():
         return tables.empty("qualities")
-    width, height, frames = media.size_and_length(media_file)
+    frames = media.size_and_length(media_file)[2]
     with opened(landmarks) as arrays:
         faces = Faces(tracks, speaking, {name: arrays[name] for name in ("points", "yaw", "blur")})
     sound = Sound(
@@ -178,29 +178,26 @@ def of_video(
         _of_length(voice["loudness_db"].to_numpy(), frames, _SILENT_DB),
         turns.spoken_frames(turns.read(rttm), frames),
     )
-    return measure(candidates, faces, sound, (width, height), settings)
+    return measure(candidates, faces, sound, settings)
 
 
-def measure(
-    candidates: pd.DataFrame, faces: Faces, sound: Sound, size: tuple[int, int], settings: Settings | None = None
-) -> pd.DataFrame:
+def measure(candidates: pd.DataFrame, faces: Faces, sound: Sound, settings: Settings | None = None) -> pd.DataFrame:
     """Return the table `qualities`: a row for each row of `candidates` that is one.
 
-    `faces` has the landmarks `points`, `yaw` and `blur`; `size` is the width and height of the pictures in px.
+    `faces` has the landmarks `points`, `yaw` and `blur`.
     """
     settings = settings or Settings()
-    rows = [_measured(clip, faces, sound, size, settings) for clip in candidates[candidates["candidate"]].itertuples()]
+    rows = [_measured(clip, faces, sound, settings) for clip in candidates[candidates["candidate"]].itertuples()]
     return pd.DataFrame(rows, columns=schemas.schema("qualities").names) if rows else tables.empty("qualities")
 
 
-def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], settings: Settings) -> dict[str, object]:
+def _measured(clip: Any, faces: Faces, sound: Sound, settings: Settings) -> dict[str, object]:
     span = slice(clip.start_frame, clip.end_frame)
     rows = faces.rows(clip.person_tracks, clip.start_frame, clip.end_frame)
     there = rows >= 0
     box, speaking, loud = faces.boxes(rows), faces.of(faces.speaking, rows, False), sound.voice[span]
     side = np.sqrt(boxes.area(box))
     median_side = np.nanmedian(side, axis=0)
-    height = np.nanmedian(box[..., 3] - box[..., 1], axis=0)
     seconds = speaking.sum(axis=0) / FPS
     anyone, everyone_there = speaking.any(axis=1), there.all(axis=1)
     # How probable it is that all who are labelled silent are.
@@ -219,8 +216,6 @@ def _measured(clip: Any, faces: Faces, sound: Sound, size: tuple[int, int], sett
         "clip": clip.clip,
         "face_px": median_side.min(),
         "face_px_min": np.nanmin(side),
-        "face_height_share": height.min() / min(size),
-        "area_ratio": (median_side.min() / max(median_side.max(), 1e-6)) ** 2,
         "speaking_s": seconds.tolist(),
         "num_talkers": int((seconds >= settings.min_talker_s).sum()),
         "talking_s": anyone.sum() / FPS,

@@ -16,6 +16,9 @@ _MEASURED = {
     "min_num_people": "min_measured_people",
     "max_num_people": "max_measured_people",
     "min_duration_s": "min_measured_s",
+    "min_face_height_share": "min_measured_face_height_share",
+    "min_area_ratio": "min_measured_area_ratio",
+    "max_absent_share": "max_measured_absent_share",
 }
 
 

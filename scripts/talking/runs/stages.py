@@ -49,7 +49,7 @@ READS = {
     "diarize": ("weights", "media", "asd", "people", "embeddings"),
     "speaking": ("asd", "voice", "diarize", "people", "embeddings"),
     "transcribe": ("weights", "media", "voice"),
-    "candidates": ("shots", "tracks", "people", "voice"),
+    "candidates": ("media", "shots", "tracks", "people", "voice"),
     "qualities": ("media", "candidates", "tracks", "speaking", "voice", "diarize"),
     "poses": ("weights", "media", "candidates", "tracks"),
     "inspections": ("media", "candidates", "tracks", "poses"),

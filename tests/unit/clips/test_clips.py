@@ -12,6 +12,7 @@ from talking.core.errors import InputError
 from talking.faces.tracked import Faces
 
 MEDIA_FRAMES = 400
+SIZE = (1280, 720)
 
 
 def track_rows(track: int, start: int, end: int, x: float = 100, size: float = 100, shot: int = 0) -> pd.DataFrame:
@@ -57,13 +58,14 @@ def person_table(tracks: pd.DataFrame, people=None, roles=None, repeated=None) -
 def candidates_of(
     tracks, shots=((0, MEDIA_FRAMES),), jump_cuts=False, people=None, roles=None, repeated=None, voice=(), **settings
 ):
-    """Return the table `candidates` of faces; `voice` has the frames in which a voice is heard."""
+    """Return the table `candidates` of faces; `voice` has the frames in which a voice is heard, of which none are needed."""
     tracks = pd.concat(tracks, ignore_index=True) if tracks else tables.empty("tracks")
     persons = person_table(tracks, people, roles, repeated)
     frames = shots[-1][1]
     heard = pd.DataFrame({"frame": range(frames), "voice": intervals.to_mask(voice, frames).astype(float)})
     shots = shot_table(*shots, jump_cuts=jump_cuts)
-    return find.find("v", "s", shots, tracks, persons, heard, find.Settings(**settings))
+    settings = find.Settings(**{"min_measured_voice_share": 0.0, **settings})
+    return find.find("v", "s", shots, tracks, persons, heard, SIZE, settings)
 
 
 def video(tracks, talk=None, voice=None, moves=True, settings=None, sure=0.9, **of_clips):
@@ -85,7 +87,7 @@ def video(tracks, talk=None, voice=None, moves=True, settings=None, sure=0.9, **
     landmarks = {"points": points, "yaw": np.full(len(tracks), 10.0), "blur": np.full(len(tracks), 50.0)}
     faces = Faces(tracks, speaking, landmarks)
     sound = qualities.Sound(heard, np.full(frames, -20.0), {"A": heard})
-    return found, qualities.measure(found, faces, sound, (1280, 720), settings)
+    return found, qualities.measure(found, faces, sound, settings)
 
 
 def spans(found: pd.DataFrame) -> list[tuple[int, int]]:
@@ -194,7 +196,8 @@ def test_a_picture_that_stands_still_between_two_jump_cuts_makes_no_still_of_the
     tracks = pd.concat([track_rows(t, 0, 400, x=300 * t) for t in range(2)], ignore_index=True)
     tracks["shot"] = (tracks["frame"] >= 40).astype(int)
     heard = pd.DataFrame({"frame": range(400), "voice": 0.0})
-    found = find.find("v", "s", shots, tracks, person_table(tracks), heard)
+    any_voice = find.Settings(min_measured_voice_share=0.0)
+    found = find.find("v", "s", shots, tracks, person_table(tracks), heard, SIZE, any_voice)
     assert spans(found) == [(0, 400)]
     assert found.loc[0, "picture_motion"] == pytest.approx(0.009)
 
@@ -243,7 +246,7 @@ def select(measured, settings=None):
 
 def test_video_without_anything_gives_an_empty_table(tmp_path):
     empty = {name: tables.empty(name) for name in ("shots", "tracks", "voice")}
-    found = find.find("v", "s", people=tables.empty("persons"), **empty)
+    found = find.find("v", "s", people=tables.empty("persons"), size=SIZE, **empty)
     assert len(found) == 0
     measured = qualities.of_video("none.mp4", found, tables.empty("tracks"), "none.npz", *[None] * 3)
     tables.write("clips", select((found, measured)), tmp_path / "clips.parquet")
@@ -256,6 +259,28 @@ def test_video_of_one_person_has_segments_and_no_clip(tmp_path):
     found, measured = (tables.read(name, tmp_path / f"{name}.parquet") for name in ("candidates", "qualities"))
     tables.write("clips", select((found, measured)), tmp_path / "clips.parquet")
     assert tables.read("clips", tmp_path / "clips.parquet")["rejected_by"].tolist() == ["min_num_people"]
+
+
+@pytest.mark.parametrize(
+    ("small", "away", "voice", "gate"),
+    [
+        (8, 0, [(0, 400)], "min_face_height_share,min_area_ratio"),
+        (40, 0, [(0, 400)], "min_area_ratio"),
+        (120, 250, [(0, 400)], "max_absent_share"),
+        (120, 0, [(0, 8)], gates.NOT_MEASURED),
+        (120, 0, [(0, 200)], None),
+    ],
+)
+def test_what_can_never_be_kept_is_not_measured_and_the_gates_say_why(small, away, voice, gate):
+    seen = [track_rows(2, start, end, x=600, size=small) for start, end in ((0, 75), (75 + away, 400))]
+    faces = [track_rows(1, 0, 400, size=160), *seen]
+    found = candidates_of(faces, voice=voice, min_measured_voice_share=0.03, max_absence_s=20)
+    assert found["candidate"].tolist() == [gate is None]
+    assert found["voice_share"].tolist() == [pytest.approx(min(voice[0][1] / 400, 1))]
+    measured = [tables.empty(name) for name in ("qualities", "inspections")]
+    words = understanding.measure(found.head(0), tables.empty("transcript"), tables.empty("pieces"))
+    if gate:
+        assert gates.select(found, *measured, words)["rejected_by"].tolist() == [gate]
 
 
 def test_segments_without_faces_are_listed_too():
@@ -283,8 +308,8 @@ def test_measured_qualities_are_true():
     clip = measured.iloc[0]
     assert clip["speaking_s"] == pytest.approx([2.4, 7.6])
     assert clip["face_px"] == pytest.approx(80)
-    assert clip["face_height_share"] == pytest.approx(80 / 720)
-    assert clip["area_ratio"] == pytest.approx(0.25)
+    assert found.loc[0, "face_height_share"] == pytest.approx(80 / 720)
+    assert found.loc[0, "area_ratio"] == pytest.approx(0.25)
     assert clip["num_talkers"] == 2
     assert clip["num_turns"] == 3
     assert clip["num_exchanges"] == 1

@@ -79,7 +79,7 @@ def test_a_face_that_is_never_marked_says_nothing_of_the_other(lost):
         values[track == lost] = np.nan
     sound = qualities.Sound(np.ones(FRAMES, bool), np.full(FRAMES, -20.0), {})
     clip = {"clip": "c", "candidate": True, "start_frame": 0, "end_frame": FRAMES, "person_tracks": [[0], [1]]}
-    [found] = qualities.measure(pd.DataFrame([clip]), Faces(tracks, says, marks), sound, (640, 360)).to_dict("records")
+    [found] = qualities.measure(pd.DataFrame([clip]), Faces(tracks, says, marks), sound).to_dict("records")
     assert found["face_motion"] == qualities.face_motion(points[track != lost])
     assert (found["sharpness"], found["yaw_deg"]) == (30, 10)
 
