@@ -61,12 +61,12 @@ def write_two_candidates(folder) -> None:
             {n: bool for n, t in kinds.items() if t == "bool"}
         )
 
-    frames = {"start_frame": [0, 200], "end_frame": [200, 400]}
+    frames = {"start_frame": [0, 200], "end_frame": [200, 400], "area_ratio": 0.9, "face_height_share": [0.2, 0.1]}
     candidates = filled("candidates", candidate=True, num_people=2, duration_s=8.0, picture_motion=0.1, **frames)
     tables.write("candidates", candidates, folder / "results/candidates/v.parquet")
-    good = {"num_talkers": 2, "speaking_share": 0.9, "area_ratio": 0.9, "mouth_sound_agreement": 0.9}
+    good = {"num_talkers": 2, "speaking_share": 0.9, "mouth_sound_agreement": 0.9}
     good |= {"speaking_confidence": 0.9, "detected_share": 1.0, "landmark_share": 1.0, "face_motion": 0.1}
-    measured = filled("qualities", face_height_share=[0.2, 0.1], **good)
+    measured = filled("qualities", **good)
     tables.write("qualities", measured, folder / "results/qualities/v.parquet")
     tables.write("inspections", filled("inspections"), folder / "results/inspections/v.parquet")
     for name in ("transcript", "pieces"):

@@ -31,3 +31,32 @@ rule find_people:
         " --detector {params.detector} --people {output.people:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? find_people {wildcards.video} {resources.tries} {log:q} {output:q}"
+
+
+rule cluster_identities:
+    """Finding the same people across all videos."""
+    input:
+        embeddings=of_videos("results/embeddings/{video}.npz"),
+        tracks=of_videos("results/tracks/{video}.parquet"),
+    output:
+        identities="results/identities.parquet",
+    log:
+        "results/logs/identities.log",
+    benchmark:
+        "results/benchmarks/identities.tsv"
+    conda:
+        "../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(60),
+    params:
+        results=subpath(output.identities, parent=True),
+        settings=flags("identities"),
+        review=decisions.checksum(d for own in REVIEW.values() for d in own if d.field in decisions.NAMED),
+    # Folders, not files: a command line has no room for the paths of thousands of videos.
+    shell:
+        'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'
+        " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings}"
+        ' --then apply-review --review "$TALKING_REVIEW" --to identities --table {output.identities:q}'
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
