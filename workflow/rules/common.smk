@@ -104,6 +104,9 @@ try:
     config.update(checked_config(config, Path(workflow.source_path("../schemas/config.schema.yaml"))))
     # Read by pip while conda makes an environment.
     environment.tell_jobs(TALKING_WITHOUT_REQUIREMENTS=str(CODE / "talking/without_requirements"))
+    # What the pose model has found stays beside the poses, so that other clips of the same people need no model. No param, as a change
+    # of it concerns no poses that there are.
+    environment.tell_jobs(TALKING_LOOKS="--no-keep-looks" if config["delete_intermediates"] else "--keep-looks")
 except InputError as error:
     raise WorkflowError(str(error))
 

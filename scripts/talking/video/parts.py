@@ -64,9 +64,12 @@ def rows_of(part: str, tracks: pd.DataFrame) -> slice:
 
 
 def candidates_of(part: str, candidates: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the table `candidates` that a part works on: of those that are candidates its share, by length."""
-    wanted = candidates[candidates["candidate"]]
-    return wanted.iloc[share(part, wanted["end_frame"] - wanted["start_frame"])]
+    """Return the candidates of the table `candidates` that a part works on.
+
+    The part has a stretch of the video, whichever of its segments are candidates: so with other thresholds it has the same stretch.
+    """
+    mine = candidates.iloc[share(part, candidates["end_frame"] - candidates["start_frame"])]
+    return mine[mine["candidate"]]
 
 
 def joined_table(name: str, files: Sequence[Path]) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_a_slow_model_is_given_the_time_that_it_takes_and_the_memory_that_was_me
 def test_a_large_pose_model_is_given_more_than_the_embedded_one():
     large, embedded = NEEDS["poses/sapiens"], NEEDS["poses"]
     memory, minutes = (
-        [make(need, SECONDS)(NEW, attempt=1) for need in (large, embedded)]
+        [make(need, seconds_of)(NEW, attempt=1) for need in (large, embedded)]
         for make in (job_resources.memory_mb, job_resources.minutes)
     )
     assert memory[0] > 3 * memory[1] and minutes[0] > 1.5 * minutes[1]
