@@ -47,6 +47,7 @@ def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
     content = {
         "stage": stage,
         "data_set": str(dataset),
+        "data_set_version": store.version(dataset),
         "data_set_sha256": store.data_set_hash(dataset),
         "git_revision": git.stdout.strip() or "unknown",
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},

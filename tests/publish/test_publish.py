@@ -8,6 +8,7 @@ import pytest
 from gallery_results import KEPT, make_results
 from talking.core import tables
 from talking.dataset import croissant, export_huggingface
+from talking.dataset.changes import Version
 from talking.dataset.store import Clip
 
 
@@ -18,7 +19,7 @@ def dataset(tmp_path_factory):
     people = pd.DataFrame(people).assign(seconds_on_screen=2.0, seconds_speaking=[0.0, 1.6])
     tables.write("people", people, dataset / "people.parquet")
     inputs = tables.read("videos", dataset.parent / "videos.parquet")
-    croissant.write(dataset, inputs, 1, "ask@example.org")
+    croissant.write(dataset, inputs, 1, "ask@example.org", Version(2, "ab" * 32))
     return dataset
 
 
@@ -55,6 +56,7 @@ def test_croissant_is_valid_and_reads_the_tables(dataset):
 
     described = mlcroissant.Dataset(jsonld=str(dataset / "croissant.json"))
     assert not described.metadata.issues.errors
+    assert described.metadata.version == f"2.0.0+{'ab' * 6}"
     (clip,) = described.records("clips")
     assert clip["clips/clip"] == KEPT.encode() and clip["clips/start_frame"] == 10
     assert {person["people/person"] for person in described.records("people")} == {b"p000001", b"p000002"}

@@ -83,7 +83,8 @@ rule find_duplicates:
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
 
-    # It also writes splits.tsv (splits.memory), which is no output: Snakemake would delete the splits of earlier runs.
+    # It also writes splits.tsv (splits.memory), remembered.parquet and dataset/CHANGES.md, which are no outputs: Snakemake would delete what
+    # earlier runs left in them.
     input:
         clips=of_videos("results/clips/{video}.parquet"),
         annotations=of_videos("results/annotations/{video}.parquet"),

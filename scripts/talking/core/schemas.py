@@ -483,6 +483,25 @@ SCHEMAS["dataset"] = [
     Column("hard_because", _TEXT, "", "why the clip counts as hard, joined by commas; also given in train"),
 ]
 
+SCHEMAS["remembered"] = [
+    *(c for c in SCHEMAS["dataset"] if c.name in ("clip", "video", "sha256", "split", "persons", "reviewed")),
+    Column("version", _INT, "", "version of the data set that had these clips, the same in each row"),
+]
+
+SCHEMAS["changes"] = [
+    Column("clip", _TEXT, "", "name of the clip"),
+    _VIDEO,
+    Column("change", _TEXT, "", "added, removed or changed"),
+    Column(
+        "why",
+        _TEXT,
+        "",
+        "new video, review, gate or model; the reason it is gone; or what changed: split, persons, review, labels or pictures",
+    ),
+    Column("before", _TEXT, "", "split or persons before"),
+    Column("after", _TEXT, "", "split or persons now"),
+]
+
 
 def schema(name: str) -> pa.Schema:
     """Return the Arrow schema of a table of `SCHEMAS`."""

@@ -9,6 +9,7 @@ import pandas as pd
 
 from talking.core import cli
 from talking.dataset import splits, store
+from talking.dataset.changes import Version
 from talking.review.decisions import DROP, Decision
 
 COLUMNS = ["video", "split", "hard_because", "num_people", "bytes", "duration_s", "face_px", "num_turns", "speaking_share",
@@ -36,13 +37,14 @@ def text(
     groups: int,
     strangers: int,
     decisions: Sequence[Decision],
+    version: Version,
     settings: Settings,
     split_settings: splits.Settings,
 ) -> str:
     """Return the card of kept clips (`COLUMNS`) and the tables `videos` and `people`.
 
     `groups` is the number of groups of videos that share no one, `strangers` of training clips with somebody whose face
-    could not be compared; `decisions` are those of reviewers.
+    could not be compared; `decisions` are those of reviewers; `version` is the data set's.
     """
     seconds = clips["duration_s"]
     template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
@@ -54,6 +56,8 @@ def text(
         persons=len(people),
         videos=int((inputs["num_clips"] > 0).sum()),
         inputs=len(inputs),
+        version=version.number,
+        content=version.content,
         megabytes=f"{clips['bytes'].sum() / 1e6:.0f}",
         statistics=_table(["", "median", "mean", "5 %", "95 %"], _statistics(clips)),
         by_people=", ".join(f"{hours:.2f} with {number}" for number, hours in by_people) or "none",

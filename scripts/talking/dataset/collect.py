@@ -21,7 +21,7 @@ from tqdm import tqdm
 from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import card, croissant, splits, store
+from talking.dataset import card, changes, croissant, splits, store
 from talking.review.decisions import Decision
 from talking.runs.made import forget
 
@@ -122,14 +122,17 @@ def collect(
             _add(totals, clips, persons)
             figures.append(clips.select(card.COLUMNS).to_pandas())
     _write_people(totals, cast, assignment, dataset / "people.parquet")
+    version = changes.update(dataset, videos_table.with_name("remembered.parquet"), results.clips, not results.left_out)
     measured = pd.concat(figures, ignore_index=True)
     inputs = _inputs(sheet, results, cast.seconds, num_clips)
     tables.write("videos", inputs, videos_table)
     with atomic_write(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
-        told = card.text(measured, inputs, people, assignment.groups, strangers, decisions, settings, split_settings)
+        told = card.text(
+            measured, inputs, people, assignment.groups, strangers, decisions, version, settings, split_settings
+        )
         aside.write_text(told, encoding="utf-8")
-    croissant.write(dataset, inputs, len(measured), settings.contact)
+    croissant.write(dataset, inputs, len(measured), settings.contact, version)
     _forget_others(results.annotations, dataset, set(sheet["video"]))
     _remove_others(dataset, names)
     splits.write_memory(Path(split_settings.memory), splits.remembered(memory, cast, wanted, assignment))

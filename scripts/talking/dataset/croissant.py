@@ -10,6 +10,7 @@ import pyarrow as pa
 from talking.core import schemas
 from talking.core.atomic import atomic_write
 from talking.core.checksums import sha256
+from talking.dataset.changes import Version
 
 NAME = "croissant.json"
 _OWN = "data column dataType examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace separator source subField transform citeAs samplingRate equivalentProperty"
@@ -38,15 +39,16 @@ _FILES = {
 }
 
 
-def write(dataset: Path, inputs: pd.DataFrame, clips: int, contact: str) -> None:
+def write(dataset: Path, inputs: pd.DataFrame, clips: int, contact: str, version: Version) -> None:
     """Write `croissant.json` of a folder of a data set of so many clips; `inputs` is the table `videos`."""
     with atomic_write(dataset / NAME) as aside:
         aside.write_text(
-            json.dumps(describe(dataset, inputs, clips, contact), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(describe(dataset, inputs, clips, contact, version), indent=1, ensure_ascii=False) + "\n",
+            encoding="utf-8",
         )
 
 
-def describe(dataset: Path, inputs: pd.DataFrame, clips: int, contact: str) -> dict[str, Any]:
+def describe(dataset: Path, inputs: pd.DataFrame, clips: int, contact: str, version: Version) -> dict[str, Any]:
     """Return the description of a folder of a data set as JSON-LD, with addresses relative to that folder."""
     used = inputs[inputs["num_clips"] > 0]
     return {
@@ -61,6 +63,7 @@ def describe(dataset: Path, inputs: pd.DataFrame, clips: int, contact: str) -> d
         "url": "README.md",
         "license": sorted(set(used["licence"])) or ["unknown"],
         "keywords": ["conversation", "active speaker detection", "talking head", "diarization", "pose"],
+        "version": f"{version.number}.0.0+{version.content[:12]}",
         "isLiveDataset": False,
         "rai:dataCollection": (
             f"Clips cut from {len(used)} of {len(inputs)} videos of the sources {', '.join(sorted(set(used['source']))) or 'none'}, where gates on"

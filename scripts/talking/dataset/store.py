@@ -40,6 +40,14 @@ def data_set_hash(dataset: str | Path) -> str:
     return clips.hexdigest()
 
 
+def version(dataset: str | Path) -> str:
+    """Return the version of a data set, as croissant.json in its folder says; "unknown" if there is none."""
+    try:
+        return json.loads((Path(dataset) / "croissant.json").read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError):
+        return "unknown"
+
+
 class Clip:
     """One clip's folder. People are in the order of `tracks`, left to right; boxes and points are in px of its pictures.
 

@@ -1,0 +1,141 @@
+"""What changed from one data set to the next: which clips and persons came, went or changed, and why."""
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from talking.core import schemas, tables
+from talking.core.atomic import atomic_write
+
+# Of the table `dataset`, what a clip is compared by.
+COLUMNS = ["clip", "video", "sha256", "split", "persons", "reviewed"]
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+# A section of CHANGES.md names so many clips of each kind; the table names all.
+_NAMED = 50
+_HEAD = "# Changes of the data set\n\n"
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which data set this is: 1 for the first, one more after each change, and the checksum of its content."""
+
+    number: int
+    content: str
+
+
+def read(dataset: Path) -> pd.DataFrame:
+    """Return what clips are compared by, of a folder of a data set; raises InputError if it has no table of clips."""
+    return tables.read_columns("dataset", dataset / "clips.parquet", COLUMNS).to_pandas()
+
+
+def content_of(clips: pd.DataFrame) -> str:
+    """Return the checksum of a data set: of the files, splits and persons of its clips, in any order."""
+    lines = sorted("\t".join([row.clip, row.sha256, row.split, *row.persons]) for row in clips.itertuples())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def compare(before: pd.DataFrame, after: pd.DataFrame, why_gone: Callable[[str, str], str]) -> pd.DataFrame:
+    """Return the table `changes` between two data sets as `read` gives them.
+
+    `why_gone` says, by video and clip, why the newer data set has not a clip.
+    """
+    old, new = (table.set_index("clip") for table in (before, after))
+    old_videos = set(before["video"])
+    rows = []
+    for clip in sorted({*old.index, *new.index}):
+        a, b = (table.loc[clip] if clip in table.index else None for table in (old, new))
+        if b is None:
+            rows.append((clip, a["video"], REMOVED, why_gone(a["video"], clip), a["split"], ""))
+        elif a is None:
+            why = "new video" if b["video"] not in old_videos else _by_review(b["reviewed"]) or "gate or model"
+            rows.append((clip, b["video"], ADDED, why, "", b["split"]))
+        else:
+            rows += [(clip, b["video"], CHANGED, *change) for change in _differences(a, b)]
+    return pd.DataFrame(rows, columns=schemas.schema("changes").names)
+
+
+def why_gone(clips: Path) -> Callable[[str, str], str]:
+    """Return a function for `compare` that looks a clip up in the tables of results/clips."""
+
+    def why(video: str, clip: str) -> str:
+        path = clips / f"{video}.parquet"
+        if not path.exists():
+            return "the video is not in the sample sheet"
+        found = tables.read_columns("clips", path, ["clip", "rejected_by", "kept"]).to_pandas().set_index("clip")
+        if clip not in found.index:
+            return "cut otherwise"
+        return f"rejected by {found.at[clip, 'rejected_by']}" if not found.at[clip, "kept"] else "a stage failed"
+
+    return why
+
+
+def update(dataset: Path, memory: Path, clips: Path, is_whole: bool) -> Version:
+    """Return the version of a data set that was just made, and note in its folder what changed since the one in `memory`.
+
+    `changes.parquet` has the last changes, `CHANGES.md` all. A data set that lacks videos because stages failed is no version.
+    """
+    after = read(dataset)
+    before = tables.read("remembered", memory) if memory.exists() else None
+    content = content_of(after)
+    if before is None or before.empty:
+        version = Version(1, content)
+    elif content_of(before) == content:
+        return Version(int(before["version"].iloc[0]), content)
+    else:
+        version = Version(int(before["version"].iloc[0]) + is_whole, content)
+        if is_whole:
+            _note(dataset, version, before, after, clips)
+    if is_whole:
+        tables.write("remembered", after.assign(version=version.number), memory)
+    return version
+
+
+def text(changes: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Return the changes between two data sets in Markdown."""
+    was, now = (set(table["persons"].explode().dropna()) for table in (before, after))
+    lines = [f"{len(before)} clips before, {len(after)} now; persons: {len(now - was)} came, {len(was - now)} went."]
+    for kind in (ADDED, REMOVED, CHANGED):
+        of_kind = changes[changes["change"] == kind]
+        for why, found in of_kind.groupby("why", sort=True):
+            names = [f"`{row.clip}`{_told(row)}" for row in found.head(_NAMED).itertuples()]
+            more = f" and {len(found) - _NAMED} more, in `changes.parquet`" if len(found) > _NAMED else ""
+            lines.append(f"- {len(found)} {kind} ({why}): {', '.join(names)}{more}")
+    return "\n".join(lines)
+
+
+def _note(dataset: Path, version: Version, before: pd.DataFrame, after: pd.DataFrame, clips: Path) -> None:
+    changes = compare(before, after, why_gone(clips))
+    tables.write("changes", changes, dataset / "changes.parquet")
+    file = dataset / "CHANGES.md"
+    earlier = file.read_text(encoding="utf-8").removeprefix(_HEAD) if file.exists() else ""
+    title = f"## Version {version.number} ({datetime.date.today().isoformat()}, content {version.content[:12]})"
+    if earlier.startswith(f"## Version {version.number} "):
+        # Of a job that was killed before it could remember.
+        earlier = "## ".join(earlier.split("## ")[2:])
+        earlier = earlier and f"## {earlier}"
+    with atomic_write(file) as aside:
+        aside.write_text(f"{_HEAD}{title}\n\n{text(changes, before, after)}\n\n{earlier}", encoding="utf-8")
+
+
+def _differences(a: pd.Series, b: pd.Series) -> list[tuple[str, str, str]]:
+    """Return why, before and after of each way in which a clip changed."""
+    found = []
+    if a["split"] != b["split"]:
+        found.append(("split", a["split"], b["split"]))
+    if list(a["persons"]) != list(b["persons"]):
+        found.append(("persons", ", ".join(a["persons"]), ", ".join(b["persons"])))
+    if a["sha256"] != b["sha256"]:
+        found.append(("review" if a["reviewed"] != b["reviewed"] else "labels or pictures", "", ""))
+    return found
+
+
+def _by_review(reviewed: str) -> str:
+    return "review" if "keep" in reviewed.split(",") else ""
+
+
+def _told(row) -> str:
+    return f" ({row.before} → {row.after})" if row.change == CHANGED and row.before else ""
