@@ -68,8 +68,10 @@ class Video:
             return annotate.label(segment, self.faces, self.words, 1)
         start, end = segment["start_frame"], segment["end_frame"]
         here = self.people[(self.people["start_frame"] < end) & (self.people["end_frame"] > start)]
-        found = [list(track) for track in here.groupby("person")["tracks"].sum()] if len(here) else []
-        seen = [tracks for tracks in found if (self.faces.rows([tracks], start, end) >= 0).any()]
+        found: dict[int, list[int]] = {}
+        for row in here.itertuples():
+            found.setdefault(row.person, []).extend(map(int, row.tracks))
+        seen = [tracks for tracks in found.values() if (self.faces.rows([tracks], start, end) >= 0).any()]
         nobody = {"person_tracks": [], "tracks": [], "bystander_tracks": seen}
         return annotate.label(segment | nobody, self.faces, self.words, 1)
 

@@ -51,6 +51,9 @@ def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
     report = results / "report.html"
     if report.exists():
         lines.append(f"Report:   {report} (open it in a browser)")
+    gallery = results / "gallery/index.html"
+    if gallery.exists():
+        lines.append(f"Gallery:  {gallery} (every clip plays there)")
     faults = unread(results, videos)
     for video, status, reason in faults[:20]:
         lines.append(f"Video {video}: {status}: {reason}")

@@ -46,6 +46,24 @@ def test_rejected_segments_play_from_the_whole_video(results):
     assert rejected["poses"] and not unmeasured["poses"]
 
 
+def test_somebody_who_is_seen_by_several_tracks_in_a_segment_that_was_not_measured_is_one(results):
+    video = clips.Video(results, "v")
+    first, second = video.people.to_dict("records")
+    video.people = pd.DataFrame([first, second | {"person": first["person"], "shot": 1}])
+    segment = {"clip": UNMEASURED, "start_frame": 110, "end_frame": 120, "person_tracks": []}
+    (one,) = video.labels(segment)["bystanders"]
+    assert one["tracks"] == [3, 5]
+
+
+def test_a_data_set_without_a_clip_has_a_page(tmp_path):
+    results = make_results(tmp_path)
+    for name in ("clips", "dataset"):
+        path = results / {"clips": "clips/v.parquet", "dataset": "dataset/clips.parquet"}[name]
+        tables.write(name, tables.empty(name), path)
+    page.draw(results, results / "gallery", gates.Settings())
+    assert read_script(results / "gallery/data/index.js")[0]["rows"] == 0 and (results / "gallery/index.html").exists()
+
+
 def test_the_table_has_every_number_and_text_that_is_known_of_a_clip(results):
     table = read_script(results / "gallery/data/index.js")[0]
     names = [column["name"] for column in table["columns"]]

@@ -31,6 +31,14 @@ def test_videos_without_a_probe_are_not_accused(results):
     assert summary.closing_words(results, ["v0", "not_ingested"], SHEET) == ""
 
 
+def test_the_report_and_the_gallery_are_named(results):
+    for name in ("report.html", "gallery/index.html"):
+        (results / name).parent.mkdir(exist_ok=True)
+        (results / name).touch()
+    report, gallery = summary.closing_words(results, ["v0"], SHEET).splitlines()
+    assert str(results / "report.html") in report and str(results / "gallery/index.html") in gallery
+
+
 @pytest.mark.parametrize(("content", "said"), [(b"weights", ""), (b"", "too few clips to train on")])
 def test_a_trained_model_is_named_and_one_that_could_not_be_trained_told(results, content, said):
     weights = results / "covog/covog/stage2/weights.safetensors"
