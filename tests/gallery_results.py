@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +16,21 @@ KEPT, REJECTED, UNMEASURED = (f"s_v_{a:06d}to{b:06d}" for a, b in ((10, 60), (60
 
 
 def make_results(folder: Path) -> Path:
-    """Return the folder of the results, filled: of the kept clip's people 5 is silent and 3 speaks in its frames 10 to 50."""
+    """Return the folder of the results, filled: of the kept clip's people 5 is silent and 3 speaks in its frames 10 to 50.
+
+    They are made once for all tests of a process, and copied.
+    """
+    return Path(shutil.copytree(Path(_made_once().name) / "results", folder / "results"))
+
+
+@cache
+def _made_once() -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory()
+    _fill(Path(folder.name))
+    return folder
+
+
+def _fill(folder: Path) -> None:
     sources = make_sources(folder / "made", (10, 60), (60, 110))
     results = folder / "results"
     clips = clips_of((10, 60), (60, 110), (110, 120))
@@ -51,7 +67,6 @@ def make_results(folder: Path) -> Path:
     tables.write(
         "videos", pd.DataFrame(videos | {"video": ["v"], "status": ["ok"], "source": ["s"]}), results / "videos.parquet"
     )
-    return results
 
 
 def read_script(path: Path) -> list:

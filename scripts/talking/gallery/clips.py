@@ -17,7 +17,7 @@ from talking.dataset import annotate
 from talking.faces.tracked import Faces
 from talking.video import media
 
-# Poses are kept at every second frame, which is how often the embedded model looks.
+# Every second frame of poses takes half the room, and moves smoothly to the eye.
 POSE_EVERY = 2
 # In 1/2 px, as whole numbers of 16 bits.
 _POSE_STEPS = 2
