@@ -9,13 +9,13 @@ import typing
 from collections.abc import Callable
 from pathlib import Path
 
-import librosa
 import numpy as np
 import omegaconf
 import omegaconf.base
 import omegaconf.listconfig
 import omegaconf.nodes
 import torch
+import torchaudio
 import yaml
 from pyannote.audio import Inference, Model
 from pyannote.audio.core import model as pyannote_model
@@ -51,8 +51,9 @@ class ResemblyzerEmbedding(Model):
         super().__init__(sample_rate=media.SOUND_HZ, num_channels=1)
         self.lstm = torch.nn.LSTM(40, 256, 3, batch_first=True)
         self.linear = torch.nn.Linear(256, 256)
-        mels = librosa.filters.mel(sr=media.SOUND_HZ, n_fft=400, n_mels=40)
-        self.register_buffer("mels", torch.from_numpy(mels), persistent=False)
+        nyquist, scale = media.SOUND_HZ / 2, {"norm": "slaney", "mel_scale": "slaney"}
+        mels = torchaudio.functional.melscale_fbanks(201, 0.0, nyquist, 40, media.SOUND_HZ, **scale).T
+        self.register_buffer("mels", mels, persistent=False)
         self.register_buffer("window", torch.hann_window(400), persistent=False)
         self.specifications = task.Specifications(
             problem=task.Problem.REPRESENTATION, resolution=task.Resolution.CHUNK, duration=5.0
