@@ -32,14 +32,16 @@ def main() -> None:
         arrays.write(arguments.poses, parts.joined_names(arguments.video_parts))
         return
     settings = cli.settings_from(arguments, poses.Settings)
-    candidates = parts.candidates_of(arguments.video_part, tables.read("candidates", arguments.candidates))
+    candidates = tables.read("candidates", arguments.candidates)
     store = None
-    if candidates["candidate"].any():
+    if len(parts.candidates_of(arguments.video_part, candidates)):
         store = Store(arguments.poses.with_suffix(".looks"), poses.dependencies(arguments.media, settings))
     with opened(arguments.landmarks) as landmarks:
         of_landmarks = {name: landmarks[name] for name in ("track", "points", "score")}
     tracks = tables.read("tracks", arguments.tracks)
-    named = poses.estimate(arguments.media, candidates, tracks, of_landmarks, settings, arguments.threads, store)
+    named = poses.estimate(
+        arguments.media, candidates, tracks, of_landmarks, settings, arguments.threads, store, arguments.video_part
+    )
     arrays.write(arguments.poses, named)
     if store is not None:
         store.close(keep=arguments.keep_looks)

@@ -21,6 +21,7 @@ from talking.core.errors import InputError
 from talking.poses import hands, looks, reading, windows
 from talking.poses.faces import People, Windows
 from talking.poses.looks import BLOCK, Piece, Store
+from talking.video import parts
 
 # The head points of a person's own pose lie in its face box, grown by this much for tilted and turned heads.
 _FACE_GROWN = 1.6
@@ -101,18 +102,20 @@ def estimate(
     settings: Settings,
     threads: int = 1,
     store: Store | None = None,
+    part: str = "",
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield `{clip}/keypoints` (f, p, 133, 2), `scores` (f, p, 133), `boxes` (f, p, 4) and `valid` (f, p) of each candidate clip.
+    """Yield `{clip}/keypoints` (f, p, 133, 2), `scores` (f, p, 133), `boxes` (f, p, 4) and `valid` (f, p) of each candidate clip of a `part`.
 
     Keypoints and boxes are in pixels of `video`. Where `valid` is false everything is 0; where a score is 0 its keypoint is.
     The model looks only at frames whose looks are not in the `store`, and only these are decoded, once. Memory is that of the
     clips open at a time.
     """
-    wanted = candidates[candidates["candidate"]]
+    wanted = parts.candidates_of(part, candidates)
     if wanted.empty:
         return
     store = Store(None, {}) if store is None else store
-    people = People(wanted, tracks, landmarks)
+    # Of all clips, so that those of other parts change nothing.
+    people = People(wanted, candidates[candidates["candidate"]], tracks, landmarks)
     shown = Windows(video, people, store)
     worker = _Worker(video, settings, threads, store)
     waiting = list(wanted.sort_values("end_frame", kind="stable").itertuples())
@@ -231,12 +234,12 @@ def _clip(
     start, end = int(clip.start_frame), int(clip.end_frame)
     shape = (end - start, len(clip.person_tracks))
     points, scores = np.zeros((*shape, keypoints.COUNT, 2)), np.zeros((*shape, keypoints.COUNT))
-    boxes_, parts = np.full((*shape, 4), np.nan), np.zeros((*shape, 4))
+    boxes_, cut = np.full((*shape, 4), np.nan), np.zeros((*shape, 4))
     for i, numbers in enumerate(clip.person_tracks):
         tracks, rows = people.rows([int(number) for number in numbers], start, end)
         for number in np.unique(tracks[tracks >= 0]).tolist():
             here, track = np.flatnonzero(tracks == number), people.track(number)
-            boxes_[here, i], parts[here, i] = track.boxes[rows[here]], shown.of(number)
+            boxes_[here, i], cut[here, i] = track.boxes[rows[here]], shown.of(number)
             for piece in (piece for (of, _), piece in pieces.items() if of == number):
                 inside = here[(here + start >= piece.start) & (here + start < piece.end)]
                 if inside.size:
@@ -244,7 +247,7 @@ def _clip(
             if not FINDS_FACE[settings.model]:
                 add_faces(points[:, i], scores[:, i], here, track.points[rows[here]], track.scores[rows[here]])
     points = smoothed(points, scores, settings.smooth_frames)
-    return checked(points, scores, boxes_, parts, settings.min_score)
+    return checked(points, scores, boxes_, cut, settings.min_score)
 
 
 def add_faces(points: np.ndarray, scores: np.ndarray, frames: np.ndarray, faces: np.ndarray, sure: np.ndarray) -> None:

@@ -36,8 +36,13 @@ class _Track:
 class People:
     """The face tracks of the people and bystanders of some clips."""
 
-    def __init__(self, clips: pd.DataFrame, tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]) -> None:
-        """Take the clips of `candidates`, `tracks` and the landmarks of the same rows; raises InputError if they are of others."""
+    def __init__(
+        self, clips: pd.DataFrame, all_clips: pd.DataFrame, tracks: pd.DataFrame, landmarks: dict[str, np.ndarray]
+    ) -> None:
+        """Take clips of `candidates` whose people are wanted, all clips of the video, `tracks`, and the landmarks of the same rows.
+
+        Raises InputError if the landmarks are of others.
+        """
         if not np.array_equal(tracks["track"].to_numpy(), landmarks["track"]):
             raise InputError("the landmarks are not those of the tracks; delete both files and run again.")
         self._wanted = [
@@ -46,7 +51,7 @@ class People:
             for tracks_of_one in clip.person_tracks
             for track in tracks_of_one
         ]
-        self._person = _persons(clips)
+        self._person = _persons(all_clips)
         counted = tracks[tracks["track"].isin(list(self._person))]
         self._tracks = {
             int(track): _track(rows, landmarks)

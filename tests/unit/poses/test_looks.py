@@ -79,14 +79,14 @@ def clips(*bounds: tuple[int, int], people=((0, 1), (2,)), beside=((3,),)) -> pd
     )
 
 
-def run(monkeypatch, video, wanted, folder: Path | None, most: int | None = None, settings=None):
+def run(monkeypatch, video, wanted, folder: Path | None, most: int | None = None, settings=None, part: str = ""):
     """Return the arrays of some clips and the looks that the model took; `most` of them at most, as if it were killed then."""
     settings, calls = settings or poses.Settings(mediapipe_every_frames=4), []
     monkeypatch.setitem(poses.MODELS, "mediapipe", lambda *_: Counting(calls, most))
     store = Store(folder, poses.dependencies(video, settings)) if folder else None
     found = {}
     try:
-        for name, array in poses.estimate(video, wanted, *material(), settings, 1, store):
+        for name, array in poses.estimate(video, wanted, *material(), settings, 1, store, part):
             found[name] = array
     except KeyboardInterrupt:
         return None, calls
@@ -127,6 +127,17 @@ def test_only_frames_that_were_never_looked_at_are_new(monkeypatch, video, tmp_p
     assert {frame for _, frame in calls} == set(range(704, 741, 4))
     assert equal(found, run(monkeypatch, video, clips((10, 740)), None)[0])
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_parts_of_a_video_have_the_poses_of_the_whole(monkeypatch, video) -> None:
+    # Somebody who passes by is a bystander of the first clip only, but is there when the second one begins.
+    both = clips((10, 120), (120, 300))
+    both.at[1, "bystander_tracks"] = []
+    whole, calls = run(monkeypatch, video, both, None)
+    found = [run(monkeypatch, video, both, None, part=part) for part in ("1of2", "2of2")]
+    assert equal(whole, found[0][0] | found[1][0]) and all(of for of, _ in found)
+    # What lies before the second clip in its block is looked at by both.
+    assert set(calls) == {*found[0][1], *found[1][1]}
 
 
 def test_no_pictures_and_no_model_are_needed_where_all_is_known(monkeypatch, video, tmp_path) -> None:
