@@ -2,12 +2,15 @@
 
     python tests/benchmarks/bench_cost.py --video FILM.mp4 --work FOLDER
     python tests/benchmarks/bench_cost.py --video SHORT.mp4 --times 10 --work FOLDER
+    python tests/benchmarks/bench_cost.py --compare docs/benchmarks.json --work FOLDER
 
 Every command that the workflow would run to collect the video runs, one after the other. With `--times` the video also runs as so many of
-it in a row, and peak memory is compared. docs/benchmarks.md keeps what was found.
+it in a row, and peak memory is compared. With `--compare` a synthetic video runs, and a command that takes a quarter more plain decodes than the
+file says, also when it is measured again, is an error; `--record` writes the file. docs/benchmarks.md keeps what was found.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -142,6 +145,52 @@ def looped(video: Path, times: int, out: Path) -> Path:
     return out
 
 
+# Two people who talk, for `--compare`: long enough for the starts of the programs to be a small part.
+FILM = "--seed 41 --width 1920 --height 1080 --people 2 --shots 1,2:14:medium 1,2:6:wide".split()
+MOST_WORSE = 1.25
+
+
+def filmed(folder: Path) -> Path:
+    """Return a synthetic video of 20 seconds in a folder, of a camera's bit rate; made if it is not there."""
+    film, camera = folder / "film.mp4", folder / "camera.mp4"
+    if not camera.exists():
+        script = REPO / "scripts/film_conversation.py"
+        subprocess.run([sys.executable, str(script), "--out", str(film), *FILM], check=True, capture_output=True)
+        encoding = "-c:v libx264 -preset fast -b:v 6M -maxrate 9M -bufsize 12M -g 50 -pix_fmt yuv420p -c:a copy".split()
+        subprocess.run([ffmpeg_exe(), "-v", "error", "-y", "-i", str(film), *encoding, str(camera)], check=True)
+    return camera
+
+
+def ratios(video: Path, folder: Path, only: list[str] | None = None) -> dict[str, float]:
+    """Return how many plain decodes of a video each rule's command takes, and of the rules of one video together, `all`.
+
+    The decode is measured before and after, as the machine's speed changes. With `only` these rules are measured, where all have run before.
+    """
+    found, decodes = {}, [plain_decode(video).seconds]
+    for name, command in commands(video, folder).items():
+        if only is None or name in only or "all" in only:
+            found[name] = run_rule(command, folder).seconds
+            print(f"{name}: {found[name]:.2f} s", flush=True)
+    decode = min(*decodes, plain_decode(video).seconds)
+    found["all"] = sum(found.values())
+    return {name: round(seconds / decode, 2) for name, seconds in found.items()}
+
+
+def compare(folder: Path, file: Path) -> int:
+    """Print the ratios of a synthetic video beside those of a file; return 1 if one is worse, also when it is measured again."""
+    video, known = filmed(folder), json.loads(file.read_text())["plain_decodes"]
+    now = ratios(video, folder / "run")
+    worse = [name for name in now if now[name] > MOST_WORSE * known.get(name, 0)]
+    if worse:
+        again = ratios(video, folder / "run", worse)
+        now |= {name: min(now[name], again[name]) for name in worse}
+    print(f"\n{'rule':20s} {'before':>8s} {'now':>8s}  plain decodes")
+    for name, ratio in now.items():
+        is_worse = ratio > MOST_WORSE * known.get(name, 0)
+        print(f"{name:20s} {known.get(name, 0):8.2f} {ratio:8.2f}{'  WORSE' if is_worse else ''}")
+    return int(any(now[name] > MOST_WORSE * known.get(name, 0) for name in now))
+
+
 def bytes_of(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -182,14 +231,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
     parser.add_argument("--times", type=int, default=1, help="compare memory with a video of so many in a row")
     parser.add_argument("--without", nargs="*", default=[], help="rules to leave out where results exist")
+    parser.add_argument(
+        "--compare", type=Path, metavar="JSON", help="fail if a rule takes a quarter more than this file says"
+    )
+    parser.add_argument("--record", type=Path, metavar="JSON", help="write that file")
     parser.add_argument("--feed", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.feed:
         if arguments.feed in FEEDS:
             feed(arguments.feed, arguments.work)
         return
-    runs = {"one": arguments.video}
     arguments.work.mkdir(parents=True, exist_ok=True)
+    if arguments.compare:
+        sys.exit(compare(arguments.work, arguments.compare))
+    if arguments.record:
+        found = ratios(filmed(arguments.work), arguments.work / "run")
+        words = {"video": f"film_conversation {' '.join(FILM)}", "plain_decodes": found}
+        arguments.record.write_text(json.dumps(words, indent=1) + "\n")
+        return
+    runs = {"one": arguments.video}
     if arguments.times > 1:
         runs["many"] = looped(arguments.video, arguments.times, arguments.work / f"times_{arguments.times}.mp4")
     costs: dict[str, dict[str, Cost]] = {}
