@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser test-publish audit lint docs
+.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser bench test-publish audit lint docs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,9 @@ test-faults: $(READY) ## runs and trainings that are killed, jobs that break, fu
 
 test-scale: $(READY) ## plans of large sample sheets, what stages, training steps and many videos cost
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/benchmarks tests/scale
+
+bench: $(READY) ## what each stage costs, compared with docs/benchmarks.json: a quarter worse fails
+	$(BIN)/python tests/benchmarks/bench_cost.py --compare docs/benchmarks.json --work $(VENV)/bench
 
 test-slurm: $(READY) ## the workflow on a SLURM cluster made on this machine (Debian, as root)
 	$(BIN)/python tests/slurm/cluster.py
