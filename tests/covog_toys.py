@@ -38,7 +38,7 @@ def training_settings(**training) -> config.Config:
     stage = replace(TRAINING, **training)
     return config.Config(
         model=Model(**{**TOY, "audio_layers": 0, "audio_channels": 0}),
-        towers=config.Towers(vae="patches", image_encoder="random"),
+        encoders=config.Encoders(vae="patches", image_encoder="random"),
         data=config.Data(width=64, height=40, frames=3, workers=0),
         stage1=stage,
         stage2=stage,
@@ -83,7 +83,7 @@ def batch(
         "pose": torch.rand(clips, 3, frames, height, width, generator=noise),
         "person_masks": person_masks,
         "present": torch.ones(clips, people, dtype=torch.bool),
-        "token": torch.randn(clips, 1, widths.cross_attention_dim, generator=noise),
+        "image_embed": torch.randn(clips, 1, widths.cross_attention_dim, generator=noise),
         "reference_latents": torch.randn(clips, 4, h, w, generator=noise),
         "reference_pose": torch.rand(clips, 3, height, width, generator=noise),
         "sound": torch.randn(clips, frames, widths.audio_layers, widths.audio_channels, generator=noise),

@@ -15,7 +15,7 @@ DOWN_LEVELS, UP_LEVELS = (1, 2, 3), (2, 1)
 
 
 @dataclass
-class Voices:
+class AudioContext:
     """Input of one audio block: keys and values (b·f, p, tokens, c), face masks (b·f, p, h, w), persons (b·f, 1, 1)."""
 
     keys: torch.Tensor
@@ -59,7 +59,9 @@ class AudioBlock(nn.Module):
             nn.init.zeros_(output.weight)
             nn.init.zeros_(output.bias)
 
-    def listen(self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> Voices:
+    def encode(
+        self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor
+    ) -> AudioContext:
         """Return each person's keys and values; they do not depend on the noise, so they serve all denoising steps.
 
         `tokens` (b, 1 or p, f, t, d), everybody's or each person's own, `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
@@ -68,34 +70,34 @@ class AudioBlock(nn.Module):
         gated = (tokens.transpose(1, 2) * gates[..., None, :]).flatten(0, 1)
         masks = torch.where(present[:, :, None, None, None], masks, torch.zeros_like(masks))
         persons = present.sum(dim=1).repeat_interleave(tokens.shape[2])
-        return Voices(
+        return AudioContext(
             self.attention.to_k(gated),
             self.attention.to_v(gated),
             masks.transpose(1, 2).flatten(0, 1).to(tokens.dtype),
             persons[:, None, None].to(tokens.dtype),
         )
 
-    def forward(self, hidden: torch.Tensor, voices: Voices) -> torch.Tensor:
-        """Return the hidden state (b·f, c, h, w) with the voices' effect added."""
+    def forward(self, hidden: torch.Tensor, audio_context: AudioContext) -> torch.Tensor:
+        """Return the hidden state (b·f, c, h, w) with what is heard added."""
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
         query = self.attention.to_q(self.norm2(normed))
-        masks = voices.masks.flatten(2).transpose(1, 2)
+        masks = audio_context.masks.flatten(2).transpose(1, 2)
         # All persons' tokens in one product: a softmax over each person's own, times the person's mask. One head as wide as
         # the hidden state fits no fused attention kernel.
-        weights = (query @ voices.keys.flatten(1, 2).transpose(1, 2) * query.shape[-1] ** -0.5).unflatten(
-            2, voices.keys.shape[1:3]
+        weights = (query @ audio_context.keys.flatten(1, 2).transpose(1, 2) * query.shape[-1] ** -0.5).unflatten(
+            2, audio_context.keys.shape[1:3]
         )
         weights = weights.softmax(dim=-1) * masks[..., None]
         # The output projection and the zero convolution are linear: summing the masked persons before them
         # gives the same as summing after, in one product rather than one per person. Biases are added as often
         # as they would be: the projection's under each mask, the convolution's once for each real person.
         out = self.attention.to_out[0]
-        heard = weights.flatten(2).to(query.dtype) @ voices.values.flatten(1, 2)
+        heard = weights.flatten(2).to(query.dtype) @ audio_context.values.flatten(1, 2)
         heard = F.linear(heard, out.weight) + out.bias * masks.sum(dim=2, keepdim=True)
         zero = self.zero_conv
-        moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * voices.persons
+        moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * audio_context.persons
         tokens = (tokens if self.keep_residual else normed) + moved
         tokens = tokens + self.feed_forward(self.norm3(tokens))
         return hidden + self.proj_out(tokens.transpose(1, 2).unflatten(2, (height, width)))
@@ -111,9 +113,9 @@ class AudioDriver(nn.Module):
         self.down = nn.ModuleList(AudioBlock(width, config) for width in widths[: len(DOWN_LEVELS)])
         self.up = nn.ModuleList(AudioBlock(width, config) for width in widths[::-1][: len(UP_LEVELS)])
 
-    def listen(
+    def encode(
         self, sound: torch.Tensor, scores: torch.Tensor, masks: list[torch.Tensor], present: torch.Tensor
-    ) -> tuple[list[Voices], list[Voices]]:
+    ) -> tuple[list[AudioContext], list[AudioContext]]:
         """Return the inputs of the down and the up audio blocks.
 
         `sound` (b, f, layers, channels), or (b, p, f, layers, channels) of each person's own speech, `scores` (b, p, f) raw scores / 3, `masks` (b, p, f, h, w) for each level,
@@ -121,6 +123,6 @@ class AudioDriver(nn.Module):
         """
         tokens = self.projection(sound if sound.dim() == 5 else sound[:, None])
         return tuple(
-            [block.listen(tokens, scores, masks[level], present) for block, level in zip(blocks, levels, strict=True)]
+            [block.encode(tokens, scores, masks[level], present) for block, level in zip(blocks, levels, strict=True)]
             for blocks, levels in ((self.down, DOWN_LEVELS), (self.up, UP_LEVELS))
         )

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from covog import convert, origin
+from covog import convert, provenance
 from talking.core import schemas, tables
 from talking.core.errors import InputError
 
@@ -88,7 +88,7 @@ class Checkpoint:
 def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
     """Read the last whole checkpoint below `folder`, None if there is none; a damaged one is named in the log and skipped.
 
-    Raises InputError that names the keys if the settings have changed since, other than those of `origin.FREE`.
+    Raises InputError that names the keys if the settings have changed since, other than those of `provenance.FREE`.
     """
     for place in reversed(_all(folder)):
         try:
@@ -117,7 +117,7 @@ def make_way(folder: Path, settings: dict[str, Any]) -> None:
             changed = _changed(state["settings"], settings)
         except (OSError, ValueError, KeyError):
             continue
-        if changed and finished and origin.INPUTS.issuperset(changed):
+        if changed and finished and provenance.INPUTS.issuperset(changed):
             before = folder.with_name(f"{folder.name}-before")
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
@@ -186,7 +186,7 @@ def _unflat(tensors: convert.Tensors, rest: dict[str, Any]) -> dict[str, Any]:
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     before, now = _leaves(before), _leaves(now)
-    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in origin.FREE)
+    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in provenance.FREE)
 
 
 def _leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

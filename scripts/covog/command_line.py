@@ -11,8 +11,8 @@ import torch
 from covog import checkpoints, config, convert, metrics
 from covog import evaluate as evaluation
 from covog import generate as making
+from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
-from covog.towers import Towers
 from talking.core import tables
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -30,8 +30,8 @@ def generator_of(weights: Path, settings: config.Config) -> making.Generator:
 
 
 def _generator(model: CovOG, settings: config.Config) -> making.Generator:
-    towers = Towers(settings.towers, model.config.cross_attention_dim)
-    return making.Generator(model, towers, settings.noise, settings.generation, device())
+    encoders = FrozenEncoders(settings.encoders, model.config.cross_attention_dim)
+    return making.Generator(model, encoders, settings.noise, settings.generation, device())
 
 
 def turns(who: list[str]) -> list[tuple[int, int, int]]:

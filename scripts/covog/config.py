@@ -24,7 +24,7 @@ class Model:
     layers_per_block: int = setting(2, "residual layers of a down block")
     heads: int = setting(8, "attention heads of the spatial transformers")
     norm_groups: int = setting(32, "groups of the group norms")
-    cross_attention_dim: int = setting(768, "width of the reference picture's token")
+    cross_attention_dim: int = setting(768, "width of the reference picture's embedding")
     pose_guider_channels: list[int] = setting([16, 32, 96, 256], "channels of the pose guider")
     pose_adaptor_channels: list[int] = setting([16, 32, 64, 128], "channels of the reference pose's adaptor")
     motion: bool = setting(True, "whether there are motion modules (stage 2)")
@@ -47,7 +47,7 @@ class Model:
 
 
 @dataclass
-class Towers:
+class Encoders:
     """The frozen networks around the model."""
 
     vae: str = setting("stabilityai/sd-vae-ft-mse", "folder of the VAE, or 'patches': a fixed code without download")
@@ -93,7 +93,9 @@ class Noise:
         "paper: it is added after, so that pure noise has weight 0",
         choices=["released", "paper"],
     )
-    unconditional: float = setting(0.1, "0-1, how often a training step has neither reference nor its token")
+    condition_dropout: float = setting(
+        0.1, "0-1, fraction of training steps without reference picture and its embedding"
+    )
 
 
 @dataclass
@@ -151,7 +153,7 @@ class Config:
 
     seed: int = setting(12580, "seed of everything drawn at random")
     model: Model = field(default_factory=Model)
-    towers: Towers = field(default_factory=Towers)
+    encoders: Encoders = field(default_factory=Encoders)
     data: Data = field(default_factory=Data)
     noise: Noise = field(default_factory=Noise)
     stage1: Training = field(default_factory=Training)

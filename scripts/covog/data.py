@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """Frames [start, end) of a clip's folder, from which samples are drawn."""
 
     clip: Path
@@ -43,7 +43,7 @@ class Window:
     reference: int
 
 
-def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretch]]:
+def segments(dataset: Path, settings: Data) -> tuple[list[Segment], list[Segment]]:
     """Return the segments to train on and those to validate on.
 
     Validation has the clips of the split `val`; where none of them holds a window, the test splits'. Where there are none either
@@ -64,12 +64,12 @@ def stretches(dataset: Path, settings: Data) -> tuple[list[Stretch], list[Stretc
         return [s for s in train if s not in held], [s for s in train if s in held]
     cut = [round(s.end * (1 - settings.held_out)) for s in train]
     return (
-        [Stretch(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],
-        [Stretch(s.clip, at, s.end) for s, at in zip(train, cut, strict=True)],
+        [Segment(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],
+        [Segment(s.clip, at, s.end) for s, at in zip(train, cut, strict=True)],
     )
 
 
-def _large_enough(clips: list[Path], settings: Data) -> list[Stretch]:
+def _large_enough(clips: list[Path], settings: Data) -> list[Segment]:
     """Return the clips whose smallest face has `min_face_px` px in the pictures to train on; a face of unknown size has."""
     out = []
     for clip in map(store.Clip, clips):
@@ -79,19 +79,19 @@ def _large_enough(clips: list[Path], settings: Data) -> list[Stretch]:
                 "%s has a face of %.0f px at this size, less than data.min_face_px: left out", clip.path, face_px
             )
         else:
-            out.append(Stretch(clip.path, 0, clip.frames))
+            out.append(Segment(clip.path, 0, clip.frames))
     return out
 
 
 def lacking(dataset: Path, settings: Data) -> str:
     """Return why a data set cannot be trained on, "" if it can: both sides need a clip that holds a window."""
-    for what, found in zip(("train on", "validate on"), stretches(dataset, settings), strict=True):
+    for what, found in zip(("train on", "validate on"), segments(dataset, settings), strict=True):
         if not any(s.end - s.start >= settings.frames for s in found):
             return f"{dataset} has no clip with the {settings.frames} frames of a window to {what}"
     return ""
 
 
-def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
+def long_enough(found: list[Segment], frames: int) -> list[Segment]:
     """Return the segments that hold a window; the others are named in the log.
 
     Raises InputError if none does.
@@ -106,12 +106,12 @@ def long_enough(found: list[Stretch], frames: int) -> list[Stretch]:
     return enough
 
 
-def draw(stretch: Stretch, frames: int, settings: Data, random: np.random.Generator) -> Window:
+def draw(segment: Segment, frames: int, settings: Data, random: np.random.Generator) -> Window:
     """Draw a window of `frames` frames and its reference from a segment.
 
     A still's reference is at least `reference_distance` frames away where the segment allows, else as far away as possible.
     """
-    length = stretch.end - stretch.start
+    length = segment.end - segment.start
     stride = int(random.integers(1, max(1, min(settings.max_stride, (length - 1) // max(frames - 1, 1))) + 1))
     first = int(random.integers(0, length - (frames - 1) * stride))
     window = first + stride * np.arange(frames)
@@ -120,7 +120,7 @@ def draw(stretch: Stretch, frames: int, settings: Data, random: np.random.Genera
         away = np.abs(others - first)
         others = others[away >= min(settings.reference_distance, away.max())]
     reference = int(random.choice(others))
-    return Window(stretch.clip, tuple(int(f) + stretch.start for f in window), reference + stretch.start)
+    return Window(segment.clip, tuple(int(f) + segment.start for f in window), reference + segment.start)
 
 
 class Samples(Dataset):
@@ -130,18 +130,18 @@ class Samples(Dataset):
     place, as errors raised in a loading process would reach the user with a foreign trace.
     """
 
-    def __init__(self, found: list[Stretch], frames: int, settings: Data, seed: int, cache: Path | None = None) -> None:
-        self.stretches, self.frames = long_enough(found, frames), frames
+    def __init__(self, found: list[Segment], frames: int, settings: Data, seed: int, cache: Path | None = None) -> None:
+        self.segments, self.frames = long_enough(found, frames), frames
         self.settings, self.seed, self.cache = settings, seed, cache
         self.broken = 0
 
     def window(self, number: int, attempt: int = 0) -> Window:
         """Return the window of sample `number`, or its replacement at a further attempt."""
-        rounds, place = divmod(number, len(self.stretches))
-        order = np.random.default_rng([self.seed, rounds]).permutation(len(self.stretches))
+        rounds, place = divmod(number, len(self.segments))
+        order = np.random.default_rng([self.seed, rounds]).permutation(len(self.segments))
         random = np.random.default_rng([self.seed, number, attempt])
         chosen = order[place] if attempt == 0 else random.integers(len(order))
-        return draw(self.stretches[chosen], self.frames, self.settings, random)
+        return draw(self.segments[chosen], self.frames, self.settings, random)
 
     def __getitem__(self, number: int) -> dict[str, Any] | InputError:
         attempt = 0
@@ -163,7 +163,7 @@ class FixedSamples(Dataset):
     """Validation samples: the same windows every time; a broken one is an error."""
 
     def __init__(
-        self, found: list[Stretch], frames: int, count: int, settings: Data, cache: Path | None = None
+        self, found: list[Segment], frames: int, count: int, settings: Data, cache: Path | None = None
     ) -> None:
         found = long_enough(found, frames)
         random = np.random.default_rng(0)
@@ -197,7 +197,7 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures.
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
-    `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `token` (d,).
+    `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
     """
     clip = store.Clip(window.clip)
     frames, size = np.array(window.frames), (settings.width, settings.height)

@@ -22,24 +22,24 @@ NOTES = {
 }
 
 
-def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Stretch]]:
+def parts(dataset: Path, settings: config.Config) -> dict[str, list[data.Segment]]:
     """Return what is evaluated: the test splits' clips, or what training has left alone where there are none."""
     test = [
-        data.Stretch(c, 0, store.Clip(c).frames) for s in ("test_easy", "test_hard") for c in store.split(dataset, s)
+        data.Segment(c, 0, store.Clip(c).frames) for s in ("test_easy", "test_hard") for c in store.split(dataset, s)
     ]
-    held_out = test or data.stretches(dataset, settings.data)[1]
+    held_out = test or data.segments(dataset, settings.data)[1]
     names = {clip: part for part in store.SPLITS for clip in store.split(dataset, part)}
-    found: dict[str, list[data.Stretch]] = defaultdict(list)
-    for stretch in held_out:
-        part = names[stretch.clip]
-        longest = settings.evaluation.frames or stretch.end - stretch.start
-        end = min(stretch.end, stretch.start + longest)
-        if end > stretch.start:
+    found: dict[str, list[data.Segment]] = defaultdict(list)
+    for segment in held_out:
+        part = names[segment.clip]
+        longest = settings.evaluation.frames or segment.end - segment.start
+        end = min(segment.end, segment.start + longest)
+        if end > segment.start:
             if part == "train":
-                part = "held_out_ends" if stretch.start else "held_out_clips"
-            found[part].append(replace(stretch, end=end))
+                part = "held_out_ends" if segment.start else "held_out_clips"
+            found[part].append(replace(segment, end=end))
     most = settings.evaluation.clips
-    found = {part: stretches[: most or None] for part, stretches in found.items()}
+    found = {part: segments[: most or None] for part, segments in found.items()}
     if not found:
         raise InputError(f"{dataset} has no clips to evaluate; add videos or relax the gates.")
     return found
@@ -57,17 +57,17 @@ def evaluate(
     size = (settings.data.width, settings.data.height)
     measured, features = [], {}
     evaluated = parts(dataset, settings)
-    for part, stretches in evaluated.items():
+    for part, segments in evaluated.items():
         features[part] = []
-        for stretch in tqdm(stretches, desc=f"{name}, {part}", unit=" clips"):
-            clip = store.Clip(stretch.clip)
-            script = replace(generate.script_of(clip), start=stretch.start, end=stretch.end)
+        for segment in tqdm(segments, desc=f"{name}, {part}", unit=" clips"):
+            clip = store.Clip(segment.clip)
+            script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
             made = videos / f"{clip.path.name}.mp4"
             generate.write(made, generator, script, size, clip.samples(), settings.seed)
-            measures = _measured(clip, stretch, made, size, networks)
+            measures = _measured(clip, segment, made, size, networks)
             measured.append((part, measures.finish()))
             features[part] += measures.features
-            _compare(clip, stretch, made, size, videos / "compared" / made.name)
+            _compare(clip, segment, made, size, videos / "compared" / made.name)
     rows = metrics.table(name, measured, features, networks)
     for part in evaluated.keys() & NOTES.keys():
         rows.loc[rows["part"].isin([part, "all"]) & (rows["note"] == ""), "note"] = NOTES[part]
@@ -75,25 +75,25 @@ def evaluate(
 
 
 def _measured(
-    clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[int, int], networks: metrics.Networks
+    clip: store.Clip, segment: data.Segment, made: Path, size: tuple[int, int], networks: metrics.Networks
 ) -> metrics.Measures:
-    frames, placement = slice(stretch.start, stretch.end), Placement.fit((clip.width, clip.height), size)
+    frames, placement = slice(segment.start, segment.end), Placement.fit((clip.width, clip.height), size)
     faces = metrics.Faces.of(data.people_of(clip), clip.speaking, placement).part(frames)
-    measures = metrics.Measures(faces, clip.samples(stretch.start, stretch.end), networks)
-    for truth, ours in zip(_truth(clip, stretch, placement), media.frames(made), strict=True):
+    measures = metrics.Measures(faces, clip.samples(segment.start, segment.end), networks)
+    for truth, ours in zip(_truth(clip, segment, placement), media.frames(made), strict=True):
         measures.add(truth, ours)
     return measures
 
 
-def _compare(clip: store.Clip, stretch: data.Stretch, made: Path, size: tuple[int, int], out: Path) -> None:
+def _compare(clip: store.Clip, segment: data.Segment, made: Path, size: tuple[int, int], out: Path) -> None:
     """Write truth, poses and generated pictures side by side, with the sound."""
     placement, people = Placement.fit((clip.width, clip.height), size), data.people_of(clip)
-    frames = range(stretch.start, stretch.end)
+    frames = range(segment.start, segment.end)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
-    rows = zip(_truth(clip, stretch, placement), poses, media.frames(made), strict=True)
-    encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(stretch.start, stretch.end))
+    rows = zip(_truth(clip, segment, placement), poses, media.frames(made), strict=True)
+    encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(segment.start, segment.end))
 
 
-def _truth(clip: store.Clip, stretch: data.Stretch, placement: Placement) -> Iterator[np.ndarray]:
-    for picture in clip.pictures(stretch.start, stretch.end):
+def _truth(clip: store.Clip, segment: data.Segment, placement: Placement) -> Iterator[np.ndarray]:
+    for picture in clip.pictures(segment.start, segment.end):
         yield placement.picture(picture)

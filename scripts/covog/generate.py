@@ -13,9 +13,9 @@ from tqdm import tqdm
 from covog import conditions, data, diffusion
 from covog.conditions import People, Placement
 from covog.config import Generation, Noise
+from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, as_dtype
-from covog.towers import Towers
 from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
@@ -119,13 +119,15 @@ def windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
 class Generator:
     """A model with its frozen networks, ready to generate."""
 
-    def __init__(self, model: CovOG, towers: Towers, noise: Noise, settings: Generation, device: torch.device) -> None:
+    def __init__(
+        self, model: CovOG, encoders: FrozenEncoders, noise: Noise, settings: Generation, device: torch.device
+    ) -> None:
         if settings.window > model.config.motion_max_frames and model.config.motion:
             raise InputError(
                 f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
             )
         self.dtype = DTYPES[settings.precision]
-        self.model, self.towers = model.eval().to(device, self.dtype), towers.to(device)
+        self.model, self.encoders = model.eval().to(device, self.dtype), encoders.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
     def video(self, script: Script, size: tuple[int, int], seed: int = 0) -> Iterator[np.ndarray]:
@@ -156,8 +158,8 @@ class Generator:
         picture = torch.from_numpy(placed.picture(script.reference)).permute(2, 0, 1)[None].to(self.device)
         pose = conditions.pose_pictures(script.reference_people, np.array([script.reference_frame]), placed)
         return {
-            "token": self.towers.tokens(picture).float()[:, None],
-            "reference_latents": self.towers.encode(picture)[0].float(),
+            "image_embed": self.encoders.image_embeds(picture).float()[:, None],
+            "reference_latents": self.encoders.encode(picture)[0].float(),
             "reference_pose": torch.from_numpy(pose).permute(0, 3, 1, 2).to(self.device).float() / 255,
         }
 
@@ -188,17 +190,19 @@ class Generator:
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
         # Conditions are encoded once for all steps and both halves of guidance.
-        guide = self.model.guide(**{name: as_dtype(value, self.dtype) for name, value in guided.items()})
-        unguided = guide.unconditional()
+        conditioning = self.model.encode_conditions(
+            **{name: as_dtype(value, self.dtype) for name, value in guided.items()}
+        )
+        unconditional = conditioning.unconditional()
         for step in schedule.timesteps:
             at = step.to(self.device)[None]
             if known is not None:
                 # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
                 count = known.shape[2]
                 latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
-            prediction = self.model.denoise(latents.to(self.dtype), at, guide).float()
+            prediction = self.model.denoise(latents.to(self.dtype), at, conditioning).float()
             if self.settings.guidance != 1:
-                free = self.model.denoise(latents.to(self.dtype), at, unguided).float()
+                free = self.model.denoise(latents.to(self.dtype), at, unconditional).float()
                 prediction = free + self.settings.guidance * (prediction - free)
             latents = schedule.step(prediction, step, latents).prev_sample
         return latents
@@ -206,7 +210,7 @@ class Generator:
     def _pictures(self, latents: torch.Tensor) -> np.ndarray:
         """Return a window's pictures (f, h, w, 3) as float32, decoded a frame at a time to save memory."""
         frames = latents[0].transpose(0, 1).split(1)
-        decoded = torch.cat([self.towers.decode(frame) for frame in frames])
+        decoded = torch.cat([self.encoders.decode(frame) for frame in frames])
         return decoded.permute(0, 2, 3, 1).cpu().numpy().astype(np.float32)
 
 

@@ -11,14 +11,14 @@ from safetensors import SafetensorError, safe_open
 from covog import checkpoints, config, convert
 from covog.conditions import Placement
 from covog.config import to_dict
-from covog.towers import Towers
+from covog.frozen_encoders import FrozenEncoders
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import media
 
 _FRAMES_AT_A_TIME = 16
-_MADE_BY = "towers.json"
+_MADE_BY = "encoders.json"
 
 
 def path_of(cache: Path, clip: Path) -> Path:
@@ -26,14 +26,14 @@ def path_of(cache: Path, clip: Path) -> Path:
     return cache / f"{clip.name}.safetensors"
 
 
-def write(cache: Path, folder: Path, size: tuple[int, int], towers: Towers, device: torch.device) -> None:
-    """Write mean and standard deviation (f, 4, h / 8, w / 8) and token (f, d) of every frame of a clip, in half precision."""
+def write(cache: Path, folder: Path, size: tuple[int, int], encoders: FrozenEncoders, device: torch.device) -> None:
+    """Write mean and standard deviation (f, 4, h / 8, w / 8) and embedding (f, d) of every frame of a clip, in half precision."""
     clip = store.Clip(folder)
     placement = Placement.fit((clip.width, clip.height), size)
-    made: dict[str, list[torch.Tensor]] = {"mean": [], "std": [], "token": []}
+    made: dict[str, list[torch.Tensor]] = {"mean": [], "std": [], "image_embed": []}
     for pictures in media.batches(clip.pictures(0, clip.frames), _FRAMES_AT_A_TIME):
         placed = torch.from_numpy(np.stack([placement.picture(p) for p in pictures])).permute(0, 3, 1, 2).to(device)
-        for name, found in zip(made, (*towers.encode(placed), towers.tokens(placed)), strict=True):
+        for name, found in zip(made, (*encoders.encode(placed), encoders.image_embeds(placed)), strict=True):
             made[name].append(found.half().cpu())
     convert.write_tensors(
         path_of(cache, folder),
@@ -43,7 +43,7 @@ def write(cache: Path, folder: Path, size: tuple[int, int], towers: Towers, devi
 
 
 def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, reference: int) -> dict[str, np.ndarray]:
-    """Return a window's `mean`, `std`, `reference_mean`, `reference_std` and `token` as float32.
+    """Return a window's `mean`, `std`, `reference_mean`, `reference_std` and `image_embed` as float32.
 
     Raises InputError that names the file if it is missing, damaged or of another size or clip.
     """
@@ -57,7 +57,7 @@ def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, r
                 rows = file.get_slice(name)
                 sample[name] = rows[int(frames[0]) : int(frames[-1]) + 1][frames - frames[0]].astype(np.float32)
                 sample[f"reference_{name}"] = rows[reference : reference + 1][0].astype(np.float32)
-            sample["token"] = file.get_slice("token")[reference : reference + 1][0].astype(np.float32)
+            sample["image_embed"] = file.get_slice("image_embed")[reference : reference + 1][0].astype(np.float32)
             return sample
     except (SafetensorError, OSError, IndexError) as error:
         raise InputError(f"{path} is missing or damaged ({error}); {_anew(cache)}.") from error
@@ -73,20 +73,22 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
         for file in cache.glob("*.safetensors"):
             file.unlink()
         with atomic_write(cache / _MADE_BY) as aside:
-            aside.write_text(json.dumps(to_dict(settings.towers)))
-    towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
+            aside.write_text(json.dumps(to_dict(settings.encoders)))
+    encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):
         try:
             read(cache, folder, size, np.array([0]), 0)
         except InputError:
             with checkpoints.full_disk_told(cache):
-                write(cache, folder, size, towers, device)
+                write(cache, folder, size, encoders, device)
 
 
 def check(cache: Path, settings: config.Config) -> None:
     """Raise InputError if a cache was made with other frozen encoders than the settings name."""
     if not _is_of(cache, settings):
-        raise InputError(f"{cache} was made with other frozen encoders than the section towers names; {_anew(cache)}.")
+        raise InputError(
+            f"{cache} was made with other frozen encoders than the section encoders names; {_anew(cache)}."
+        )
 
 
 def _anew(cache: Path) -> str:
@@ -95,7 +97,7 @@ def _anew(cache: Path) -> str:
 
 def _is_of(cache: Path, settings: config.Config) -> bool:
     try:
-        return json.loads((cache / _MADE_BY).read_text(encoding="utf-8")) == to_dict(settings.towers)
+        return json.loads((cache / _MADE_BY).read_text(encoding="utf-8")) == to_dict(settings.encoders)
     except (FileNotFoundError, ValueError):
         return False
 

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from covog import judges
+from covog import evaluation_networks
 from covog.conditions import People, Placement, face_boxes
 from talking.core import boxes, keypoints, schemas
 from talking.faces import embedding
@@ -82,8 +82,8 @@ class Faces:
 class Networks:
     """The evaluation networks that were found; the reasons why others were not."""
 
-    lpips: judges.Lpips | None = None
-    syncnet: judges.SyncNet | None = None
+    lpips: evaluation_networks.Lpips | None = None
+    syncnet: evaluation_networks.SyncNet | None = None
     i3d: torch.nn.Module | None = None
     face_embedder: embedding.Embedder | None = None
     missing: dict[str, str] = field(default_factory=dict)
@@ -96,12 +96,14 @@ class Networks:
             networks.face_embedder = embedding.dlib_embedder()
         else:
             networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
-        lpips, syncnet, i3d = ((weights or Path()) / name for name in (judges.ALEXNET, judges.SYNCNET, I3D))
+        lpips, syncnet, i3d = (
+            (weights or Path()) / name for name in (evaluation_networks.ALEXNET, evaluation_networks.SYNCNET, I3D)
+        )
         for file, of in ((lpips, ["lpips"]), (syncnet, ["lse_c", "lse_d"]), (i3d, ["fvd"])):
             if not weights or not file.exists():
                 networks.missing |= dict.fromkeys(of, f"{file.name} is not in the folder of weights")
-        networks.lpips = None if "lpips" in networks.missing else judges.Lpips.of(lpips)
-        networks.syncnet = None if "lse_c" in networks.missing else judges.SyncNet.of(syncnet)
+        networks.lpips = None if "lpips" in networks.missing else evaluation_networks.Lpips.of(lpips)
+        networks.syncnet = None if "lse_c" in networks.missing else evaluation_networks.SyncNet.of(syncnet)
         networks.i3d = None if "fvd" in networks.missing else torch.jit.load(i3d, map_location="cpu").eval()
         return networks
 
@@ -114,7 +116,7 @@ class Measures:
         self.faces, self.samples, self.networks = faces, samples, networks
         self.loudness = loudness_db(samples, len(faces.mouths))
         people = faces.mouths.shape[1]
-        self.crops = [deque(maxlen=judges.LIPS_FRAMES) for _ in range(people)]
+        self.crops = [deque(maxlen=evaluation_networks.LIPS_FRAMES) for _ in range(people)]
         self.seen: list[list[np.ndarray]] = [[] for _ in range(people)]
         self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.motion: list[np.ndarray] = []
@@ -164,7 +166,7 @@ class Measures:
             speaks = self.faces.speaking[: len(seen), person]
             for of, frames in (("speaking", speaks), ("listening", ~speaks)):
                 for metric, value in zip(
-                    ("lse_c", "lse_d"), judges.lip_sync_errors(np.stack(seen), heard, frames), strict=True
+                    ("lse_c", "lse_d"), evaluation_networks.lip_sync_errors(np.stack(seen), heard, frames), strict=True
                 ):
                     if np.isfinite(value):
                         found[metric, of].append(value)
@@ -173,7 +175,7 @@ class Measures:
     def _lips(self, frame: int, made: np.ndarray) -> None:
         for person, box in enumerate(self.faces.heads[frame]):
             self.crops[person].append(None if np.isnan(box).any() else face_crop(made, box))
-            if len(self.crops[person]) == judges.LIPS_FRAMES:
+            if len(self.crops[person]) == evaluation_networks.LIPS_FRAMES:
                 whole = all(crop is not None for crop in self.crops[person])
                 nothing = np.full(1024, np.nan)
                 self.seen[person].append(self.networks.syncnet.see(np.stack(self.crops[person])) if whole else nothing)
@@ -220,10 +222,10 @@ def face_crop(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Return SyncNet's crop (224, 224, 3) of a face box (4,) px; grey where the picture ends."""
     half = _LIPS_GROWN * max(box[2] - box[0], box[3] - box[1]) / 2
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + _LIPS_LOWER * half
-    scale = judges.LIPS_SIDE / (2 * max(half, 1))
+    scale = evaluation_networks.LIPS_SIDE / (2 * max(half, 1))
     # Pixels are numbered by their middles, boxes by their edges.
     move = np.array([[scale, 0, scale * (half - x + 0.5) - 0.5], [0, scale, scale * (half - y + 0.5) - 0.5]])
-    side = (judges.LIPS_SIDE, judges.LIPS_SIDE)
+    side = (evaluation_networks.LIPS_SIDE, evaluation_networks.LIPS_SIDE)
     return cv2.warpAffine(picture, move, side, borderMode=cv2.BORDER_CONSTANT, borderValue=(110, 110, 110))
 
 

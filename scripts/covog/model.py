@@ -13,28 +13,28 @@ from diffusers import UNet2DConditionModel, UNetMotionModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from covog.audio_driver import AudioDriver, Voices
+from covog.audio_driver import AudioContext, AudioDriver
 from covog.config import Model
 from covog.pose_encoder import PoseEncoder
 from covog.reference import set_processors
 
 
 @dataclass
-class Guide:
+class Conditioning:
     """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames."""
 
     pose: torch.Tensor
-    token: torch.Tensor
+    image_embed: torch.Tensor
     reference: list[torch.Tensor] | None
-    voices: tuple[list[Voices], list[Voices]] | None
+    audio_context: tuple[list[AudioContext], list[AudioContext]] | None
 
-    def unconditional(self) -> "Guide":
-        """Return the guide of classifier-free guidance's other half: no reference, a token of zeros, the rest as it is."""
-        return Guide(self.pose, torch.zeros_like(self.token), None, self.voices)
+    def unconditional(self) -> "Conditioning":
+        """Return the conditioning of classifier-free guidance's other half: no reference, an embedding of zeros, the rest as it is."""
+        return Conditioning(self.pose, torch.zeros_like(self.image_embed), None, self.audio_context)
 
 
 class CovOG(nn.Module):
-    """The whole model. `forward` predicts; `guide` and `denoise` are its two halves, for many steps with one guide."""
+    """The whole model. `forward` predicts; `encode_conditions` and `denoise` are its two halves, for many steps with one conditioning."""
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -58,45 +58,45 @@ class CovOG(nn.Module):
     ) -> torch.Tensor:
         """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,).
 
-        `conditions` are those of `guide`; `unconditional` leaves out the reference picture.
+        `conditions` are those of `encode_conditions`; `unconditional` leaves out the reference picture.
         """
-        return self.denoise(noisy_latents, timesteps, self.guide(unconditional=unconditional, **conditions))
+        return self.denoise(noisy_latents, timesteps, self.encode_conditions(unconditional=unconditional, **conditions))
 
-    def guide(
+    def encode_conditions(
         self,
         *,
         pose: torch.Tensor,
         person_masks: torch.Tensor,
         present: torch.Tensor,
-        token: torch.Tensor,
+        image_embed: torch.Tensor,
         reference_latents: torch.Tensor,
         reference_pose: torch.Tensor,
         sound: torch.Tensor | None = None,
         scores: torch.Tensor | None = None,
         face_masks: list[torch.Tensor] | None = None,
         unconditional: bool = False,
-    ) -> Guide:
+    ) -> Conditioning:
         """Encode all conditions of a batch of windows.
 
-        `pose` (b, 3, f, H, W) 0-1, `person_masks` (b, p, H, W), `present` (b, p) bool, `token` (b, 1, d),
+        `pose` (b, 3, f, H, W) 0-1, `person_masks` (b, p, H, W), `present` (b, p) bool, `image_embed` (b, 1, d),
         `reference_latents` (b, 4, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
         `scores` (b, p, f) raw scores / 3, `face_masks` (b, p, f, h, w) at 1/8, 1/16, 1/32, 1/64 of the picture.
         """
-        voices = None
+        audio_context = None
         if self.audio_driver is not None:
-            voices = self.audio_driver.listen(sound, scores, face_masks, present)
+            audio_context = self.audio_driver.encode(sound, scores, face_masks, present)
         if not self.config.person_masks:
             person_masks, present = torch.ones_like(person_masks[:, :1]), torch.ones_like(present[:, :1])
         features = self.pose_guider(pose, person_masks, present)
-        guide = Guide(features.transpose(1, 2).flatten(0, 1), token, None, voices)
+        conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, audio_context)
         if unconditional:
-            return guide.unconditional()
+            return conditioning.unconditional()
         reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)[:, :, 0]
-        guide.reference = self.keep_reference(reference_latents, reference_features, token)
-        return guide
+        conditioning.reference = self.keep_reference(reference_latents, reference_features, image_embed)
+        return conditioning
 
     def keep_reference(
-        self, latents: torch.Tensor, pose_features: torch.Tensor, token: torch.Tensor
+        self, latents: torch.Tensor, pose_features: torch.Tensor, image_embed: torch.Tensor
     ) -> list[torch.Tensor]:
         """Return the normed self-attention inputs (b, h·w, c) of the reference UNet, block by block.
 
@@ -108,7 +108,7 @@ class CovOG(nn.Module):
         kept: list[torch.Tensor] = []
 
         def run(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            out, left_behind = self._run(_keeping(block, token), *args, **kwargs)
+            out, left_behind = self._run(_keeping(block, image_embed), *args, **kwargs)
             kept.extend(left_behind)
             return out
 
@@ -122,20 +122,20 @@ class CovOG(nn.Module):
         for block in up_blocks:
             left = _take(skips, block)
             hidden = run(block, hidden, left, temb=time, upsample_size=skips[-1].shape[2:])
-        kept.extend(self._run(_keep_of_last_block, last, hidden, _take(skips, last), time, token))
+        kept.extend(self._run(_keep_of_last_block, last, hidden, _take(skips, last), time, image_embed))
         return kept
 
-    def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, guide: Guide) -> torch.Tensor:
+    def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,)."""
         unet, frames = self.denoising_unet, noisy_latents.shape[2]
         time = _time_embedding(unet, timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
         shared = {
-            "encoder_hidden_states": guide.token,
+            "encoder_hidden_states": conditioning.image_embed,
             "num_frames": frames,
-            "cross_attention_kwargs": {"reference": guide.reference},
+            "cross_attention_kwargs": {"reference": conditioning.reference},
         }
-        heard_down, heard_up = guide.voices or ([], [])
-        hidden = unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + guide.pose
+        heard_down, heard_up = conditioning.audio_context or ([], [])
+        hidden = unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose
         skips = [hidden]
         for level, block in enumerate(unet.down_blocks):
             hidden, left = self._run(block, hidden, time, **shared)
@@ -228,24 +228,28 @@ def _take(skips: list[torch.Tensor], block: nn.Module) -> tuple[torch.Tensor, ..
     return taken
 
 
-def _keeping(block: nn.Module, token: torch.Tensor) -> Callable:
+def _keeping(block: nn.Module, image_embed: torch.Tensor) -> Callable:
     def call(*args: Any, **kwargs: Any) -> tuple[Any, list[torch.Tensor]]:
         kept: list[torch.Tensor] = []
         if hasattr(block, "attentions"):
-            kwargs |= {"encoder_hidden_states": token, "cross_attention_kwargs": {"kept": kept}}
+            kwargs |= {"encoder_hidden_states": image_embed, "cross_attention_kwargs": {"kept": kept}}
         return block(*args, **kwargs), kept
 
     return call
 
 
 def _keep_of_last_block(
-    block: nn.Module, hidden: torch.Tensor, skips: tuple[torch.Tensor, ...], time: torch.Tensor, token: torch.Tensor
+    block: nn.Module,
+    hidden: torch.Tensor,
+    skips: tuple[torch.Tensor, ...],
+    time: torch.Tensor,
+    image_embed: torch.Tensor,
 ) -> list[torch.Tensor]:
     kept: list[torch.Tensor] = []
     for skip, resnet, transformer in zip(reversed(skips), block.resnets, block.attentions, strict=True):
         hidden = resnet(torch.cat([hidden, skip], dim=1), time)
         if transformer is block.attentions[-1]:
             break
-        hidden = transformer(hidden, token, cross_attention_kwargs={"kept": kept}, return_dict=False)[0]
+        hidden = transformer(hidden, image_embed, cross_attention_kwargs={"kept": kept}, return_dict=False)[0]
     tokens = transformer.proj_in(transformer.norm(hidden)).flatten(2).transpose(1, 2)
     return [*kept, transformer.transformer_blocks[0].norm1(tokens)]

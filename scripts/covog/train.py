@@ -12,13 +12,13 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 from torch.utils.data import DataLoader
 
-from covog import checkpoints, config, convert, data, diffusion, latents, origin, stopping
+from covog import checkpoints, config, convert, data, diffusion, latents, provenance, stopping
 from covog.config import Config, Training
+from covog.frozen_encoders import FrozenEncoders
 from covog.journal import Journal
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.stopping import Stop
-from covog.towers import Towers
 from talking.core import tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
@@ -65,10 +65,10 @@ def train(
         if accelerator.is_main_process:
             _leave_empty(folder, too_little)
         return
-    found, held_out = data.stretches(dataset, settings.data)
+    found, held_out = data.segments(dataset, settings.data)
     settings = replace(settings, model=_model_settings(settings.model, stage, found))
     begin = [(str(path), convert.read_tensors(path)) for path in start]
-    identity = origin.identity(settings, training, stage, dataset, start)
+    identity = provenance.identity(settings, training, stage, dataset, start)
 
     model = _first_model(settings, begin)
     trained = _freeze(model, stage, training)
@@ -81,9 +81,9 @@ def train(
         model.load_state_dict({**model.state_dict(), **resumed.weights})
     progress = resumed.progress if resumed else checkpoints.Progress(identity)
     progress.settings = identity
-    towers = None
+    encoders = None
     if cache is None:
-        towers = Towers(settings.towers, settings.model.cross_attention_dim).to(device)
+        encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim).to(device)
     else:
         latents.check(cache, settings)
 
@@ -117,13 +117,13 @@ def train(
         draws = [
             diffusion.generator(settings.seed, stage, *numbers, purpose, device=device) for purpose in range(VALIDATION)
         ]
-        clean, conditions = _inputs(batch, towers, draws, device, with_sound=settings.model.audio)
+        clean, conditions = _inputs(batch, encoders, draws, device, with_sound=settings.model.audio)
         noise = diffusion.noise_like(clean, settings.noise.offset, draws[NOISE])
         if steps is None:
             steps = diffusion.timesteps(len(clean), settings.noise, draws[STEPS])
         # The same on every rank, as all must take the same way through the network.
         shared = diffusion.generator(settings.seed, stage, numbers[0], UNCONDITIONAL)
-        unconditional = len(numbers) > 1 and torch.rand(1, generator=shared).item() < settings.noise.unconditional
+        unconditional = len(numbers) > 1 and torch.rand(1, generator=shared).item() < settings.noise.condition_dropout
         noisy = schedule.add_noise(clean, noise, steps)
         conditions = {name: as_dtype(value, dtype) for name, value in conditions.items()}
         prediction = network(noisy.to(dtype), steps, unconditional=unconditional, **conditions)
@@ -177,7 +177,7 @@ def train(
 
     main = accelerator.is_main_process
     if main:
-        origin.describe(folder, settings, stage, dataset)
+        provenance.describe(folder, settings, stage, dataset)
     images = training.batch_size * training.accumulate * frames * ranks
     journal = Journal(progress, folder, accelerator, stage, images)
     is_stopped = Stop(accelerator, progress.step)
@@ -245,7 +245,7 @@ def _leave_empty(folder: Path, why: str) -> None:
         aside.write_bytes(b"")
 
 
-def _model_settings(settings: config.Model, stage: int, found: list[data.Stretch]) -> config.Model:
+def _model_settings(settings: config.Model, stage: int, found: list[data.Segment]) -> config.Model:
     """Return the model of a stage: stage 1 has neither motion nor audio; sound sizes left open are the data set's."""
     layers, channels = store.Clip(found[0].clip).sound.shape[-2:]
     settings = replace(
@@ -326,7 +326,11 @@ def _batches(
 
 
 def _inputs(
-    batch: dict[str, Any], towers: Towers | None, draws: list[torch.Generator], device: torch.device, with_sound: bool
+    batch: dict[str, Any],
+    encoders: FrozenEncoders | None,
+    draws: list[torch.Generator],
+    device: torch.device,
+    with_sound: bool,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return a batch's clean latents (b, 4, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
     on = {
@@ -335,12 +339,12 @@ def _inputs(
         else value.to(device, non_blocking=True)
         for name, value in batch.items()
     }
-    if towers is not None:
+    if encoders is not None:
         clips, frames = on["pictures"].shape[0], on["pictures"].shape[2]
-        mean, std = towers.encode(on["pictures"].transpose(1, 2).flatten(0, 1))
+        mean, std = encoders.encode(on["pictures"].transpose(1, 2).flatten(0, 1))
         on["mean"], on["std"] = (v.unflatten(0, (clips, frames)) for v in (mean, std))
-        on["reference_mean"], on["reference_std"] = towers.encode(on["reference_picture"])
-        on["token"] = towers.tokens(on["reference_picture"])
+        on["reference_mean"], on["reference_std"] = encoders.encode(on["reference_picture"])
+        on["image_embed"] = encoders.image_embeds(on["reference_picture"])
 
     def sampled(mean: torch.Tensor, std: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         return mean.float() + std.float() * torch.randn(mean.shape, generator=random, device=device)
@@ -349,7 +353,7 @@ def _inputs(
         "pose": on["pose"].float() / 255,
         "person_masks": on["person_masks"].float(),
         "present": on["present"],
-        "token": on["token"].float()[:, None],
+        "image_embed": on["image_embed"].float()[:, None],
         "reference_latents": sampled(on["reference_mean"], on["reference_std"], draws[REFERENCE]),
         "reference_pose": on["reference_pose"].float() / 255,
     }

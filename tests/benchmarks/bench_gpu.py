@@ -31,8 +31,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa
 
 import covog_clips  # noqa: E402
 from covog import command_line, config, generate, journal, latents, train  # noqa: E402
+from covog.frozen_encoders import FrozenEncoders  # noqa: E402
 from covog.model import CovOG  # noqa: E402
-from covog.towers import Towers  # noqa: E402
 from talking.core import tables  # noqa: E402
 from talking.core.errors import InputError  # noqa: E402
 from talking.dataset import store  # noqa: E402
@@ -69,8 +69,8 @@ def write_clips(root: Path, video: tuple[int, int]) -> None:
         (root / "splits" / f"{part}.json").write_text(json.dumps([{"clip": name} for name in clips]))
 
 
-def write_towers(folder: Path, token_width: int, is_small: bool) -> config.Towers:
-    """Write a VAE and a CLIP tower of the published widths with random weights."""
+def write_encoders(folder: Path, token_width: int, is_small: bool) -> config.Encoders:
+    """Write a VAE and a CLIP encoder of the published widths with random weights."""
     widths = (32, 32, 32, 32) if is_small else (128, 256, 512, 512)
     AutoencoderKL(
         block_out_channels=widths, layers_per_block=2, down_block_types=["DownEncoderBlock2D"] * 4,
@@ -81,7 +81,7 @@ def write_towers(folder: Path, token_width: int, is_small: bool) -> config.Tower
         clip = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     shared = {"image_size": 224, "patch_size": 14, "projection_dim": token_width}
     CLIPVisionModelWithProjection(CLIPVisionConfig(**clip, **shared)).save_pretrained(folder / "clip")
-    return config.Towers(str(folder / "vae"), str(folder / "clip"), "")
+    return config.Encoders(str(folder / "vae"), str(folder / "clip"), "")
 
 
 def matrix_speed(device: torch.device, size: int) -> float:
@@ -160,8 +160,8 @@ def generate_some(settings: config.Config, clip: Path, precision: str, device: t
     size = (settings.data.width, settings.data.height)
     overlap = settings.data.frames // 3
     made = config.Generation(precision=precision, window=settings.data.frames, overlap=overlap)
-    towers = Towers(settings.towers, settings.model.cross_attention_dim)
-    generator = generate.Generator(network, towers, settings.noise, made, device)
+    encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim)
+    generator = generate.Generator(network, encoders, settings.noise, made, device)
     script = generate.script_of(store.Clip(clip))
     script.end = 2 * made.window - overlap
     _, seconds = (timed(lambda: list(generator.video(script, size)), device) for _ in range(2))
@@ -187,8 +187,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_clips(folder / "dataset", (320, 180) if arguments.small else VIDEO)
-        towers = write_towers(folder, model.cross_attention_dim, arguments.small)
-        settings = config.Config(model=model, towers=towers, data=size)
+        encoders = write_encoders(folder, model.cross_attention_dim, arguments.small)
+        settings = config.Config(model=model, encoders=encoders, data=size)
         clips = sorted((folder / "dataset").glob("toy_*"))
         seconds = timed(lambda: latents.cache_all(clips, folder / "latents", settings, device), device)
         speed = len(clips) * CLIP_FRAMES / seconds

@@ -2,7 +2,7 @@
 
 A step is all that happens between two updates of the weights: the sample is read from a clip's folder, its conditions are
 drawn, the loss is computed and the optimiser takes its step. The other side, which computes the same loss, differs in five
-ways: it decodes the frames of the window and of the reference from the clip's video; the VAE, the CLIP tower and wav2vec2
+ways: it decodes the frames of the window and of the reference from the clip's video; the VAE, the CLIP encoder and wav2vec2
 encode pictures and sound anew; the pose encoder and the audio blocks go through the persons one by one; the reference is
 repeated over the frames before it is projected and its token is attended to at every pixel; the reference UNet runs to
 its end.
@@ -28,7 +28,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Wav2Ve
 
 import covog_clips
 from covog import audio_driver, config, data, diffusion, latents, model, pose_encoder, reference, train
-from covog.towers import Towers
+from covog.frozen_encoders import FrozenEncoders
 from covog_toys import model as toy_model
 from talking.dataset import store
 
@@ -54,16 +54,16 @@ FIFTH = {
 
 
 class Looped(audio_driver.AudioBlock):
-    def forward(self, hidden, voices):
+    def forward(self, hidden, audio_context):
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
         out = tokens if self.keep_residual else normed
-        for person in range(voices.keys.shape[1]):
+        for person in range(audio_context.keys.shape[1]):
             query = self.attention.to_q(self.norm2(normed))[:, None]
-            keys, values = voices.keys[:, person, None], voices.values[:, person, None]
+            keys, values = audio_context.keys[:, person, None], audio_context.values[:, person, None]
             heard = self.attention.to_out[0](F.scaled_dot_product_attention(query, keys, values)[:, 0])
-            heard = heard * voices.masks[:, person].flatten(1)[..., None]
+            heard = heard * audio_context.masks[:, person].flatten(1)[..., None]
             out = out + self.zero_conv(heard.transpose(1, 2).unflatten(2, (height, width))).flatten(2).transpose(1, 2)
         out = out + self.feed_forward(self.norm3(out))
         return hidden + self.proj_out(out.transpose(1, 2).unflatten(2, (height, width)))
@@ -97,9 +97,9 @@ def plain_attention(
     return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 
-def whole_last_block(block, hidden, skips, time, token):
+def whole_last_block(block, hidden, skips, time, image_embed):
     kept = []
-    block(hidden, skips, time, encoder_hidden_states=token, cross_attention_kwargs={"kept": kept})
+    block(hidden, skips, time, encoder_hidden_states=image_embed, cross_attention_kwargs={"kept": kept})
     return kept
 
 
@@ -112,7 +112,7 @@ class Bench:
 
     windows: list[data.Window]
     settings: config.Config
-    towers: Towers
+    encoders: FrozenEncoders
     hearing: Wav2Vec2Model
     cache: Path
     network: torch.nn.Module
@@ -134,22 +134,22 @@ class Bench:
             patch_size=14, projection_dim=TOKEN_WIDTH,
         )).save_pretrained(folder / "clip")  # fmt: skip
         settings = config.Config(
-            towers=config.Towers(str(folder / "vae"), str(folder / "clip"), ""),
+            encoders=config.Encoders(str(folder / "vae"), str(folder / "clip"), ""),
             data=config.Data(width=WIDTH, height=HEIGHT, frames=FRAMES),
         )
-        towers = Towers(settings.towers, TOKEN_WIDTH)
+        encoders = FrozenEncoders(settings.encoders, TOKEN_WIDTH)
         hearing = Wav2Vec2Model(Wav2Vec2Config(
             hidden_size=SOUND_WIDTH, num_hidden_layers=12, num_attention_heads=2, intermediate_size=640,
             conv_dim=[104] * 7,
         )).eval().requires_grad_(False)  # fmt: skip
         cache = folder / "latents"
-        latents.write(cache, clip, (WIDTH, HEIGHT), towers, torch.device("cpu"))
+        latents.write(cache, clip, (WIDTH, HEIGHT), encoders, torch.device("cpu"))
         network = toy_model(**FIFTH).float().train()
         trained = train._freeze(network, 2, config.Training(mixed_precision="no"))
-        stretch = data.Stretch(clip, 0, CLIP_FRAMES)
-        windows = [data.draw(stretch, FRAMES, settings.data, random) for _ in range(REPEATS)]
+        segment = data.Segment(clip, 0, CLIP_FRAMES)
+        windows = [data.draw(segment, FRAMES, settings.data, random) for _ in range(REPEATS)]
         optimizer = train._optimizer(trained, config.Training(learning_rate=0.0))
-        return cls(windows, settings, towers, hearing, cache, network, optimizer)
+        return cls(windows, settings, encoders, hearing, cache, network, optimizer)
 
     def inputs(self, number: int, cached: bool) -> tuple:
         """Return noisy latents, timesteps and conditions of a window, read from the cache or made anew."""
@@ -158,8 +158,8 @@ class Bench:
         if not cached:
             self.hearing(torch.from_numpy(store.Clip(window.clip).samples())[None])
         draws = [diffusion.generator(0, purpose) for purpose in range(4)]
-        towers = None if cached else self.towers
-        clean, given = train._inputs(data.collate([sample]), towers, draws, torch.device("cpu"), with_sound=True)
+        encoders = None if cached else self.encoders
+        clean, given = train._inputs(data.collate([sample]), encoders, draws, torch.device("cpu"), with_sound=True)
         noise, steps = torch.randn(clean.shape, generator=draws[train.NOISE]), torch.tensor([500])
         return diffusion.scheduler(self.settings.noise).add_noise(clean, noise, steps), steps, given
 

@@ -45,7 +45,7 @@ def work(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     make_dataset(folder / "dataset", frames=20)
     settings = training_settings(**vars(replace(TRAINING, steps=5, batch_size=1, accumulate=1, save_every=2)))
-    settings.noise.unconditional = 0.5
+    settings.noise.condition_dropout = 0.5
     config.save(settings, folder / "config.yaml")
     settings.stage1 = replace(settings.stage1, save_every=10**6, log_every=10**6)
     config.save(settings, folder / "unsaved.yaml")

@@ -55,7 +55,7 @@ rule cache_latents:
     input:
         config="results/covog/covog/config.yaml",
         clips=covog_clips,
-        towers=COVOG_TOWERS,
+        encoders=COVOG_ENCODERS,
     output:
         done=touch("results/covog/latents.done"),
     log:
@@ -85,7 +85,7 @@ rule train_stage1:
         clips=covog_clips,
         latents=covog_latents,
         start=covog_start,
-        towers=COVOG_TOWERS,
+        encoders=COVOG_ENCODERS,
     output:
         weights="results/covog/{covog_model}/stage1/weights.safetensors",
         losses="results/covog/{covog_model}/stage1/losses.parquet",
@@ -118,7 +118,7 @@ rule train_stage2:
         clips=covog_clips,
         latents=covog_latents,
         start=covog_start,
-        towers=COVOG_TOWERS,
+        encoders=COVOG_ENCODERS,
         stills="results/covog/{covog_model}/stage1/weights.safetensors",
     output:
         weights="results/covog/{covog_model}/stage2/weights.safetensors",

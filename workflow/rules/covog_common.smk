@@ -75,7 +75,7 @@ if COVOG_NODES and not COVOG["gpu"]:
 if COVOG_NODES and not shutil.which("srun"):
     raise WorkflowError("covog: nodes is above 1, which needs SLURM, but there is no srun; set it to 1.")
 COVOG_START = own_files(COVOG["start"]) or published_weights("start")
-COVOG_TOWERS = published_weights("towers")
+COVOG_ENCODERS = published_weights("encoders")
 # Networks that FVD needs: fetched, else looked for in weights_dir.
 COVOG_METRICS = published_weights("metrics")
 METRICS_FOLDER = str(RESULTS / "weights") if COVOG_METRICS else COVOG["weights_dir"]

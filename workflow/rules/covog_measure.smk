@@ -4,7 +4,7 @@ rule evaluate_covog:
         config="results/covog/covog/config.yaml",
         clips=covog_clips,
         weights=expand("results/covog/{covog_model}/stage2/weights.safetensors", covog_model=COVOG_MODELS),
-        towers=COVOG_TOWERS,
+        encoders=COVOG_ENCODERS,
         metrics=COVOG_METRICS,
     output:
         metrics="results/covog/metrics.parquet",

@@ -37,7 +37,7 @@ WEIGHT_LIST = WeightList(WEIGHTS, RESULTS)
 # The fetched weights of a use by CovOG, if its preset starts from published ones.
 published_weights = WEIGHT_LIST.used_for if config["covog"]["preset"] == "paper" else lambda use: []
 IS_TRAINING = config["covog"]["train"] != "never"
-OF_COVOG = [file for use in ("start", "towers", "metrics") for file in published_weights(use)] if IS_TRAINING else []
+OF_COVOG = [file for use in ("start", "encoders", "metrics") for file in published_weights(use)] if IS_TRAINING else []
 WEIGHTS_WANTED = WEIGHT_LIST.wanted(config, OF_COVOG)
 
 

@@ -24,7 +24,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def both(dataset):
-    return [data.Stretch(clip, 0, 32) for clip in store.split(dataset, "train")]
+    return [data.Segment(clip, 0, 32) for clip in store.split(dataset, "train")]
 
 
 def test_picture_pose_mask_score_and_sound_of_a_sample_are_of_the_same_frame(both):
@@ -63,28 +63,26 @@ def test_clips_with_faces_too_small_for_the_model_are_left_out(tmp_path):
     small, *_ = store.split(root, "train")
     meta = json.loads((small / "meta.json").read_text())
     (small / "meta.json").write_text(json.dumps(meta | {"face_px": 12.0}))
-    used = {s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=13)) for s in side}
+    used = {s.clip for side in data.segments(root, replace(SETTINGS, min_face_px=13)) for s in side}
     assert len(used) == 2 and small not in used
-    used = {
-        s.clip for side in data.stretches(root, replace(SETTINGS, min_face_px=6, width=48, height=32)) for s in side
-    }
+    used = {s.clip for side in data.segments(root, replace(SETTINGS, min_face_px=6, width=48, height=32)) for s in side}
     assert small in used
 
 
 def test_without_test_clips_validation_has_whole_clips_that_training_never_sees(tmp_path):
     root = make_dataset(tmp_path / "d", people=(2,) * 6, frames=8)
-    train, validation = data.stretches(root, SETTINGS)
+    train, validation = data.segments(root, SETTINGS)
     assert [len(train), len(validation)] == [5, 1]
     assert {s.clip for s in train}.isdisjoint(s.clip for s in validation)
     assert all((s.start, s.end) == (0, 8) for s in [*train, *validation])
-    half = data.stretches(root, replace(SETTINGS, held_out=0.5))
+    half = data.segments(root, replace(SETTINGS, held_out=0.5))
     assert [len(part) for part in half] == [3, 3]
-    assert data.stretches(root, replace(SETTINGS, held_out=1.0))[0] != []
-    assert data.stretches(root, SETTINGS) == (train, validation)
+    assert data.segments(root, replace(SETTINGS, held_out=1.0))[0] != []
+    assert data.segments(root, SETTINGS) == (train, validation)
 
 
 def test_of_a_single_clip_validation_has_the_end_that_training_never_sees(tmp_path):
-    train, validation = data.stretches(make_dataset(tmp_path / "d", people=(2,)), SETTINGS)
+    train, validation = data.segments(make_dataset(tmp_path / "d", people=(2,)), SETTINGS)
     assert [(s.start, s.end) for s in train] == [(0, 32)]
     assert [(s.start, s.end) for s in validation] == [(32, 40)]
     samples = data.Samples(train, 5, SETTINGS, seed=3)
@@ -95,14 +93,14 @@ def test_of_a_single_clip_validation_has_the_end_that_training_never_sees(tmp_pa
 
 
 def test_test_clips_are_the_validation_where_there_are_any(tmp_path):
-    train, validation = data.stretches(make_dataset(tmp_path / "d", people=(2, 2, 2), frames=8, test=1), SETTINGS)
+    train, validation = data.segments(make_dataset(tmp_path / "d", people=(2, 2, 2), frames=8, test=1), SETTINGS)
     assert [len(train), len(validation)] == [2, 1]
     assert (train[0].end, validation[0].end) == (8, 8)
 
 
 def test_a_stills_reference_is_far_away_where_the_clip_allows():
     random = np.random.default_rng(0)
-    long, short = data.Stretch("clip", 0, 200), data.Stretch("clip", 5, 16)
+    long, short = data.Segment("clip", 0, 200), data.Segment("clip", 5, 16)
     for _ in range(100):
         still = data.draw(long, 1, SETTINGS, random)
         assert abs(still.frames[0] - still.reference) >= 30
@@ -133,7 +131,7 @@ def test_each_persons_own_sound_is_padded_and_generated_from(tmp_path):
         clip = store.Clip(path)
         own = np.repeat(clip.sound[:, None], clip.people, axis=1) * np.arange(1, clip.people + 1)[:, None, None]
         np.savez(path / "sound.npz", sound=own.astype(np.float16))
-    samples = data.Samples([data.Stretch(path, 0, 20) for path in store.split(root, "train")], 5, SETTINGS, seed=3)
+    samples = data.Samples([data.Segment(path, 0, 20) for path in store.split(root, "train")], 5, SETTINGS, seed=3)
     batch = data.collate([samples[0], samples[1]])
     assert batch["sound"].shape == (2, 3, 5, LAYERS, CHANNELS)
     assert batch["sound"][~batch["present"]].abs().sum() == 0
@@ -148,14 +146,14 @@ def test_each_persons_own_sound_is_padded_and_generated_from(tmp_path):
 def test_clips_shorter_than_the_window_are_left_out_by_name(both, caplog):
     with pytest.raises(InputError, match="no clip has the 50 frames of a window"):
         data.Samples(both, 50, SETTINGS, seed=0)
-    short = data.Stretch(both[0].clip, 0, 4)
+    short = data.Segment(both[0].clip, 0, 4)
     assert data.long_enough([short, both[1]], 5) == [both[1]]
     assert short.clip.name in caplog.text
 
 
 def test_broken_samples_are_replaced_a_bounded_number_of_times_and_an_error_in_validation(tmp_path, caplog):
     root = make_dataset(tmp_path / "d", people=(2, 2), frames=12)
-    train = [data.Stretch(clip, 0, 10) for clip in store.split(root, "train")]
+    train = [data.Segment(clip, 0, 10) for clip in store.split(root, "train")]
     broken = train[0].clip / "poses.npz"
     broken.write_bytes(broken.read_bytes()[:200])
     settings = config.Data(width=96, height=64, frames=2, max_broken=3)
@@ -176,7 +174,7 @@ def test_broken_samples_are_replaced_a_bounded_number_of_times_and_an_error_in_v
 def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
     settings = config.Config(
         data=SETTINGS,
-        towers=config.Towers(vae="patches", image_encoder="random"),
+        encoders=config.Encoders(vae="patches", image_encoder="random"),
         model=config.Model(cross_attention_dim=16),
     )
     cache = tmp_path / "latents"
@@ -185,11 +183,11 @@ def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
     plain = data.Samples(both, 5, SETTINGS, seed=3)[0]
     cached = data.Samples(both, 5, SETTINGS, seed=3, cache=cache)[0]
     assert "pictures" not in cached
-    towers = latents.Towers(settings.towers, 16)
-    mean, _ = towers.encode(torch.from_numpy(plain["pictures"]).permute(0, 3, 1, 2))
+    encoders = latents.FrozenEncoders(settings.encoders, 16)
+    mean, _ = encoders.encode(torch.from_numpy(plain["pictures"]).permute(0, 3, 1, 2))
     np.testing.assert_allclose(cached["mean"], mean, atol=2e-3, rtol=1e-3)
-    token = towers.tokens(torch.from_numpy(plain["reference_picture"]).permute(2, 0, 1)[None])
-    np.testing.assert_allclose(cached["token"], token[0], atol=2e-3)
+    image_embed = encoders.image_embeds(torch.from_numpy(plain["reference_picture"]).permute(2, 0, 1)[None])
+    np.testing.assert_allclose(cached["image_embed"], image_embed[0], atol=2e-3)
 
 
 def test_corrupt_and_foreign_caches_are_named(dataset, both, tmp_path):

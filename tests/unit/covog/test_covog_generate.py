@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from covog import command_line, config, convert, generate
-from covog.towers import Towers
+from covog.frozen_encoders import FrozenEncoders
 from covog_clips import CHANNELS, HEIGHT, LAYERS, WIDTH, make
 from covog_toys import TOY, model
 from talking.core.errors import InputError
@@ -20,7 +20,7 @@ from talking.video import media
 
 SETTINGS = config.Config(
     model=config.Model(**{**TOY, "audio_layers": LAYERS, "audio_channels": CHANNELS}),
-    towers=config.Towers(vae="patches", image_encoder="random"),
+    encoders=config.Encoders(vae="patches", image_encoder="random"),
     data=config.Data(width=64, height=40),
     generation=config.Generation(steps=2, window=6, overlap=2),
 )
@@ -36,7 +36,7 @@ def clip(tmp_path_factory):
 def generator():
     toy = model(audio_layers=LAYERS, audio_channels=CHANNELS).float()
     return generate.Generator(
-        toy, Towers(SETTINGS.towers, 16), SETTINGS.noise, SETTINGS.generation, torch.device("cpu")
+        toy, FrozenEncoders(SETTINGS.encoders, 16), SETTINGS.noise, SETTINGS.generation, torch.device("cpu")
     )
 
 
@@ -72,8 +72,8 @@ def test_a_video_has_as_many_frames_as_the_script(generator, script, frames):
 def test_lengths_1_to_200(clip, tmp_path):
     toy = model(audio=False, motion=False, block_out_channels=[32] * 4).float()
     quick = config.Generation(steps=1, window=12, overlap=3, guidance=1)
-    towers = Towers(SETTINGS.towers, 16)
-    generator = generate.Generator(toy, towers, SETTINGS.noise, quick, torch.device("cpu"))
+    encoders = FrozenEncoders(SETTINGS.encoders, 16)
+    generator = generate.Generator(toy, encoders, SETTINGS.noise, quick, torch.device("cpu"))
     long = generate.script_of(store.Clip(make(tmp_path / "toy_v1_000000to000200", frames=200)))
     for frames in (1, 12, 13, 22, 200):
         assert sum(1 for _ in generator.video(cut(long, frames), (72, 16))) == frames
@@ -177,5 +177,9 @@ def test_loose_files_give_the_clips_video(weights, generator, clip, script, tmp_
 def test_windows_longer_than_the_position_code_are_refused():
     with pytest.raises(InputError, match="can number 24 frames"):
         generate.Generator(
-            model(), Towers(SETTINGS.towers, 16), SETTINGS.noise, config.Generation(window=25), torch.device("cpu")
+            model(),
+            FrozenEncoders(SETTINGS.encoders, 16),
+            SETTINGS.noise,
+            config.Generation(window=25),
+            torch.device("cpu"),
         )

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 class Golden:
-    """The file's tensors, the model its metadata describe and that model's guide."""
+    """The file's tensors, the model its metadata describe and that model's conditioning."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, "pt") as file:
@@ -61,7 +61,7 @@ class Golden:
             "pose": grown["pose_small"],
             "person_masks": persons,
             "present": torch.ones(persons.shape[:2], dtype=torch.bool),
-            "token": given["clip_embeds"],
+            "image_embed": given["clip_embeds"],
             "reference_latents": given["ref_latents"],
             "reference_pose": grown["ref_pose_small"][:, :, 0],
             "sound": given["audio"],
@@ -111,9 +111,9 @@ def test_golden_audio_tokens(golden):
 
 def test_golden_audio_block(golden):
     c, driver = golden.conditions, golden.model.audio_driver
-    (voices, *_), _ = driver.listen(c["sound"], c["scores"], c["face_masks"], c["present"])
+    (audio_context, *_), _ = driver.encode(c["sound"], c["scores"], c["face_masks"], c["present"])
     hidden = golden.tensors["mid.audio_block_in"]
-    out = driver.down[0](hidden.transpose(1, 2).flatten(0, 1), voices)
+    out = driver.down[0](hidden.transpose(1, 2).flatten(0, 1), audio_context)
     golden.agrees("audio_block", out.unflatten(0, (-1, hidden.shape[2])).transpose(1, 2))
 
 

@@ -53,17 +53,17 @@ def write_golden(path, form, seed=0) -> None:
     big = {name: t.repeat_interleave(16, -1).repeat_interleave(16, -2) for name, t in small.items()}
     persons, present = masks[:, :, 0].transpose(0, 1), torch.ones(b, p, dtype=torch.bool)
     conditions = {
-        "pose": big["pose_small"], "person_masks": persons, "present": present, "token": given["clip_embeds"],
+        "pose": big["pose_small"], "person_masks": persons, "present": present, "image_embed": given["clip_embeds"],
         "reference_latents": given["ref_latents"], "reference_pose": big["ref_pose_small"][:, :, 0],
         "sound": given["audio"], "scores": given["scores"][..., 0],
         "face_masks": [mask[:, :, :, 0].transpose(0, 1) for mask in faces],
     }  # fmt: skip
     hidden = torch.randn(b, form["widths"][0], f, -(-h // 2), -(-w // 2))
     with torch.inference_mode():
-        (voices, *_), _ = model.audio_driver.listen(
+        (audio_context, *_), _ = model.audio_driver.encode(
             *(conditions[n] for n in ("sound", "scores", "face_masks", "present"))
         )
-        block = model.audio_driver.down[0](hidden.transpose(1, 2).flatten(0, 1), voices)
+        block = model.audio_driver.down[0](hidden.transpose(1, 2).flatten(0, 1), audio_context)
         out = {
             "pose_features": model.pose_guider(conditions["pose"], persons, present),
             "ref_pose_features": model.pose_adaptor(conditions["reference_pose"][:, :, None], persons, present)[

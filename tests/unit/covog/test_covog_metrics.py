@@ -127,7 +127,7 @@ def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     dataset = make_dataset(tmp_path / "dataset", people=(2, 2), frames=14, test=1)
     settings = config.Config(
         model=config.Model(**{**TOY, "audio_layers": LAYERS, "audio_channels": CHANNELS}),
-        towers=config.Towers(vae="patches", image_encoder="random"),
+        encoders=config.Encoders(vae="patches", image_encoder="random"),
         data=config.Data(width=96, height=64, frames=5),
         generation=config.Generation(steps=1, window=5, overlap=1),
         evaluation=config.Evaluation(frames=7),

@@ -20,7 +20,7 @@ def differ(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a - b).abs().max().item()
 
 
-@pytest.mark.parametrize("changed", ["pose", "token", "reference_latents", "reference_pose", "sound", "scores"])
+@pytest.mark.parametrize("changed", ["pose", "image_embed", "reference_latents", "reference_pose", "sound", "scores"])
 def test_prediction_depends_on_every_condition(changed):
     toy, (latents, times, given) = model(), batch()
     other = {**given, changed: given[changed].flip(-1) + 0.5}
@@ -40,7 +40,7 @@ def test_prediction_depends_on_the_face_masks_and_the_person_masks():
 def test_unconditional_prediction_ignores_the_reference_and_keeps_pose_and_sound():
     toy, (latents, times, given) = model(), batch()
     first = toy(latents, times, unconditional=True, **given)
-    other = {**given, "token": given["token"] + 1, "reference_latents": given["reference_latents"] + 1}
+    other = {**given, "image_embed": given["image_embed"] + 1, "reference_latents": given["reference_latents"] + 1}
     assert differ(first, toy(latents, times, unconditional=True, **other)) == 0
     for kept in ("pose", "sound"):
         changed = {**given, kept: given[kept].flip(-1)}
@@ -49,10 +49,10 @@ def test_unconditional_prediction_ignores_the_reference_and_keeps_pose_and_sound
 
 def test_one_guide_serves_both_halves_of_guidance():
     toy, (latents, times, given) = model(), batch()
-    guide = toy.guide(**given)
-    torch.testing.assert_close(toy.denoise(latents, times, guide), toy(latents, times, **given))
+    conditioning = toy.encode_conditions(**given)
+    torch.testing.assert_close(toy.denoise(latents, times, conditioning), toy(latents, times, **given))
     without = toy(latents, times, unconditional=True, **given)
-    torch.testing.assert_close(toy.denoise(latents, times, guide.unconditional()), without)
+    torch.testing.assert_close(toy.denoise(latents, times, conditioning.unconditional()), without)
 
 
 def test_padded_persons_contribute_exactly_nothing():
@@ -85,8 +85,10 @@ def test_an_audio_block_moves_with_the_sound_inside_the_face_masks_only(residual
 
     def heard(**changes):
         inputs = {**given, **changes}
-        (voices, *_), _ = toy.audio_driver.listen(*(inputs[n] for n in ("sound", "scores", "face_masks", "present")))
-        return toy.audio_driver.down[0](hidden, voices)
+        (audio_context, *_), _ = toy.audio_driver.encode(
+            *(inputs[n] for n in ("sound", "scores", "face_masks", "present"))
+        )
+        return toy.audio_driver.down[0](hidden, audio_context)
 
     before, after = heard(), heard(sound=given["sound"].flip(-1))
     moved = (before - after).abs()
@@ -111,8 +113,8 @@ def test_each_persons_own_sound_moves_that_persons_face_only():
     hidden = torch.randn(3, 32, 4, 6).double()
 
     def heard(sound):
-        (voices, *_), _ = toy.audio_driver.listen(sound, given["scores"], given["face_masks"], given["present"])
-        return toy.audio_driver.down[0](hidden, voices)
+        (audio_context, *_), _ = toy.audio_driver.encode(sound, given["scores"], given["face_masks"], given["present"])
+        return toy.audio_driver.down[0](hidden, audio_context)
 
     first, second = given["face_masks"][1][0][:, :, None] > 0
     moved = (heard(own) - heard(other)).abs()

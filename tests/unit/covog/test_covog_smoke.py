@@ -43,7 +43,7 @@ def test_a_window_of_full_size_has_the_right_shapes(full):
         out = full(
             torch.empty(1, 4, FRAMES, h, w), torch.zeros(1, dtype=torch.long), unconditional=True,
             pose=torch.empty(1, 3, FRAMES, HEIGHT, WIDTH), person_masks=torch.empty(1, PEOPLE, HEIGHT, WIDTH),
-            present=torch.ones(1, PEOPLE, dtype=torch.bool), token=torch.empty(1, 1, 768),
+            present=torch.ones(1, PEOPLE, dtype=torch.bool), image_embed=torch.empty(1, 1, 768),
             reference_latents=torch.empty(1, 4, h, w), reference_pose=torch.empty(1, 3, HEIGHT, WIDTH),
             sound=torch.empty(1, FRAMES, 12, 768), scores=torch.empty(1, PEOPLE, FRAMES),
             face_masks=[torch.empty(1, PEOPLE, FRAMES, h >> level, w >> level) for level in range(4)],

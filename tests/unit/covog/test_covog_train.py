@@ -232,7 +232,7 @@ def test_a_corrupt_cache_ends_training_with_its_name(dataset, tmp_path):
         file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match=r"validation sample 0, .*\.safetensors is missing or damaged"):
         train.train(settings, 1, dataset, tmp_path / "run", cache=cache)
-    settings.towers.vae = "elsewhere"
+    settings.encoders.vae = "elsewhere"
     with pytest.raises(InputError, match="made with other frozen encoders"):
         train.train(settings, 1, dataset, tmp_path / "other", cache=cache)
 

@@ -52,7 +52,7 @@ def test_every_entry_is_whole(name):
     assert bool(pinned) == (name not in FIRST_DOWNLOAD_COUNTS)
     assert of["sha256"] is None or re.fullmatch("[0-9a-f]{64}", of["sha256"])
     stages = {"faces", "speaking", "speech", "poses", "sound"}
-    assert of["used_for"] in stages | {"start", "towers", "metrics", "other"}
+    assert of["used_for"] in stages | {"start", "encoders", "metrics", "other"}
 
 
 def test_a_download_is_checked_and_put_in_place(hub, tmp_path):

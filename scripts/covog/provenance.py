@@ -28,7 +28,7 @@ INPUTS = {"data_set", "start"}
 def identity(settings: Config, training: Training, stage: int, dataset: Path, start: Sequence[Path]) -> dict[str, Any]:
     """Return what must be the same for a run to continue from a checkpoint."""
     whole = config.to_dict(settings)
-    kept = {name: whole[name] for name in ("seed", "model", "towers", "data", "noise")}
+    kept = {name: whole[name] for name in ("seed", "model", "encoders", "data", "noise")}
     weights = [checksums.sha256(path) for path in start]
     return kept | {
         "stage": stage,

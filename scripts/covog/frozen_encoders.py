@@ -1,4 +1,4 @@
-"""The frozen encoders around the model: the VAE, and the CLIP image encoder that makes the reference picture's token.
+"""The frozen encoders around the model: the VAE, and the CLIP image encoder that embeds the reference picture.
 
 Without downloads there are two replacements: `patches`, a fixed code of 8×8 px patches in place of the VAE, and
 `random`, a small CLIP image encoder with seeded random weights.
@@ -18,24 +18,24 @@ from talking.core.errors import InputError
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-class Towers(nn.Module):
+class FrozenEncoders(nn.Module):
     """VAE and image encoder; pictures go in and out as (n, 3, h, w) uint8."""
 
-    def __init__(self, settings: config.Towers, token_width: int) -> None:
+    def __init__(self, settings: config.Encoders, token_width: int) -> None:
         super().__init__()
         self.patches = PatchCode() if settings.vae == "patches" else None
-        self.vae = _fetched(AutoencoderKL, settings.vae, "towers.vae") if settings.vae != "patches" else None
+        self.vae = _fetched(AutoencoderKL, settings.vae, "encoders.vae") if settings.vae != "patches" else None
         if settings.image_encoder == "random":
             self.image_encoder = _random_clip(token_width)
         else:
             inside = {"subfolder": settings.image_encoder_subfolder} if settings.image_encoder_subfolder else {}
             self.image_encoder = _fetched(
-                CLIPVisionModelWithProjection, settings.image_encoder, "towers.image_encoder", **inside
+                CLIPVisionModelWithProjection, settings.image_encoder, "encoders.image_encoder", **inside
             )
         made = self.image_encoder.config.projection_dim
         if made != token_width:
             raise InputError(
-                f"{settings.image_encoder} makes tokens of width {made}; set model.cross_attention_dim to that."
+                f"{settings.image_encoder} makes embeddings of width {made}; set model.cross_attention_dim to that."
             )
         self.requires_grad_(False).eval()
 
@@ -59,8 +59,8 @@ class Towers(nn.Module):
         return ((pictures.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()
-    def tokens(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return one token (n, d) for each picture, which CLIP sees as a square."""
+    def image_embeds(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return one embedding (n, d) for each picture, which CLIP sees as a square."""
         side = self.image_encoder.config.image_size
         small = F.interpolate(pictures.float(), (side, side), mode="bicubic", antialias=True).clamp(0, 255) / 255
         mean, std = (torch.tensor(v, device=small.device)[:, None, None] for v in (_CLIP_MEAN, _CLIP_STD))

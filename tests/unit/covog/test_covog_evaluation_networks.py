@@ -6,7 +6,7 @@ import torch
 import torchmetrics.functional.image.lpips as theirs
 from torch import nn
 
-from covog import convert, judges, metrics
+from covog import convert, evaluation_networks, metrics
 from talking.core.errors import InputError
 from talking.video import media
 
@@ -17,9 +17,11 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     # As published: a table of tensors in torch's own format, AlexNet's with its classifier.
-    alexnet = {n: t for n, t in judges.Lpips().state_dict().items()} | {"classifier.1.weight": torch.zeros(3)}
-    torch.save(alexnet, folder / judges.ALEXNET)
-    torch.save(judges.SyncNet().state_dict(), folder / judges.SYNCNET)
+    alexnet = {n: t for n, t in evaluation_networks.Lpips().state_dict().items()} | {
+        "classifier.1.weight": torch.zeros(3)
+    }
+    torch.save(alexnet, folder / evaluation_networks.ALEXNET)
+    torch.save(evaluation_networks.SyncNet().state_dict(), folder / evaluation_networks.SYNCNET)
     torch.jit.script(Means()).save(str(folder / metrics.I3D))
     return folder
 
@@ -32,7 +34,7 @@ class Means(nn.Module):
 
 
 def test_lpips_is_torchmetrics_own_with_the_same_alexnet(folder, monkeypatch):
-    ours = judges.Lpips.of(folder / judges.ALEXNET)
+    ours = evaluation_networks.Lpips.of(folder / evaluation_networks.ALEXNET)
     monkeypatch.setattr(theirs, "_get_tv_model_features", lambda *_, **__: ours.features)
     reference = theirs._LPIPS(net="alex")
     one, other = torch.rand(2, 2, 3, 64, 96)
@@ -44,44 +46,46 @@ def test_lpips_is_torchmetrics_own_with_the_same_alexnet(folder, monkeypatch):
 
 def test_weights_of_something_else_are_refused_by_name(folder, tmp_path):
     with pytest.raises(InputError, match=r"alexnet.*is no weights file of SyncNet \(netcnnaud\.0\.bias"):
-        judges.SyncNet.of(folder / judges.ALEXNET)
-    tensors = convert.read_tensors(folder / judges.ALEXNET) | {"features.0.bias": torch.zeros(2)}
+        evaluation_networks.SyncNet.of(folder / evaluation_networks.ALEXNET)
+    tensors = convert.read_tensors(folder / evaluation_networks.ALEXNET) | {"features.0.bias": torch.zeros(2)}
     torch.save(tensors, tmp_path / "a.pth")
     with pytest.raises(InputError, match=r"a\.pth is no weights file of Lpips \(features\.0\.bias\)"):
-        judges.Lpips.of(tmp_path / "a.pth")
-    torch.save(judges.SyncNet(), tmp_path / "code.model")
+        evaluation_networks.Lpips.of(tmp_path / "a.pth")
+    torch.save(evaluation_networks.SyncNet(), tmp_path / "code.model")
     with pytest.raises(InputError, match="holds code, which is not run"):
-        judges.SyncNet.of(tmp_path / "code.model")
+        evaluation_networks.SyncNet.of(tmp_path / "code.model")
 
 
 def test_lip_sync_errors_tell_matching_sound_from_shifted_and_foreign():
     heard = np.random.default_rng(0).normal(size=(60, 16))
     everywhere = np.ones(60, dtype=bool)
-    confidence, distance = judges.lip_sync_errors(heard, heard, everywhere)
+    confidence, distance = evaluation_networks.lip_sync_errors(heard, heard, everywhere)
     assert distance == 0
     assert confidence > 3
     shifted = np.roll(heard, 3, axis=0)
-    assert judges.lip_sync_errors(shifted[3:], heard[3:], everywhere[3:])[1] < 0.5
+    assert evaluation_networks.lip_sync_errors(shifted[3:], heard[3:], everywhere[3:])[1] < 0.5
     foreign = np.random.default_rng(1).normal(size=(60, 16))
-    low, far = judges.lip_sync_errors(foreign, heard, everywhere)
+    low, far = evaluation_networks.lip_sync_errors(foreign, heard, everywhere)
     assert far > 4
     assert low < 1 < confidence
     seen = heard.copy()
     seen[:30] = np.nan
-    assert judges.lip_sync_errors(seen, heard, everywhere)[1] == 0
-    assert np.isnan(judges.lip_sync_errors(seen, heard, np.arange(60) < 30)).all()
+    assert evaluation_networks.lip_sync_errors(seen, heard, everywhere)[1] == 0
+    assert np.isnan(evaluation_networks.lip_sync_errors(seen, heard, np.arange(60) < 30)).all()
 
 
 def test_mel_coefficients_are_a_hundred_a_second_and_loudness_moves_the_first_alone():
     sound = np.random.default_rng(0).normal(size=media.SOUND_HZ) * 300
-    rows = judges.mfcc(sound)
+    rows = evaluation_networks.mfcc(sound)
     assert rows.shape == (99, 13)
-    louder = judges.mfcc(sound * 10)
+    louder = evaluation_networks.mfcc(sound * 10)
     np.testing.assert_allclose(louder[:, 1:], rows[:, 1:], atol=1e-6)
     np.testing.assert_allclose(louder[:, 0] - rows[:, 0], np.log(100))
     # A low tone lifts the low bands: the first cosine, which falls over the bands, is large; a high tone turns it.
     at = np.arange(media.SOUND_HZ) / media.SOUND_HZ
-    low, high = (judges.mfcc(3000 * np.sin(2 * np.pi * f * at) + sound / 10)[:, 1].mean() for f in (200, 6000))
+    low, high = (
+        evaluation_networks.mfcc(3000 * np.sin(2 * np.pi * f * at) + sound / 10)[:, 1].mean() for f in (200, 6000)
+    )
     assert low > 0 > high
     assert low - high > 10
 
