@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import FeedForward
-from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from covog.config import Model
+from covog.unet import Attention, as_picture
 
 # Face-mask level (0 is 1/8 of the picture, each next one half of that) at each audio block.
 DOWN_LEVELS, UP_LEVELS = (1, 2, 3), (2, 1)
@@ -51,7 +51,7 @@ class AudioBlock(nn.Module):
         self.proj_in = nn.Conv2d(width, width, kernel_size=1)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
         self.gate = nn.Linear(1, config.audio_dim)
-        self.attention = Attention(width, cross_attention_dim=config.audio_dim, heads=1, dim_head=width)
+        self.attention = Attention(width, 1, config.audio_dim)
         self.zero_conv = nn.Conv2d(width, width, kernel_size=1)
         self.feed_forward = FeedForward(width, activation_fn="geglu")
         self.proj_out = nn.Conv2d(width, width, kernel_size=1)
@@ -100,7 +100,7 @@ class AudioBlock(nn.Module):
         moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * audio_context.persons
         tokens = (tokens if self.keep_residual else normed) + moved
         tokens = tokens + self.feed_forward(self.norm3(tokens))
-        return hidden + self.proj_out(tokens.transpose(1, 2).unflatten(2, (height, width)))
+        return hidden + self.proj_out(as_picture(tokens, height, width))
 
 
 class AudioDriver(nn.Module):

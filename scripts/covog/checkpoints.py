@@ -9,8 +9,9 @@ import logging
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,49 @@ def write(
     aside.rename(place)
     for old in _all(folder)[:-keep]:
         shutil.rmtree(old)
+
+
+class Writer:
+    """Writes checkpoints one after the other while training goes on."""
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self._folder, self._keep = folder, keep
+        self._thread, self._written = ThreadPoolExecutor(1), None
+
+    def write(
+        self,
+        progress: Progress,
+        weights: convert.Tensors,
+        optimizer: dict[str, Any],
+        ema: convert.Tensors | None,
+    ) -> None:
+        """Copy everything to the host and begin to write it, once the checkpoint before is whole; raises what that one met with."""
+        self.wait()
+        content = _copied((weights, optimizer, ema))
+        now = replace(progress, losses=list(progress.losses))
+        self._written = self._thread.submit(write, self._folder, now, *content, self._keep)
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is whole. Raises InputError if the disk is full."""
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def close(self) -> None:
+        """Wait for the last checkpoint and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+
+def _copied(value: Any) -> Any:
+    """Return nested dicts, lists and tuples with copies of their tensors on the host."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def generate(arguments: Namespace) -> None:
     size = (settings.data.width, settings.data.height)
     generator = generator_of(arguments.weights, settings)
     with checkpoints.full_disk_told(arguments.out):
-        made = making.write(arguments.out, generator, script, size, samples, arguments.seed)
+        made = making.write(arguments.out, generator, script, size, samples, arguments.seed, settings.data.fit)
     print(f"{arguments.out}: {made} frames.")
 
 
@@ -75,7 +75,7 @@ def evaluate(arguments: Namespace) -> None:
     An empty weights file stands for a training that had nothing to train on: its row says so.
     """
     settings = config.load(arguments.config)
-    networks = metrics.Networks.found(arguments.weights_dir)
+    networks = metrics.Networks.found(arguments.weights_dir, device())
     arguments.videos.mkdir(parents=True, exist_ok=True)
     rows, widths = [], settings.model
     for text in arguments.model:

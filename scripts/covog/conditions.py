@@ -4,7 +4,7 @@ Training, validation and generation all come through here. Boxes and points leav
 picture they lie in: `Placement` moves both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -38,7 +38,8 @@ class People:
 
 @dataclass
 class Placement:
-    """How a picture of one size is fitted into another: scaled, centred, with black bars."""
+    """How a picture of one size is fitted into another: scaled to `inner` (width, height) and put at (left, top), which are
+    negative where it is cropped."""
 
     scale: tuple[float, float]
     left: int
@@ -47,12 +48,27 @@ class Placement:
     size: tuple[int, int]
 
     @classmethod
-    def fit(cls, source: tuple[int, int], size: tuple[int, int]) -> "Placement":
-        """Fit a picture of `source` (width, height) into `size` (width, height)."""
-        scale = min(size[0] / source[0], size[1] / source[1])
-        inner = tuple(max(1, min(limit, round(side * scale))) for side, limit in zip(source, size, strict=True))
+    def fit(cls, source: tuple[int, int], size: tuple[int, int], way: str = "bars") -> "Placement":
+        """Fit a picture of `source` (width, height) into `size` (width, height): with black `bars`, by `stretch` or by `crop`."""
+        scales = size[0] / source[0], size[1] / source[1]
+        if way != "stretch":
+            scales = (min(scales) if way == "bars" else max(scales),) * 2
+        inner = tuple(max(1, round(side * scale)) for side, scale in zip(source, scales, strict=True))
         left, top = ((limit - side) // 2 for side, limit in zip(inner, size, strict=True))
         return cls((inner[0] / source[0], inner[1] / source[1]), left, top, inner, tuple(size))
+
+    def without_bars(self) -> "Placement":
+        """Return the placement of the picture alone."""
+        return replace(self, left=min(self.left, 0), top=min(self.top, 0), size=self._shown)
+
+    def cut_bars(self, placed: np.ndarray) -> np.ndarray:
+        """Return a placed picture (h, w, 3) without its bars."""
+        left, top, (width, height) = max(self.left, 0), max(self.top, 0), self._shown
+        return placed[top : top + height, left : left + width]
+
+    @property
+    def _shown(self) -> tuple[int, int]:
+        return min(self.inner[0], self.size[0]), min(self.inner[1], self.size[1])
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Move points (..., 2)."""
@@ -68,10 +84,9 @@ class Placement:
         if picture.shape[:2] == (height, width):
             return picture
         method = cv2.INTER_AREA if self.inner[0] < picture.shape[1] else cv2.INTER_LINEAR
+        scaled = cv2.resize(picture, self.inner, interpolation=method)[max(-self.top, 0) :, max(-self.left, 0) :]
         out = np.zeros((height, width, 3), dtype=np.uint8)
-        out[self.top : self.top + self.inner[1], self.left : self.left + self.inner[0]] = cv2.resize(
-            picture, self.inner, interpolation=method
-        )
+        self.cut_bars(out)[:] = scaled[: self._shown[1], : self._shown[0]]
         return out
 
 

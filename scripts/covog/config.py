@@ -55,6 +55,12 @@ class Encoders:
         "lambdalabs/sd-image-variations-diffusers", "folder of the CLIP image encoder, or 'random': a tiny one"
     )
     image_encoder_subfolder: str = setting("image_encoder", "folder of the CLIP image encoder inside it")
+    image_crop: str = setting(
+        "whole",
+        "what the CLIP image encoder sees as a square: the whole picture, squashed (as released), or its centre, as in "
+        "CLIP's own training",
+        choices=["whole", "centre"],
+    )
 
 
 @dataclass
@@ -63,10 +69,16 @@ class Data:
 
     width: int = setting(640, "px, width of the pictures, a multiple of 8")
     height: int = setting(384, "px, height of the pictures, a multiple of 8")
+    fit: str = setting(
+        "bars",
+        "how pictures of another shape are fitted: bars (all of it, with black bars, which are not measured), stretch (as "
+        "released: all of it, distorted) or crop (the middle)",
+        choices=["bars", "stretch", "crop"],
+    )
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
-    held_out: float = setting(0.2, "0-1, fraction of the training clips kept for validation if there is no test split")
+    held_out: float = setting(0.2, "0-1, fraction of the training clips kept for validation if there is no split val")
     min_face_px: float = setting(
         16.0,
         "px, clips with a smaller face in the pictures of this size are left out: a mouth would have no latents",
@@ -108,6 +120,11 @@ class Training:
     learning_rate: float = setting(1e-5, "learning rate")
     audio_rate: float = setting(1.0, "learning rate of the audio driver divided by that of the other weights")
     warmup_steps: int = setting(0, "steps over which the learning rate rises")
+    rate_schedule: str = setting(
+        "constant",
+        "learning rate after the warm-up: constant, or cosine (falls to 0 at the last step)",
+        choices=["constant", "cosine"],
+    )
     adam_betas: list[float] = setting([0.9, 0.999], "AdamW's betas")
     adam_epsilon: float = setting(1e-8, "AdamW's epsilon")
     weight_decay: float = setting(1e-2, "AdamW's weight decay")
@@ -117,12 +134,25 @@ class Training:
         choices=["adamw", "adamw_8bit", "adafactor"],
     )
     max_gradient_norm: float = setting(1.0, "gradients are scaled down to this norm")
-    mixed_precision: str = setting("fp16", "arithmetic of the networks", choices=["no", "fp16", "bf16"])
-    checkpointing: bool = setting(True, "compute activations again in the backward pass to save memory")
-    compile: bool = setting(False, "torch.compile the model")
+    mixed_precision: str = setting(
+        "bf16", "arithmetic of the networks; the release trained in fp16", choices=["no", "fp16", "bf16"]
+    )
+    checkpointing: bool = setting(
+        False, "compute activations again in the backward pass: less memory, and a third more work"
+    )
+    compile: bool = setting(
+        False, "compile the repeated blocks with torch.compile; a block that cannot be compiled is an error"
+    )
+    cuda_graph: bool = setting(
+        False, "capture a step's work on the GPU once and repeat it (one GPU, bf16, no checkpointing; not measured)"
+    )
+    deterministic: bool = setting(
+        False, "only kernels that repeat their results: slower, but a resume on a GPU is exact"
+    )
     ema: float = setting(0.0, "decay of the averaged weights, 0 for none")
     log_every: int = setting(20, "steps between writing losses, which are fetched from the device then")
-    save_every: int = setting(500, "steps between checkpoints")
+    save_minutes: float = setting(15.0, "minutes between checkpoints, 0 for none by time")
+    save_every: int = setting(0, "steps between checkpoints, 0 for none by steps")
     keep: int = setting(2, "checkpoints kept")
     validate_every: int = setting(500, "steps between validations")
     validation_samples: int = setting(8, "fixed samples of a validation")
@@ -134,6 +164,9 @@ class Generation:
 
     steps: int = setting(25, "denoising steps")
     guidance: float = setting(3.5, "strength of classifier-free guidance, 1 for none")
+    guidance_rescale: float = setting(
+        0.0, "0-1, how far guided predictions are scaled back to the spread of unguided ones (0.7 in Lin et al., 2024)"
+    )
     window: int = setting(15, "frames made at once")
     overlap: int = setting(5, "frames that a window shares with the one before it")
     precision: str = setting("no", "arithmetic of the networks", choices=["no", "fp16", "bf16"])

@@ -46,17 +46,14 @@ class Window:
 def segments(dataset: Path, settings: Data) -> tuple[list[Segment], list[Segment]]:
     """Return the segments to train on and those to validate on.
 
-    Validation has the clips of the split `val`; where none of them holds a window, the test splits'. Where there are none either
-    (everybody appears with everybody else), whole training clips that make up about the `held_out` part of the frames, spread over
-    the data set; of a single clip its last `held_out` part. Training leaves them alone. Clips with faces too small for the model
-    (`min_face_px`) are on neither side.
+    Validation has the clips of the split `val`. Where none of them holds a window, it has whole training clips that make up about
+    the `held_out` part of the frames, spread over the data set; of a single clip its last `held_out` part. Training leaves them
+    alone. The test splits are on neither side, so that nothing is chosen by them; nor are clips with faces too small for the model
+    (`min_face_px`).
     """
-    whole = {part: _large_enough(store.split(dataset, part), settings) for part in store.SPLITS}
-    train, test = whole["train"], whole["test_easy"] + whole["test_hard"]
-    if any(s.end >= settings.frames for s in whole["val"]):
-        return train, whole["val"]
-    if test:
-        return train, test
+    train, val = (_large_enough(store.split(dataset, part), settings) for part in ("train", "val"))
+    if any(s.end >= settings.frames for s in val):
+        return train, val
     enough = [s for s in train if s.end >= settings.frames]
     if len(enough) > 1 and settings.held_out > 0:
         count = min(max(1, round(len(enough) * settings.held_out)), len(enough) - 1)
@@ -73,7 +70,8 @@ def _large_enough(clips: list[Path], settings: Data) -> list[Segment]:
     """Return the clips whose smallest face has `min_face_px` px in the pictures to train on; a face of unknown size has."""
     out = []
     for clip in map(store.Clip, clips):
-        face_px = (clip.meta.get("face_px") or np.inf) * min(settings.width / clip.width, settings.height / clip.height)
+        placement = Placement.fit((clip.width, clip.height), (settings.width, settings.height), settings.fit)
+        face_px = (clip.meta.get("face_px") or np.inf) * min(placement.scale)
         if face_px < settings.min_face_px:
             _log.warning(
                 "%s has a face of %.0f px at this size, less than data.min_face_px: left out", clip.path, face_px
@@ -201,11 +199,11 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     """
     clip = store.Clip(window.clip)
     frames, size = np.array(window.frames), (settings.width, settings.height)
-    placement = Placement.fit((clip.width, clip.height), size)
+    placement = Placement.fit((clip.width, clip.height), size, settings.fit)
     sample = conditions.steer(people_of(clip), frames, window.reference, placement)
     sample["sound"] = sound_rows(clip.sound, frames)
     if cache is not None:
-        return sample | latents.read(cache, window.clip, size, frames, window.reference)
+        return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)
     pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]
     return sample | {"pictures": np.stack(pictures[:-1]), "reference_picture": pictures[-1]}
 

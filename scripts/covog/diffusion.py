@@ -3,10 +3,14 @@
 import numpy as np
 import torch
 from diffusers import DDIMScheduler
+from diffusers.guiders.guider_utils import rescale_noise_cfg
 from diffusers.training_utils import compute_snr
 
 from covog.config import Noise
 from talking.core.errors import InputError
+
+# Parts of the timesteps whose errors are recorded apart.
+NOISE_PARTS = 4
 
 
 def scheduler(settings: Noise) -> DDIMScheduler:
@@ -70,7 +74,19 @@ def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) 
     return (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma) / whole
 
 
-def loss(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the weighted mean squared error over clips (b, ...)."""
-    errors = (prediction.float() - wanted.float()).square().flatten(1).mean(dim=1)
-    return (weights * errors).mean()
+def guided(conditional: torch.Tensor, free: torch.Tensor, guidance: float, rescale: float) -> torch.Tensor:
+    """Return the prediction of classifier-free guidance (b, ...), its standard deviation scaled back towards that of the
+    conditional one by a part `rescale` of 0-1 (Lin et al., 2024, section 3.4)."""
+    return rescale_noise_cfg(free + guidance * (conditional - free), conditional, guidance_rescale=rescale)
+
+
+def errors(prediction: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return each clip's mean squared error (b,)."""
+    return (prediction.float() - wanted.float()).square().flatten(1).mean(dim=1)
+
+
+def by_noise(errors: torch.Tensor, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
+    """Return (2, `NOISE_PARTS`): sum of the errors (b,) and number of clips in each part of the timesteps, least noise first."""
+    part = steps * NOISE_PARTS // settings.steps
+    inside = (part[:, None] == torch.arange(NOISE_PARTS, device=steps.device)).to(errors.dtype)
+    return torch.stack([(inside * errors[:, None]).sum(dim=0), inside.sum(dim=0)])

@@ -54,7 +54,7 @@ def evaluate(
     networks: metrics.Networks,
 ) -> pd.DataFrame:
     """Return the `covog_metrics` rows of one model; write its videos and comparisons to `videos`."""
-    size = (settings.data.width, settings.data.height)
+    size, way = (settings.data.width, settings.data.height), settings.data.fit
     measured, features = [], {}
     evaluated = parts(dataset, settings)
     for part, segments in evaluated.items():
@@ -63,11 +63,12 @@ def evaluate(
             clip = store.Clip(segment.clip)
             script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
             made = videos / f"{clip.path.name}.mp4"
-            generate.write(made, generator, script, size, clip.samples(), settings.seed)
-            measures = _measured(clip, segment, made, size, networks)
+            generate.write(made, generator, script, size, clip.samples(), settings.seed, way)
+            placement = Placement.fit((clip.width, clip.height), size, way)
+            measures = _measured(clip, segment, made, placement, networks)
             measured.append((part, measures.finish()))
             features[part] += measures.features
-            _compare(clip, segment, made, size, videos / "compared" / made.name)
+            _compare(clip, segment, made, placement, videos / "compared" / made.name)
     rows = metrics.table(name, measured, features, networks)
     for part in evaluated.keys() & NOTES.keys():
         rows.loc[rows["part"].isin([part, "all"]) & (rows["note"] == ""), "note"] = NOTES[part]
@@ -75,20 +76,20 @@ def evaluate(
 
 
 def _measured(
-    clip: store.Clip, segment: data.Segment, made: Path, size: tuple[int, int], networks: metrics.Networks
+    clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, networks: metrics.Networks
 ) -> metrics.Measures:
-    frames, placement = slice(segment.start, segment.end), Placement.fit((clip.width, clip.height), size)
-    faces = metrics.Faces.of(data.people_of(clip), clip.speaking, placement).part(frames)
+    # Bars are right without a model, and would count as such.
+    frames, bare = slice(segment.start, segment.end), placement.without_bars()
+    faces = metrics.Faces.of(data.people_of(clip), clip.speaking, bare).part(frames)
     measures = metrics.Measures(faces, clip.samples(segment.start, segment.end), networks)
-    for truth, ours in zip(_truth(clip, segment, placement), media.frames(made), strict=True):
-        measures.add(truth, ours)
+    for truth, ours in zip(_truth(clip, segment, bare), media.frames(made), strict=True):
+        measures.add(truth, placement.cut_bars(ours))
     return measures
 
 
-def _compare(clip: store.Clip, segment: data.Segment, made: Path, size: tuple[int, int], out: Path) -> None:
+def _compare(clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path) -> None:
     """Write truth, poses and generated pictures side by side, with the sound."""
-    placement, people = Placement.fit((clip.width, clip.height), size), data.people_of(clip)
-    frames = range(segment.start, segment.end)
+    people, frames = data.people_of(clip), range(segment.start, segment.end)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
     rows = zip(_truth(clip, segment, placement), poses, media.frames(made), strict=True)
     encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(segment.start, segment.end))

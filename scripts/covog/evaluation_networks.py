@@ -52,7 +52,7 @@ class Lpips(nn.Module):
     def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """Return the distance (n,) of pictures (n, 3, h, w) in 0-1."""
         hidden = [(2 * pictures - 1 - self.shift) / self.scale for pictures in (one, other)]
-        total, layer = torch.zeros(len(one)), 0
+        total, layer = torch.zeros(len(one), device=one.device), 0
         for part in self.features:
             hidden = [part(h) for h in hidden]
             if isinstance(part, nn.ReLU):
@@ -101,10 +101,14 @@ class SyncNet(nn.Module):
 
     @torch.inference_mode()
     def see(self, faces: np.ndarray) -> np.ndarray:
-        """Return the embedding (1024,) of five face crops (5, 224, 224, 3) RGB uint8."""
+        """Return the embeddings (n, 1024) of n times five face crops (n, 5, 224, 224, 3) RGB uint8."""
         # The published network was trained on BGR pictures, 0-255.
-        rows = torch.from_numpy(np.ascontiguousarray(faces[..., ::-1])).permute(3, 0, 1, 2)[None].float()
-        return self.netfclip(self.netcnnlip(rows).flatten(1))[0].numpy()
+        rows = torch.from_numpy(np.ascontiguousarray(faces[..., ::-1])).to(self._device).permute(0, 4, 1, 2, 3).float()
+        return self.netfclip(self.netcnnlip(rows).flatten(1)).cpu().numpy()
+
+    @property
+    def _device(self) -> torch.device:
+        return self.netfclip[0].weight.device
 
     @torch.inference_mode()
     def hear(self, samples: np.ndarray, frames: int) -> np.ndarray:
@@ -113,8 +117,8 @@ class SyncNet(nn.Module):
         needed = (frames - 1) * _ROWS_PER_FRAME + _HEARD_ROWS
         rows = np.pad(rows, ((0, max(0, needed - len(rows))), (0, 0)), mode="edge")
         heard = np.stack([rows[f * _ROWS_PER_FRAME :][:_HEARD_ROWS].T for f in range(frames)])
-        parts = torch.from_numpy(heard).float()[:, None].split(64)
-        return torch.cat([self.netfcaud(self.netcnnaud(part).flatten(1)) for part in parts]).numpy()
+        parts = torch.from_numpy(heard).float().to(self._device)[:, None].split(64)
+        return torch.cat([self.netfcaud(self.netcnnaud(part).flatten(1)) for part in parts]).cpu().numpy()
 
 
 def lip_sync_errors(seen: np.ndarray, heard: np.ndarray, frames: np.ndarray) -> tuple[float, float]:

@@ -32,6 +32,7 @@ class FrozenEncoders(nn.Module):
             self.image_encoder = _fetched(
                 CLIPVisionModelWithProjection, settings.image_encoder, "encoders.image_encoder", **inside
             )
+        self.image_crop = settings.image_crop
         made = self.image_encoder.config.projection_dim
         if made != token_width:
             raise InputError(
@@ -60,8 +61,13 @@ class FrozenEncoders(nn.Module):
 
     @torch.no_grad()
     def image_embeds(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return one embedding (n, d) for each picture, which CLIP sees as a square."""
+        """Return one embedding (n, d) for each picture, which CLIP sees as a square: squashed or cropped, as `image_crop` says."""
         side = self.image_encoder.config.image_size
+        if self.image_crop == "centre":
+            height, width = pictures.shape[2:]
+            square = min(height, width)
+            top, left = (height - square) // 2, (width - square) // 2
+            pictures = pictures[:, :, top : top + square, left : left + square]
         small = F.interpolate(pictures.float(), (side, side), mode="bicubic", antialias=True).clamp(0, 255) / 255
         mean, std = (torch.tensor(v, device=small.device)[:, None, None] for v in (_CLIP_MEAN, _CLIP_STD))
         return self.image_encoder(((small - mean) / std).to(self.image_encoder.dtype)).image_embeds

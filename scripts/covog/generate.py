@@ -130,13 +130,13 @@ class Generator:
         self.model, self.encoders = model.eval().to(device, self.dtype), encoders.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
-    def video(self, script: Script, size: tuple[int, int], seed: int = 0) -> Iterator[np.ndarray]:
-        """Yield as many RGB pictures (h, w, 3) uint8 of `size` (width, height) as the script has frames.
+    def video(self, script: Script, size: tuple[int, int], seed: int = 0, way: str = "bars") -> Iterator[np.ndarray]:
+        """Yield as many RGB pictures (h, w, 3) uint8 of `size` (width, height) as the script has frames, fitted in a `way` of `Data.fit`.
 
         Overlaps are held to the window before and cross-faded in pixels. The same seed gives the same video.
         """
-        placement = Placement.fit(script.source, size)
-        reference = self._reference(script, size)
+        placement = Placement.fit(script.source, size, way)
+        reference = self._reference(script, size, way)
         held_latents, held_pictures, before = None, None, None
         plan = windows(script.frames, self.settings.window, self.settings.overlap)
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
@@ -152,9 +152,9 @@ class Generator:
             yield from pictures[: following - start].round().astype(np.uint8)
             held_latents, held_pictures, before = latents, pictures[following - start :], (start, end)
 
-    def _reference(self, script: Script, size: tuple[int, int]) -> dict[str, torch.Tensor]:
+    def _reference(self, script: Script, size: tuple[int, int], way: str) -> dict[str, torch.Tensor]:
         height, width = script.reference.shape[:2]
-        placed = Placement.fit((width, height), size)
+        placed = Placement.fit((width, height), size, way)
         picture = torch.from_numpy(placed.picture(script.reference)).permute(2, 0, 1)[None].to(self.device)
         pose = conditions.pose_pictures(script.reference_people, np.array([script.reference_frame]), placed)
         return {
@@ -203,7 +203,7 @@ class Generator:
             prediction = self.model.denoise(latents.to(self.dtype), at, conditioning).float()
             if self.settings.guidance != 1:
                 free = self.model.denoise(latents.to(self.dtype), at, unconditional).float()
-                prediction = free + self.settings.guidance * (prediction - free)
+                prediction = diffusion.guided(prediction, free, self.settings.guidance, self.settings.guidance_rescale)
             latents = schedule.step(prediction, step, latents).prev_sample
         return latents
 
@@ -221,11 +221,17 @@ def cross_faded(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def write(
-    path: Path, generator: Generator, script: Script, size: tuple[int, int], samples: np.ndarray | None, seed: int
+    path: Path,
+    generator: Generator,
+    script: Script,
+    size: tuple[int, int],
+    samples: np.ndarray | None,
+    seed: int,
+    way: str = "bars",
 ) -> int:
     """Generate a video with its sound (samples at 16 kHz, cut or filled to its length); return the number of frames."""
     if samples is not None:
         samples = samples[script.start * media.SAMPLES_PER_FRAME :]
         length = script.frames * media.SAMPLES_PER_FRAME
         samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-    return encoding.encode(path, generator.video(script, size, seed), samples)
+    return encoding.encode(path, generator.video(script, size, seed, way), samples)

@@ -1,4 +1,4 @@
-"""What training records of each step: losses, speed, memory; fetched from the device now and then, as each fetch makes it wait."""
+"""What training records of each step: losses, gradient norm, speed, memory; fetched from the device now and then, as each fetch makes it wait."""
 
 import math
 import resource
@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from covog.checkpoints import Progress
+from covog.diffusion import NOISE_PARTS
 from talking.core.errors import InputError
 
 
@@ -37,39 +38,47 @@ class Journal:
         """Count the time from here on as that of the next steps."""
         self._since = time.monotonic()
 
-    def add(self, loss: torch.Tensor, rate: float) -> None:
-        """Note the loss of the step just done, a tensor of the device, without waiting for it."""
-        self._waiting.append((loss, rate))
+    def add(self, record: torch.Tensor, rate: float) -> None:
+        """Note the record (`Trainer.step`) of the step just done, a tensor of the device, without waiting for it."""
+        self._waiting.append((record, rate))
         self._bar.update()
 
     def fetch(self) -> None:
-        """Wait for the losses added since, mean over all processes, and write them down.
+        """Wait for the records added since, mean over all processes, and write them down.
 
         Raises InputError that names the step if one is not a finite number.
         """
         if not self._waiting:
             return
-        losses = self._accelerator.reduce(torch.stack([loss for loss, _ in self._waiting]), reduction="mean").tolist()
-        speed = self._images * len(losses) / (time.monotonic() - self._since)
-        memory = memory_gb(self._accelerator.device)
-        first = self._progress.step - len(losses)
-        for number, (loss, (_, rate)) in enumerate(zip(losses, self._waiting, strict=True)):
-            if not math.isfinite(loss):
+        rows = self._accelerator.reduce(torch.stack([row for row, _ in self._waiting]), reduction="mean").tolist()
+        speed = self._images * len(rows) / (time.monotonic() - self._since)
+        shared = {"images_per_s": speed, "memory_gb": memory_gb(self._accelerator.device)}
+        first = self._progress.step - len(rows)
+        for number, (row, (_, rate)) in enumerate(zip(rows, self._waiting, strict=True)):
+            if not math.isfinite(loss := row[1]):
                 raise InputError(
                     f"the loss is {loss} at step {first + number}; lower stage{self._stage}.learning_rate or use "
                     "mixed_precision bf16 and run again: training continues from the last checkpoint in "
                     f"{self._folder / 'checkpoints'}."
                 )
-            self.note("train", first + number + 1, loss=loss, learning_rate=rate, images_per_s=speed, memory_gb=memory)
+            self._note("train", first + number + 1, row, {"gradient_norm": row[0], "learning_rate": rate} | shared)
         self._waiting.clear()
-        self._bar.set_postfix_str(f"loss {losses[-1]:.4f}, {speed:.1f} images/s, {memory:.1f} GB", refresh=False)
+        said = f"loss {rows[-1][1]:.4f}, {speed:.1f} images/s, {shared['memory_gb']:.1f} GB"
+        self._bar.set_postfix_str(said, refresh=False)
         self.start_clock()
 
-    def note(self, kind: str, step: int, **values: float) -> None:
-        """Write down values of a step, of the kind `train` or `validation`."""
-        self._progress.losses.append({"step": step, "kind": kind, **values})
+    def note_validation(self, record: torch.Tensor) -> None:
+        """Write down the record of a validation after the step just done."""
+        self._note("validation", self._progress.step, record.tolist(), {})
+
+    def _note(self, kind: str, step: int, row: list[float], others: dict[str, float]) -> None:
+        loss, sums, counts = row[1], row[2 : 2 + NOISE_PARTS], row[2 + NOISE_PARTS :]
+        errors = [total / count if count else math.nan for total, count in zip(sums, counts, strict=True)]
+        values = {"loss": loss, **others}
+        self._progress.losses.append({"step": step, "kind": kind, **values, "error_by_noise": errors})
         if self._board:
-            for name, value in values.items():
+            parts = {f"error_by_noise/{part}": error for part, error in enumerate(errors) if not math.isnan(error)}
+            for name, value in (values | parts).items():
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:

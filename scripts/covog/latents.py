@@ -17,6 +17,8 @@ from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import media
 
+# Width and height in px, and how pictures of another shape are fitted (`Data.fit`).
+Size = tuple[int, int, str]
 _FRAMES_AT_A_TIME = 16
 _MADE_BY = "encoders.json"
 
@@ -26,10 +28,10 @@ def path_of(cache: Path, clip: Path) -> Path:
     return cache / f"{clip.name}.safetensors"
 
 
-def write(cache: Path, folder: Path, size: tuple[int, int], encoders: FrozenEncoders, device: torch.device) -> None:
+def write(cache: Path, folder: Path, size: Size, encoders: FrozenEncoders, device: torch.device) -> None:
     """Write mean and standard deviation (f, 4, h / 8, w / 8) and embedding (f, d) of every frame of a clip, in half precision."""
     clip = store.Clip(folder)
-    placement = Placement.fit((clip.width, clip.height), size)
+    placement = Placement.fit((clip.width, clip.height), size[:2], size[2])
     made: dict[str, list[torch.Tensor]] = {"mean": [], "std": [], "image_embed": []}
     for pictures in media.batches(clip.pictures(0, clip.frames), _FRAMES_AT_A_TIME):
         placed = torch.from_numpy(np.stack([placement.picture(p) for p in pictures])).permute(0, 3, 1, 2).to(device)
@@ -42,7 +44,7 @@ def write(cache: Path, folder: Path, size: tuple[int, int], encoders: FrozenEnco
     )
 
 
-def read(cache: Path, folder: Path, size: tuple[int, int], frames: np.ndarray, reference: int) -> dict[str, np.ndarray]:
+def read(cache: Path, folder: Path, size: Size, frames: np.ndarray, reference: int) -> dict[str, np.ndarray]:
     """Return a window's `mean`, `std`, `reference_mean`, `reference_std` and `image_embed` as float32.
 
     Raises InputError that names the file if it is missing, damaged or of another size or clip.
@@ -67,7 +69,7 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
     """Write the cache files of all clips that have none or an outdated one."""
     from tqdm import tqdm
 
-    size = (settings.data.width, settings.data.height)
+    size = (settings.data.width, settings.data.height, settings.data.fit)
     cache.mkdir(parents=True, exist_ok=True)
     if not _is_of(cache, settings):
         for file in cache.glob("*.safetensors"):
@@ -102,6 +104,6 @@ def _is_of(cache: Path, settings: config.Config) -> bool:
         return False
 
 
-def _fingerprint(folder: Path, size: tuple[int, int]) -> str:
+def _fingerprint(folder: Path, size: Size) -> str:
     files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
     return hashlib.sha256(json.dumps([files["video.mp4"]["sha256"], list(size)]).encode()).hexdigest()

@@ -42,6 +42,8 @@ _MOUTH_GROWN = 1.6
 # SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
 _LIPS_GROWN, _LIPS_LOWER = 1.4, 0.2
 _FVD_WINDOW = 16
+# Frames, or five crops of a face, that a network looks at together.
+_BATCH = 16
 _IDENTITY_EVERY = 5
 # Lower loudness counts as this: all silence is the same.
 _FLOOR_DB = -60.0
@@ -87,11 +89,12 @@ class Networks:
     i3d: torch.nn.Module | None = None
     face_embedder: embedding.Embedder | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    device: torch.device | str = "cpu"
 
     @classmethod
-    def found(cls, weights: Path | None) -> "Networks":
-        """Load what is available: dlib's faces from its package, the others from a folder of downloaded weights."""
-        networks = cls()
+    def found(cls, weights: Path | None, device: torch.device | str = "cpu") -> "Networks":
+        """Load what is available: dlib's faces from its package, the others from a folder of downloaded weights to the device."""
+        networks = cls(device=device)
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
             networks.face_embedder = embedding.dlib_embedder()
         else:
@@ -102,14 +105,15 @@ class Networks:
         for file, of in ((lpips, ["lpips"]), (syncnet, ["lse_c", "lse_d"]), (i3d, ["fvd"])):
             if not weights or not file.exists():
                 networks.missing |= dict.fromkeys(of, f"{file.name} is not in the folder of weights")
-        networks.lpips = None if "lpips" in networks.missing else evaluation_networks.Lpips.of(lpips)
-        networks.syncnet = None if "lse_c" in networks.missing else evaluation_networks.SyncNet.of(syncnet)
-        networks.i3d = None if "fvd" in networks.missing else torch.jit.load(i3d, map_location="cpu").eval()
+        networks.lpips = None if "lpips" in networks.missing else evaluation_networks.Lpips.of(lpips).to(device)
+        if "lse_c" not in networks.missing:
+            networks.syncnet = evaluation_networks.SyncNet.of(syncnet).to(device)
+        networks.i3d = None if "fvd" in networks.missing else torch.jit.load(i3d, map_location=device).eval()
         return networks
 
 
 class Measures:
-    """The measures of one clip, fed with its frames in order."""
+    """The measures of one clip, fed with its frames in order; networks look at some frames together, on their device."""
 
     def __init__(self, faces: Faces, samples: np.ndarray, networks: Networks) -> None:
         """Take the clip's faces, and its sound at 16 kHz."""
@@ -119,6 +123,8 @@ class Measures:
         self.crops = [deque(maxlen=evaluation_networks.LIPS_FRAMES) for _ in range(people)]
         self.seen: list[list[np.ndarray]] = [[] for _ in range(people)]
         self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self.waiting_lips: list[tuple[int, int, np.ndarray]] = []
         self.motion: list[np.ndarray] = []
         self.recent: list[np.ndarray] = []
         self.window: list[tuple[np.ndarray, np.ndarray]] = []
@@ -127,11 +133,9 @@ class Measures:
     def add(self, truth: np.ndarray, made: np.ndarray) -> None:
         """Take the next frame's pictures (h, w, 3) uint8."""
         frame = len(self.motion)
-        pair = [torch.from_numpy(p).permute(2, 0, 1)[None].float() for p in (made, truth)]
-        self.sums["ssim", "everything"].append(structural_similarity_index_measure(*pair, data_range=255.0).item())
-        self.sums["psnr_db", "everything"].append(peak_signal_noise_ratio(*pair, data_range=255.0).item())
-        if self.networks.lpips is not None:
-            self.sums["lpips", "everything"].append(self.networks.lpips(*(p / 255 for p in pair)).item())
+        self.waiting.append((made, truth))
+        if len(self.waiting) == _BATCH:
+            self._pictures()
         if self.networks.syncnet is not None:
             self._lips(frame, made)
         self.recent = [*self.recent[-2:], made.astype(np.float32)]
@@ -146,6 +150,9 @@ class Measures:
 
     def finish(self) -> dict[tuple[str, str], float]:
         """Return the clip's measures by metric and by group of people."""
+        if self.waiting:
+            self._pictures()
+        self._see_lips()
         found = {key: float(np.mean(values)) for key, values in self.sums.items()}
         motion = np.stack(self.motion)
         for person in range(motion.shape[1]):
@@ -172,13 +179,39 @@ class Measures:
                         found[metric, of].append(value)
         return {key: float(np.mean(values)) for key, values in found.items()}
 
+    def _pictures(self) -> None:
+        """Measure the frames that wait for it."""
+        made, truth = (
+            torch.from_numpy(np.stack(side)).to(self.networks.device).permute(0, 3, 1, 2).float()
+            for side in zip(*self.waiting, strict=True)
+        )
+        self.waiting.clear()
+        ssim = structural_similarity_index_measure(made, truth, data_range=255.0, reduction="none")
+        psnr = peak_signal_noise_ratio(made, truth, data_range=255.0, reduction="none", dim=(1, 2, 3))
+        found = {"ssim": ssim, "psnr_db": psnr}
+        if self.networks.lpips is not None:
+            found["lpips"] = self.networks.lpips(made / 255, truth / 255)
+        for metric, values in found.items():
+            self.sums[metric, "everything"] += values.reshape(-1).tolist()
+
     def _lips(self, frame: int, made: np.ndarray) -> None:
         for person, box in enumerate(self.faces.heads[frame]):
             self.crops[person].append(None if np.isnan(box).any() else face_crop(made, box))
             if len(self.crops[person]) == evaluation_networks.LIPS_FRAMES:
-                whole = all(crop is not None for crop in self.crops[person])
-                nothing = np.full(1024, np.nan)
-                self.seen[person].append(self.networks.syncnet.see(np.stack(self.crops[person])) if whole else nothing)
+                if all(crop is not None for crop in self.crops[person]):
+                    self.waiting_lips.append((person, len(self.seen[person]), np.stack(self.crops[person])))
+                self.seen[person].append(np.full(1024, np.nan))
+        if len(self.waiting_lips) >= _BATCH:
+            self._see_lips()
+
+    def _see_lips(self) -> None:
+        """Embed the faces that wait for it."""
+        if not self.waiting_lips:
+            return
+        embedded = self.networks.syncnet.see(np.stack([crops for *_, crops in self.waiting_lips]))
+        for (person, place, _), row in zip(self.waiting_lips, embedded, strict=True):
+            self.seen[person][place] = row
+        self.waiting_lips.clear()
 
     def _mouths(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         moved = np.full(self.faces.mouths.shape[1], np.nan)
@@ -207,12 +240,12 @@ class Measures:
         self.window.append((truth, made))
         if len(self.window) == _FVD_WINDOW:
             pair = [
-                torch.from_numpy(np.stack(side)).permute(3, 0, 1, 2)[None].float()
+                torch.from_numpy(np.stack(side)).to(self.networks.device).permute(3, 0, 1, 2)[None].float()
                 for side in zip(*self.window, strict=True)
             ]
             with torch.inference_mode():
                 features = [
-                    self.networks.i3d(v, rescale=True, resize=True, return_features=True)[0].numpy() for v in pair
+                    self.networks.i3d(v, rescale=True, resize=True, return_features=True)[0].cpu().numpy() for v in pair
                 ]
             self.features.append(tuple(features))
             self.window = []

@@ -1,22 +1,18 @@
-"""CovOG: two UNets of diffusers' parts, two pose encoders and an audio driver, wired together.
+"""CovOG: two UNets, two pose encoders and an audio driver, wired together."""
 
-The UNets' own forward functions have no arguments for the pose features, the kept self-attention inputs and the audio
-blocks, so `CovOG` calls their blocks one by one.
-"""
-
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel, UNetMotionModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from covog.audio_driver import AudioContext, AudioDriver
 from covog.config import Model
 from covog.pose_encoder import PoseEncoder
-from covog.reference import set_processors
+from covog.unet import Level, UNet
 
 
 @dataclass
@@ -40,8 +36,8 @@ class CovOG(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        self.denoising_unet = _denoising_unet(config)
-        self.reference_unet = _reference_unet(config)
+        self.denoising_unet = UNet(config, moves=config.motion, predicts=True)
+        self.reference_unet = UNet(config, moves=False, predicts=False)
         width = config.block_out_channels[0]
         self.pose_guider = PoseEncoder(width, block_out_channels=tuple(config.pose_guider_channels))
         self.pose_adaptor = PoseEncoder(width, block_out_channels=tuple(config.pose_adaptor_channels))
@@ -98,61 +94,54 @@ class CovOG(nn.Module):
     def keep_reference(
         self, latents: torch.Tensor, pose_features: torch.Tensor, image_embed: torch.Tensor
     ) -> list[torch.Tensor]:
-        """Return the normed self-attention inputs (b, h·w, c) of the reference UNet, block by block.
+        """Return the normed self-attention inputs (b, h·w, c) of the reference UNet, level by level.
 
-        The last one's block stops there: nothing that comes after is used.
+        The last level stops there: nothing that comes after is used.
         """
-        unet = self.reference_unet
+        unet, given = self.reference_unet, (image_embed, 1, None)
         start = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
-        time = _time_embedding(unet, start, latents.dtype)
-        kept: list[torch.Tensor] = []
-
-        def run(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            out, left_behind = self._run(_keeping(block, image_embed), *args, **kwargs)
-            kept.extend(left_behind)
-            return out
-
-        hidden = unet.conv_in(latents) + pose_features
-        skips = [hidden]
+        time = unet.embed_time(start, latents.dtype)
+        hidden = (unet.conv_in(latents) + pose_features).contiguous()
+        skips, kept = [hidden], []
         for block in unet.down_blocks:
-            hidden, left = run(block, hidden, time)
-            skips += left
-        hidden = run(unet.mid_block, hidden, time)
+            hidden, left, found = self._run(block, hidden, time, *given)
+            skips, kept = skips + left, kept + found
+        hidden, found = self._run(unet.mid_block, hidden, time, *given)
+        kept += found
         *up_blocks, last = unet.up_blocks
         for block in up_blocks:
             left = _take(skips, block)
-            hidden = run(block, hidden, left, temb=time, upsample_size=skips[-1].shape[2:])
-        kept.extend(self._run(_keep_of_last_block, last, hidden, _take(skips, last), time, image_embed))
-        return kept
+            hidden, found = self._run(block, hidden, time, left, skips[-1].shape[2:], *given)
+            kept += found
+        return kept + self._run(last.keep, hidden, time, _take(skips, last), *given)
 
     def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,)."""
         unet, frames = self.denoising_unet, noisy_latents.shape[2]
-        time = _time_embedding(unet, timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
-        shared = {
-            "encoder_hidden_states": conditioning.image_embed,
-            "num_frames": frames,
-            "cross_attention_kwargs": {"reference": conditioning.reference},
-        }
+        time = unet.embed_time(timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
+        references = iter(conditioning.reference or [])
+
+        def given(block: Level) -> tuple[torch.Tensor, int, list[torch.Tensor] | None]:
+            own = list(itertools.islice(references, len(block.attentions)))
+            return conditioning.image_embed, frames, own or None
+
         heard_down, heard_up = conditioning.audio_context or ([], [])
-        hidden = unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose
+        hidden = (unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose).contiguous()
         skips = [hidden]
         for level, block in enumerate(unet.down_blocks):
-            hidden, left = self._run(block, hidden, time, **shared)
+            hidden, left, _ = self._run(block, hidden, time, *given(block))
             # The skip connections keep the block's own outputs: only the running state hears the sound.
             skips += left
             if level < len(heard_down):
                 hidden = self._run(self.audio_driver.down[level], hidden, heard_down[level])
-        hidden = self._run(unet.mid_block, hidden, time, **shared)
+        hidden, _ = self._run(unet.mid_block, hidden, time, *given(unet.mid_block))
         for level, block in enumerate(unet.up_blocks):
             left = _take(skips, block)
             size = skips[-1].shape[2:] if skips else None
-            context = shared if hasattr(block, "attentions") else {"num_frames": frames}
-            hidden = self._run(block, hidden, left, temb=time, upsample_size=size, **context)
+            hidden, _ = self._run(block, hidden, time, left, size, *given(block))
             if level < len(heard_up):
                 hidden = self._run(self.audio_driver.up[level], hidden, heard_up[level])
-        out = unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden)))
-        return out.unflatten(0, (-1, frames)).transpose(1, 2)
+        return unet.predict(hidden).unflatten(0, (-1, frames)).transpose(1, 2)
 
     def _run(self, block: Callable, *args: Any, **kwargs: Any) -> Any:
         if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -160,96 +149,8 @@ class CovOG(nn.Module):
         return block(*args, **kwargs)
 
 
-class FrameGroupNorm(nn.GroupNorm):
-    """Group norm of each frame alone, as AnimateDiff's modules have it in CovOG (diffusers' own is over all frames)."""
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return normed (b, c, f, h, w)."""
-        batch = len(hidden)
-        return super().forward(hidden.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, -1)).transpose(1, 2)
-
-
-class NoMotion(nn.Module):
-    """Replaces a motion module in a model of stills: it changes nothing."""
-
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return the hidden state as it is."""
-        return hidden_states
-
-
-def _reference_unet(config: Model) -> UNet2DConditionModel:
-    unet = UNet2DConditionModel(
-        block_out_channels=tuple(config.block_out_channels),
-        layers_per_block=config.layers_per_block,
-        cross_attention_dim=config.cross_attention_dim,
-        norm_num_groups=config.norm_groups,
-        attention_head_dim=config.heads,  # diffusers' name for what is the number of heads here
-    )
-    unet.conv_norm_out = unet.conv_act = unet.conv_out = None
-    set_processors(unet)
-    return unet
-
-
-def _denoising_unet(config: Model) -> UNetMotionModel:
-    unet = UNetMotionModel(
-        block_out_channels=tuple(config.block_out_channels),
-        layers_per_block=config.layers_per_block,
-        cross_attention_dim=config.cross_attention_dim,
-        norm_num_groups=config.norm_groups,
-        num_attention_heads=config.heads,
-        motion_num_attention_heads=config.motion_heads,
-        motion_max_seq_length=config.motion_max_frames,
-        temporal_transformer_layers_per_block=config.motion_layers,
-        temporal_transformer_layers_per_mid_block=config.motion_layers,
-    )
-    for block in [*unet.down_blocks, unet.mid_block, *unet.up_blocks]:
-        if config.motion and (config.motion_mid_block or block is not unet.mid_block):
-            for module in block.motion_modules:
-                module.norm = FrameGroupNorm(config.norm_groups, module.in_channels, eps=module.norm.eps)
-                # As AnimateDiff starts: a motion module that changes nothing.
-                nn.init.zeros_(module.proj_out.weight)
-                nn.init.zeros_(module.proj_out.bias)
-        else:
-            block.motion_modules = nn.ModuleList(NoMotion() for _ in block.motion_modules)
-    set_processors(unet)
-    return unet
-
-
-def _time_embedding(
-    unet: UNet2DConditionModel | UNetMotionModel, timesteps: torch.Tensor, dtype: torch.dtype
-) -> torch.Tensor:
-    return unet.time_embedding(unet.time_proj(timesteps).to(dtype))
-
-
-def _take(skips: list[torch.Tensor], block: nn.Module) -> tuple[torch.Tensor, ...]:
+def _take(skips: list[torch.Tensor], block: Level) -> list[torch.Tensor]:
     count = len(block.resnets)
-    taken = tuple(skips[-count:])
+    taken = skips[-count:]
     del skips[-count:]
     return taken
-
-
-def _keeping(block: nn.Module, image_embed: torch.Tensor) -> Callable:
-    def call(*args: Any, **kwargs: Any) -> tuple[Any, list[torch.Tensor]]:
-        kept: list[torch.Tensor] = []
-        if hasattr(block, "attentions"):
-            kwargs |= {"encoder_hidden_states": image_embed, "cross_attention_kwargs": {"kept": kept}}
-        return block(*args, **kwargs), kept
-
-    return call
-
-
-def _keep_of_last_block(
-    block: nn.Module,
-    hidden: torch.Tensor,
-    skips: tuple[torch.Tensor, ...],
-    time: torch.Tensor,
-    image_embed: torch.Tensor,
-) -> list[torch.Tensor]:
-    kept: list[torch.Tensor] = []
-    for skip, resnet, transformer in zip(reversed(skips), block.resnets, block.attentions, strict=True):
-        hidden = resnet(torch.cat([hidden, skip], dim=1), time)
-        if transformer is block.attentions[-1]:
-            break
-        hidden = transformer(hidden, image_embed, cross_attention_kwargs={"kept": kept}, return_dict=False)[0]
-    tokens = transformer.proj_in(transformer.norm(hidden)).flatten(2).transpose(1, 2)
-    return [*kept, transformer.transformer_blocks[0].norm1(tokens)]

@@ -32,14 +32,22 @@ class Masters:
     def _are_copies(self) -> bool:
         return bool(self._own) and next(iter(self.parameters.values())) is not self._own[0]
 
+    @torch.no_grad()
     def take_gradients(self) -> None:
         """Add the gradients of the network's own weights to those of the kept ones, and forget them there."""
         if not self._are_copies:
             return
-        for kept, own in zip(self.parameters.values(), self._own, strict=True):
-            if own.grad is not None:
-                kept.grad = own.grad.float() if kept.grad is None else kept.grad.add_(own.grad)
-                own.grad = None
+        pairs = [(k, o) for k, o in zip(self.parameters.values(), self._own, strict=True) if o.grad is not None]
+        first = [(k, o.grad) for k, o in pairs if k.grad is None]
+        others = [(k.grad, o.grad) for k, o in pairs if k.grad is not None]
+        for kept, _ in first:
+            kept.grad = torch.empty_like(kept)
+        if first:
+            torch._foreach_copy_([kept.grad for kept, _ in first], [own for _, own in first])
+        if others:
+            torch._foreach_add_([kept for kept, _ in others], [own for _, own in others])
+        for _, own in pairs:
+            own.grad = None
 
     @torch.no_grad()
     def give_weights(self) -> None:

@@ -18,7 +18,10 @@ from talking.dataset import store
 # Settings that may change between two runs of one training: they do not change its losses.
 FREE = {
     f"training.{name}"
-    for name in ("steps", "save_every", "keep", "validate_every", "validation_samples", "compile", "log_every")
+    for name in (
+        *("steps", "save_minutes", "save_every", "keep", "validate_every", "validation_samples", "log_every"),
+        *("compile", "cuda_graph", "deterministic"),
+    )
 }
 FREE |= {"data.workers", "data.max_broken"}
 # Set by other rules, not by the user.
@@ -35,6 +38,8 @@ def identity(settings: Config, training: Training, stage: int, dataset: Path, st
         "training": config.to_dict(training),
         "data_set": store.data_set_hash(dataset),
         "start": weights,
+        # A cosine depends on where it ends.
+        "decay_steps": None if training.rate_schedule == "constant" else training.steps,
     }
 
 

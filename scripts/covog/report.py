@@ -13,6 +13,7 @@ from talking.core.atomic import atomic_write
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 _RUNNING = 25
 _COLOURS = ("#2a7f62", "#c8553d")
@@ -24,16 +25,18 @@ _STYLE = (
 
 
 def draw_curves(losses: Sequence[Path], path: Path) -> None:
-    """Draw the losses of trainings, a panel for each table of `covog_losses` in MODEL/STAGE/losses.parquet."""
+    """Draw the losses of trainings, a column of panels for each table of `covog_losses` in MODEL/STAGE/losses.parquet: the loss, and
+    below it the error in each part of the timesteps."""
     with plt.rc_context({"svg.hashsalt": "report", "axes.spines.top": False, "axes.spines.right": False}):
         figure, panels = plt.subplots(
-            1, len(losses), figsize=(5 * len(losses), 3.2), layout="constrained", squeeze=False
+            2, len(losses), figsize=(5 * len(losses), 6.0), layout="constrained", squeeze=False
         )
-        for axes, file in zip(panels[0], losses, strict=True):
+        for axes, lower, file in zip(*panels, losses, strict=True):
             table = tables.read("covog_losses", file)
             axes.set(title=f"{file.parent.parent.name}, {file.parent.name}", xlabel="step", ylabel="loss")
             if table.empty:
                 axes.text(0.5, 0.5, "too few clips to train on", ha="center", transform=axes.transAxes)
+                lower.set_axis_off()
                 continue
             train, held = (table[table["kind"] == kind] for kind in ("train", "validation"))
             axes.plot(train["step"], train["loss"], color=_COLOURS[0], alpha=0.25, linewidth=0.8)
@@ -44,11 +47,22 @@ def draw_curves(losses: Sequence[Path], path: Path) -> None:
                 label=f"training, mean of {_RUNNING} steps",
             )
             axes.plot(held["step"], held["loss"], "o-", color=_COLOURS[1], label="validation")
-            axes.set_yscale("log")
-            axes.legend(frameon=False)
+            _draw_by_noise(lower, train)
+            for panel in (axes, lower):
+                panel.set_yscale("log")
+                panel.legend(frameon=False)
         with atomic_write(path) as aside:
             figure.savefig(aside, format="svg", metadata={"Date": None})
         plt.close(figure)
+
+
+def _draw_by_noise(axes: Axes, train: pd.DataFrame) -> None:
+    errors = np.stack(train["error_by_noise"])
+    axes.set(xlabel="step", ylabel=f"error without weights, mean of {_RUNNING} steps")
+    for part in range(errors.shape[1]):
+        found = pd.Series(errors[:, part]).rolling(_RUNNING, min_periods=1).mean()
+        share = f"{100 * part // errors.shape[1]}–{100 * (part + 1) // errors.shape[1]} %"
+        axes.plot(train["step"], found, linewidth=0.8, label=f"timesteps {share}")
 
 
 def write_metrics(metrics: pd.DataFrame, path: Path) -> None:

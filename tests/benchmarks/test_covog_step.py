@@ -27,7 +27,7 @@ from diffusers import AutoencoderKL
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Wav2Vec2Config, Wav2Vec2Model
 
 import covog_clips
-from covog import audio_driver, config, data, diffusion, latents, model, pose_encoder, reference, train
+from covog import audio_driver, config, data, diffusion, latents, optimizers, pose_encoder, trainer, unet
 from covog.frozen_encoders import FrozenEncoders
 from covog_toys import model as toy_model
 from talking.dataset import store
@@ -78,29 +78,33 @@ def looped_poses(self, pose, masks, present):
     return total
 
 
-def plain_attention(
-    self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, kept=None, reference=None
-):
-    if self.layer is None:
-        context = encoder_hidden_states.repeat_interleave(len(hidden_states) // len(encoder_hidden_states), dim=0)
-    else:
-        context = hidden_states
-        if kept is not None:
-            kept.append(hidden_states)
-        if reference is not None:
-            still = reference[self.layer]
-            context = torch.cat([context, still.repeat_interleave(len(context) // len(still), dim=0)], dim=1)
-    query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+def attended(attn, tokens, context):
+    query, key, value = attn.to_q(tokens), attn.to_k(context), attn.to_v(context)
     out = F.scaled_dot_product_attention(
         *(x.unflatten(2, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
     )
     return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 
-def whole_last_block(block, hidden, skips, time, image_embed):
-    kept = []
-    block(hidden, skips, time, encoder_hidden_states=image_embed, cross_attention_kwargs={"kept": kept})
-    return kept
+def plain_attention(self, tokens, shared=None):
+    context = tokens
+    if shared is not None:
+        context = torch.cat([context, shared.repeat_interleave(len(context) // len(shared), dim=0)], dim=1)
+    return attended(self, tokens, context)
+
+
+def plain_transformer(self, hidden, image_embed, reference):
+    (block,) = self.transformer_blocks
+    tokens, normed = self.start(hidden)
+    tokens = tokens + block.attn1(normed, reference)
+    context = image_embed.repeat_interleave(len(tokens) // len(image_embed), dim=0)
+    tokens = tokens + attended(block.attn2, block.norm2(tokens), context)
+    tokens = tokens + block.ff(block.norm3(tokens))
+    return hidden + self.proj_out(tokens.transpose(1, 2).unflatten(2, hidden.shape[2:])), normed
+
+
+def whole_last_level(self, hidden, time, left, *given):
+    return self(hidden, time, left, None, *given)[1]
 
 
 WHOLE_POSES = pose_encoder.PoseEncoder.forward
@@ -145,10 +149,10 @@ class Bench:
         cache = folder / "latents"
         latents.write(cache, clip, (WIDTH, HEIGHT), encoders, torch.device("cpu"))
         network = toy_model(**FIFTH).float().train()
-        trained = train._freeze(network, 2, config.Training(mixed_precision="no"))
+        trained = trainer.freeze(network, 2, config.Training(mixed_precision="no"))
         segment = data.Segment(clip, 0, CLIP_FRAMES)
         windows = [data.draw(segment, FRAMES, settings.data, random) for _ in range(REPEATS)]
-        optimizer = train._optimizer(trained, config.Training(learning_rate=0.0))
+        optimizer = optimizers.optimizer(trained, config.Training(learning_rate=0.0))
         return cls(windows, settings, encoders, hearing, cache, network, optimizer)
 
     def inputs(self, number: int, cached: bool) -> tuple:
@@ -159,8 +163,8 @@ class Bench:
             self.hearing(torch.from_numpy(store.Clip(window.clip).samples())[None])
         draws = [diffusion.generator(0, purpose) for purpose in range(4)]
         encoders = None if cached else self.encoders
-        clean, given = train._inputs(data.collate([sample]), encoders, draws, torch.device("cpu"), with_sound=True)
-        noise, steps = torch.randn(clean.shape, generator=draws[train.NOISE]), torch.tensor([500])
+        clean, given = trainer.inputs(data.collate([sample]), encoders, draws, torch.device("cpu"), with_sound=True)
+        noise, steps = torch.randn(clean.shape, generator=draws[trainer.NOISE]), torch.tensor([500])
         return diffusion.scheduler(self.settings.noise).add_noise(clean, noise, steps), steps, given
 
     def step(self, number: int, cached: bool) -> SimpleNamespace:
@@ -177,9 +181,10 @@ class Bench:
 def make_plain(patched: pytest.MonkeyPatch) -> None:
     """Loop over persons and recompute what ours computes once."""
     patched.setattr(pose_encoder.PoseEncoder, "forward", looped_poses)
-    patched.setattr(reference.SpatialAttention, "__call__", plain_attention)
+    patched.setattr(unet.Attention, "forward", plain_attention)
+    patched.setattr(unet.SpatialTransformer, "forward", plain_transformer)
     patched.setattr(audio_driver.AudioBlock, "forward", Looped.forward)
-    patched.setattr(model, "_keep_of_last_block", whole_last_block)
+    patched.setattr(unet.UpLevel, "keep", whole_last_level)
 
 
 @pytest.mark.slow

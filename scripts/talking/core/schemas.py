@@ -409,6 +409,13 @@ SCHEMAS["covog_losses"] = [
     Column("step", _INT, "", "optimiser steps done"),
     Column("kind", _TEXT, "", "train: the step's own batch; validation: fixed samples at fixed timesteps"),
     Column("loss", _DOUBLE, "", "weighted mean squared error"),
+    Column(
+        "error_by_noise",
+        _FLOATS,
+        "",
+        "mean squared error without weights in each quarter of the timesteps, least noise first; NaN where no clip was",
+    ),
+    Column("gradient_norm", _FLOAT, "", "norm of all gradients before they are clipped"),
     Column("learning_rate", _DOUBLE, "", "learning rate of the step"),
     Column("images_per_s", _FLOAT, "1/s", "frames trained on, all processes together"),
     Column("memory_gb", _FLOAT, "GB", "peak memory so far, of the GPU or else of the process"),

@@ -85,3 +85,28 @@ def test_person_masks_cover_a_person_over_the_whole_clip_whatever_window_is_aske
 
 def test_scores_are_a_third_of_the_raw_ones():
     np.testing.assert_allclose(speaking(people(), np.array([1, 4])), [[2 / 3, 8 / 3], [1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("way", "inner", "left", "shown"),
+    [
+        ("bars", (64, 32), (0, 8), (64, 32)),
+        ("stretch", (64, 48), (0, 0), (64, 48)),
+        ("crop", (96, 48), (-16, 0), (64, 48)),
+    ],
+)
+def test_pictures_of_another_shape_are_fitted_with_bars_by_stretching_or_by_cropping(way, inner, left, shown):
+    placement = Placement.fit((128, 64), (64, 48), way)
+    assert (placement.inner, (placement.left, placement.top)) == (inner, left)
+    picture = np.zeros((64, 128, 3), dtype=np.uint8)
+    # A white field in the middle.
+    picture[24:40, 48:80] = 255
+    placed = placement.picture(picture)
+    assert placed.shape == (48, 64, 3)
+    rows, columns = np.nonzero(placed[..., 0] > 127)
+    x1, y1, x2, y2 = placement.boxes(np.array([48.0, 24, 80, 40]))
+    assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == pytest.approx((x1, y1, x2, y2), abs=1)
+    bare = placement.without_bars()
+    assert placement.cut_bars(placed).shape == (shown[1], shown[0], 3)
+    np.testing.assert_array_equal(bare.picture(picture), placement.cut_bars(placed))
+    np.testing.assert_allclose(bare.points([[64.0, 32.0]]), [[shown[0] / 2, shown[1] / 2]])

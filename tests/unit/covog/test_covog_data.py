@@ -92,10 +92,15 @@ def test_of_a_single_clip_validation_has_the_end_that_training_never_sees(tmp_pa
     assert fixed.windows == data.FixedSamples(validation, 5, 6, SETTINGS).windows
 
 
-def test_test_clips_are_the_validation_where_there_are_any(tmp_path):
-    train, validation = data.segments(make_dataset(tmp_path / "d", people=(2, 2, 2), frames=8, test=1), SETTINGS)
-    assert [len(train), len(validation)] == [2, 1]
-    assert (train[0].end, validation[0].end) == (8, 8)
+def test_test_clips_are_neither_trained_on_nor_validated_on(tmp_path):
+    root = make_dataset(tmp_path / "d", people=(2, 2, 2), frames=8, test=1)
+    (test,) = store.split(root, "test_easy")
+    train, validation = data.segments(root, SETTINGS)
+    assert [len(train), len(validation)] == [1, 1]
+    assert test not in {s.clip for s in [*train, *validation]}
+    (root / "splits/val.json").write_text((root / "splits/test_easy.json").read_text())
+    train, validation = data.segments(root, SETTINGS)
+    assert (len(train), [s.clip for s in validation]) == (2, [test])
 
 
 def test_a_stills_reference_is_far_away_where_the_clip_allows():

@@ -92,9 +92,23 @@ def test_offset_is_shared_by_frames_and_pixels_of_a_clip_and_channel():
     assert abs(np.corrcoef(shared[:, 0, 0, 0, 0], shared[:, 1, 0, 0, 0])[0, 1]) < 0.15
 
 
-def test_loss_weighs_clips():
-    prediction, wanted = torch.tensor([[1.0, 3.0], [2.0, 2.0]]), torch.zeros(2, 2)
-    assert diffusion.loss(prediction, wanted, torch.tensor([1.0, 0.5])).item() == pytest.approx((5 + 0.5 * 4) / 2)
+def test_errors_are_of_clips_and_are_recorded_by_how_noisy_they_were():
+    prediction, wanted = torch.tensor([[1.0, 3.0], [2.0, 2.0], [1.0, 1.0]]), torch.zeros(3, 2)
+    errors = diffusion.errors(prediction, wanted)
+    assert errors.tolist() == [5, 4, 1]
+    sums, counts = diffusion.by_noise(errors, torch.tensor([0, 999, 249]), Noise())
+    assert (sums.tolist(), counts.tolist()) == ([6, 0, 0, 4], [2, 0, 0, 1])
+
+
+def test_guided_predictions_are_scaled_back_to_the_spread_of_conditional_ones():
+    conditional, free = torch.randn(2, 2, 4, 3, 5, 5)
+    plain = diffusion.guided(conditional, free, 4.0, 0.0)
+    torch.testing.assert_close(plain, free + 4 * (conditional - free))
+    whole = diffusion.guided(conditional, free, 4.0, 1.0)
+    for clip in range(2):
+        assert whole[clip].std().item() == pytest.approx(conditional[clip].std().item(), rel=1e-4)
+    half = diffusion.guided(conditional, free, 4.0, 0.5)
+    torch.testing.assert_close(half, (plain + whole) / 2)
 
 
 def test_draws_depend_on_the_numbers_alone():

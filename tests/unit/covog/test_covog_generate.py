@@ -103,7 +103,7 @@ def test_known_frames_enter_each_step_at_its_noise_level(generator, script, monk
     monkeypatch.setattr(generator.model, "denoise", lambda x, t, g: (seen.append((x.clone(), t)), whole(x, t, g))[1])
     known = torch.randn(1, 4, 2, 5, 8) * 50
     guided = generator._conditions(
-        script, np.arange(6), generate.Placement.fit((96, 64), SIZE), generator._reference(script, SIZE)
+        script, np.arange(6), generate.Placement.fit((96, 64), SIZE), generator._reference(script, SIZE, "bars")
     )
     generator._sample(guided, 6, SIZE, known, generate.diffusion.generator(1))
     for latents, at in seen:
@@ -183,3 +183,13 @@ def test_windows_longer_than_the_position_code_are_refused():
             config.Generation(window=25),
             torch.device("cpu"),
         )
+
+
+def test_the_image_encoder_sees_the_whole_picture_or_its_centre():
+    wide = torch.randint(0, 255, (1, 3, 40, 80), dtype=torch.uint8)
+    whole, centre = (
+        FrozenEncoders(config.Encoders(vae="patches", image_encoder="random", image_crop=crop), 16)
+        for crop in ("whole", "centre")
+    )
+    torch.testing.assert_close(centre.image_embeds(wide), whole.image_embeds(wide[..., 20:60]))
+    assert (centre.image_embeds(wide) - whole.image_embeds(wide)).abs().max() > 1e-3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from covog import config, diffusion, train
+from covog import config, diffusion, trainer
 from covog_toys import batch, model
 
 SCHEDULE = diffusion.scheduler(config.Noise())
@@ -32,13 +32,13 @@ def sample(number: int, clips: int = 4) -> tuple[torch.Tensor, torch.Tensor, tor
 def loss(network, clean, noise, steps, given) -> torch.Tensor:
     prediction = network(SCHEDULE.add_noise(clean, noise, steps), steps, **given)
     weights = diffusion.loss_weights(SCHEDULE, steps, config.Noise())
-    return diffusion.loss(prediction, diffusion.target(SCHEDULE, clean, noise, steps), weights)
+    return (weights * diffusion.errors(prediction, diffusion.target(SCHEDULE, clean, noise, steps))).mean()
 
 
 @pytest.mark.slow
 def test_stage_2_learns_what_only_sound_and_scores_tell():
     toy = model(alive=False).float()
-    trained = train._freeze(toy, 2, config.Training(mixed_precision="no"))
+    trained = trainer.freeze(toy, 2, config.Training(mixed_precision="no"))
     optimizer = torch.optim.AdamW(trained.values(), lr=3e-3)
     for number in range(70):
         loss(toy, *sample(number)).backward()

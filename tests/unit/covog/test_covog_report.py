@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 
 from covog import checkpoints, metrics, report
@@ -22,8 +23,9 @@ def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(t
 
 
 def test_curves_show_every_training(tmp_path):
-    losses = [{"step": s, "kind": "train", "loss": 1 / s} for s in range(1, 9)]
-    losses.append({"step": 8, "kind": "validation", "loss": 0.5})
+    errors = {"error_by_noise": [0.1, np.nan, 0.2, 0.9]}
+    losses = [{"step": s, "kind": "train", "loss": 1 / s} | errors for s in range(1, 9)]
+    losses.append({"step": 8, "kind": "validation", "loss": 0.5} | errors)
     files = []
     for stage in ("stage1", "stage2"):
         files.append(tmp_path / "covog" / stage / "losses.parquet")

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-import torch.fx.experimental._config
 
-from covog import config, presets, train
+from covog import config, presets, trainer
 from covog.config import Model
 from covog.model import CovOG
 
@@ -58,7 +57,7 @@ def test_weights_gradients_and_optimiser_of_the_smoke_preset_leave_a_24_gb_gpu_r
     assert (training.steps, training.optimizer, training.checkpointing) == (2, "adafactor", True)
     with torch.device("meta"):
         model = CovOG(Model(motion=stage == 2, audio=stage == 2))
-    trained = train._freeze(model, stage, training)
+    trained = trainer.freeze(model, stage, training)
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     gradients = sum(p.numel() * p.element_size() for p in trained.values())
     # Adafactor keeps a row and a column of sums in place of a moment of the weights' size.

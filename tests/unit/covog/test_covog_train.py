@@ -5,11 +5,12 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from covog import checkpoints, config, convert, latents, train
+from covog import checkpoints, config, convert, diffusion, latents, optimizers, train
 from covog_clips import CHANNELS, LAYERS, make_dataset
 from covog_toys import training_settings
 from talking.core import tables
@@ -45,7 +46,7 @@ def losses(folder: Path) -> list[tuple]:
 
 def interrupted(monkeypatch, at: int) -> None:
     """Let training die without saving when it is about to take step `at`."""
-    whole = train.diffusion.loss
+    whole = diffusion.errors
     taken = []
 
     def dying(prediction, *others):
@@ -54,7 +55,7 @@ def interrupted(monkeypatch, at: int) -> None:
             raise KeyboardInterrupt
         return whole(prediction, *others)
 
-    monkeypatch.setattr(train.diffusion, "loss", dying)
+    monkeypatch.setattr(diffusion, "errors", dying)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,47 @@ def test_what_a_run_leaves_behind(whole_run):
     assert (model.config.audio_layers, model.config.audio_channels) == (LAYERS, CHANNELS)
 
 
+def test_every_step_records_its_gradients_norm_and_its_errors_by_noise(whole_run):
+    table = tables.read("covog_losses", whole_run / "stage1/losses.parquet")
+    train, validation = (table[table["kind"] == kind] for kind in ("train", "validation"))
+    assert (train["gradient_norm"] > 0).all()
+    assert validation["gradient_norm"].isna().all()
+    errors = np.stack(train["error_by_noise"])
+    assert errors.shape == (6, 4)
+    assert np.isfinite(errors).any(axis=1).all()
+    # Two fixed samples, at the middle of each half of the timesteps.
+    assert np.isfinite(np.stack(validation["error_by_noise"])).tolist() == [[False, True, False, True]] * 3
+
+
+def test_checkpoints_are_written_by_time_too(dataset, tmp_path):
+    settings = training_settings(save_every=0, save_minutes=1e-9, keep=9, steps=3)
+    train.train(settings, 1, dataset, tmp_path)
+    found = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert found == [f"step-000000{n}" for n in (1, 2, 3)]
+    # What is written while training goes on is what the step had left.
+    early = training_settings(save_every=2, steps=2)
+    train.train(early, 1, dataset, tmp_path / "early")
+    one, other = (
+        convert.read_tensors(folder / "checkpoints/step-0000002/weights.safetensors")
+        for folder in (tmp_path, tmp_path / "early")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_cosine_falls_from_the_warm_up_to_nothing_and_is_part_of_a_trainings_identity(dataset, tmp_path):
+    training = config.Training(learning_rate=1.0, warmup_steps=4, steps=20, rate_schedule="cosine")
+    rates = [optimizers.learning_rate(training, step) for step in range(20)]
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert rates[11] == pytest.approx(0.5)
+    assert rates[19] == pytest.approx(0)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    training.rate_schedule = "constant"
+    assert optimizers.learning_rate(training, 19) == 1
+    train.train(training_settings(rate_schedule="cosine", steps=2), 1, dataset, tmp_path)
+    with pytest.raises(InputError, match=r"other settings \(decay_steps\)"):
+        train.train(training_settings(rate_schedule="cosine", steps=3), 1, dataset, tmp_path)
+
+
 def test_each_stage_trains_its_parts_and_no_others(whole_run):
     first = convert.read_tensors(whole_run / "stage1/weights.safetensors")
     second = convert.read_tensors(whole_run / "stage2/weights.safetensors")
@@ -120,7 +162,7 @@ def test_averaged_weights_are_what_is_written(whole_run):
 
 
 def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_path, monkeypatch):
-    whole = train.diffusion.loss
+    whole = diffusion.errors
     taken = []
 
     def signalling(prediction, *others):
@@ -130,7 +172,7 @@ def test_sigterm_saves_and_stops_and_a_rerun_finishes(dataset, whole_run, tmp_pa
         return whole(prediction, *others)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train.diffusion, "loss", signalling)
+        patched.setattr(diffusion, "errors", signalling)
         with pytest.raises(train.Stopped, match="stopped by SIGTERM at step 3 and saved"):
             train.train(training_settings(), 1, dataset, tmp_path)
     assert (tmp_path / "checkpoints/step-0000003").exists()
@@ -191,7 +233,7 @@ def test_a_full_disk_keeps_the_checkpoints_before(copied, monkeypatch):
 
 def test_nan_loss_and_full_gpu_are_sentences_that_name_the_step(dataset, copied, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(train.diffusion, "loss", lambda prediction, *_: prediction.mean() * float("nan"))
+        patched.setattr(diffusion, "errors", lambda prediction, *_: prediction.flatten(1).mean(1) * float("nan"))
         with pytest.raises(InputError, match=r"the loss is nan at step 6; lower stage1\.learning_rate"):
             train.train(training_settings(steps=8), 1, dataset, copied)
 
@@ -199,12 +241,12 @@ def test_nan_loss_and_full_gpu_are_sentences_that_name_the_step(dataset, copied,
         raise torch.cuda.OutOfMemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(train.diffusion, "loss", full)
+        patched.setattr(diffusion, "errors", full)
         with pytest.raises(InputError, match="the GPU's memory is full at step 6"):
             train.train(training_settings(steps=8), 1, dataset, copied)
 
     # What torch itself says of a machine that has too little.
-    monkeypatch.setattr(train.diffusion, "loss", lambda *_: torch.empty(1 << 60))
+    monkeypatch.setattr(diffusion, "errors", lambda *_: torch.empty(1 << 60))
     with pytest.raises(InputError, match="the machine's memory is full at step 6"):
         train.train(training_settings(steps=8), 1, dataset, copied)
 
@@ -258,15 +300,26 @@ def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
         train.train(training_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor"}])
+@pytest.mark.parametrize(
+    "options", [{"mixed_precision": "bf16", "checkpointing": True}, {"optimizer": "adafactor", "deterministic": True}]
+)
 def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_path):
     settings = training_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
     train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[1][0] == 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16, torch.compile and 8-bit Adam need a CUDA GPU")
-@pytest.mark.parametrize("options", [{"mixed_precision": "fp16"}, {"compile": True}, {"optimizer": "adamw_8bit"}])
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixed_precision": "fp16"},
+        {"mixed_precision": "bf16", "compile": True},
+        {"mixed_precision": "bf16", "cuda_graph": True},
+        {"deterministic": True},
+        {"optimizer": "adamw_8bit"},
+    ],
+)
 def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path, monkeypatch):
     monkeypatch.delenv("ACCELERATE_USE_CPU")
     if options.get("optimizer"):
@@ -274,6 +327,11 @@ def test_what_only_a_gpu_runs(options, dataset, whole_run, tmp_path, monkeypatch
     settings = training_settings(steps=2, **options)
     train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[-2][0] == 2
+
+
+def test_a_graph_without_a_gpu_is_a_sentence(dataset, tmp_path):
+    with pytest.raises(InputError, match="cuda_graph needs one CUDA GPU, mixed_precision bf16 and no checkpointing"):
+        train.train(training_settings(cuda_graph=True), 1, dataset, tmp_path)
 
 
 def test_loading_processes_give_the_same_samples(dataset, whole_run, tmp_path):
