@@ -107,6 +107,7 @@ def test_a_session_gives_the_points_that_the_network_has(folder) -> None:
     assert scores[0] == pytest.approx(float(heat[0, 0].max().clamp(0, 1)), abs=1 / 512)
 
 
+@pytest.mark.slow
 def test_crops_of_all_faces_and_frames_share_batches_whose_size_changes_nothing(folder) -> None:
     pictures = np.random.default_rng(5).integers(0, 255, (3, 360, 640, 3)).astype(np.uint8)
     found, sizes = {}, {}

@@ -1,17 +1,22 @@
 """Into how many parts a video is cut, by the sample sheet and by what its file declares."""
 
+import numpy as np
 import pytest
 
 from talking.runs import long_videos, sheet, sheet_of_run
+from talking.video import encoding
 
 
 @pytest.fixture
-def rows(tmp_path, films):
+def rows(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (10, 90, 160, 3), dtype=np.uint8)
+    encoding.encode(tmp_path / "talk.mp4", (noise[i % 10] for i in range(400)), np.zeros(400 * 640, np.float32))
+    (tmp_path / "text.mp4").write_text("no video at all\n" * 10_000)
     lines = [
-        f"film\t{films / 'talk.mp4'}\t",
-        f"said\t{films / 'talk.mp4'}\t3600",
+        f"film\t{tmp_path / 'talk.mp4'}\t",
+        f"said\t{tmp_path / 'talk.mp4'}\t3600",
         "gone\tgone.mp4\t",
-        f"text\t{films / 'text.mp4'}\t",
+        f"text\t{tmp_path / 'text.mp4'}\t",
         "far\thttps://x.org/v\t",
         "far_said\thttps://x.org/w\t1201.5",
     ]

@@ -71,6 +71,7 @@ def test_rows_have_one_shape_whatever_the_length(whisper):
     assert many.dtype == np.float16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["whisper_tiny_en", "wav2vec2"])
 def test_windows_at_once_give_the_rows_of_one_after_the_other(whisper, wav2vec2_folder, name):
     # Of one length, shorter, and longer than a window.

@@ -130,6 +130,7 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
         assert np.allclose(network.over_windows(model, look.whole, look.pieces, mfcc), alone, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [LightASD, LRASD, TalkNet])
 def test_tracks_seen_together_have_the_scores_of_tracks_seen_alone(make, tmp_path):
     torch.manual_seed(1)
