@@ -147,7 +147,7 @@ class Bench:
             conv_dim=[104] * 7,
         )).eval().requires_grad_(False)  # fmt: skip
         cache = folder / "latents"
-        latents.write(cache, clip, (WIDTH, HEIGHT), encoders, torch.device("cpu"))
+        latents.write(cache, clip, (WIDTH, HEIGHT, "bars"), encoders, torch.device("cpu"))
         network = toy_model(**FIFTH).float().train()
         trained = trainer.freeze(network, 2, config.Training(mixed_precision="no"))
         segment = data.Segment(clip, 0, CLIP_FRAMES)

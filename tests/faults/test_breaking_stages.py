@@ -75,7 +75,7 @@ def test_videos_that_break_stages_cost_no_other(project, tmp_path):
     assert code != 0 and "Error in rule check_failures" in printed, printed[-3000:]
     results = tmp_path / "results"
     broken = {f.rule for f in giving_up.all_of(results).values() if f.video == "every_stage"}
-    assert broken == set(per_video_rules()) - {"download_video", "preview_clips"}
+    assert broken == set(per_video_rules()) - {"download_video", "preview_clips", "restore_media"}
     assert 'Traceback (most recent call last):\n  File "<frozen' not in printed
     videos = tables.read("videos", results / "videos.parquet").set_index("video")
     assert videos["status"].to_dict() == {"good": "ok", "every_stage": "failed", "only_transcribe": "failed"}

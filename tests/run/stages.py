@@ -13,6 +13,6 @@ def per_video_rules():
             outputs = re.search(r"output:\n(.*?)\n    log:", text, re.DOTALL)
             if outputs and "{video}" in outputs[1] and "results/covog" not in outputs[1]:
                 work = text.split("shell:")[1].split("|| talking give-up")[0]
-                commands = re.findall(r"(?:talking(?: --gpus \{resources\.gpu\})?|--then) ([a-z-]+) ", work)
+                commands = re.findall(r"(?:talking(?: --gpus \S+)?|--then) ([a-z-]+) ", work)
                 found[re.match(r"rule (\w+)", text)[1]] = re.findall(r'"(results/[^"]+)"', outputs[1]), commands, text
     return found

@@ -21,11 +21,10 @@ rule detect_faces:
         gpu=PARTS.unless_joined(gpu_if("faces")),
     params:
         failures=times_failed("faces"),
-        part=long_videos.part_of,
         settings=flags("faces"),
     shell:
         "talking --gpus {resources.gpu} detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
-        " --video-part={params.part} --video-parts {input.parts:q} {params.settings}"
+        " --video-part {wildcards} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -56,13 +55,12 @@ rule track_faces:
         tries=this_attempt,
     params:
         failures=times_failed("tracks"),
-        part=long_videos.part_of,
         settings=flags("tracks"),
         looks=as_flags({f"looks_{key}": config["embeddings"][key] for key in ("model", "weights")}),
         landmarks=flags("landmarks"),
     shell:
         "talking --gpus 0 track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
-        " --tracks {output.tracks:q} --video-part={params.part} --video-parts {input.parts:q} {params.settings} {params.looks}"
+        " --tracks {output.tracks:q} --video-part {wildcards} --video-parts {input.parts:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " --video-parts {input.parts_of_landmarks:q} {params.landmarks}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -26,12 +26,11 @@ rule score_asd:
     params:
         failures=times_failed("asd"),
         model=config["speaking"]["model"],
-        part=long_videos.part_of,
         settings=flags("speaking"),
     shell:
         "talking --gpus {resources.gpu} score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q}"
-        " --video-part={params.part} --video-parts {input.parts:q} {params.settings}"
+        " --video-part {wildcards} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 

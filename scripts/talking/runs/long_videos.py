@@ -19,6 +19,7 @@ from talking.video.parts import names
 
 # A smaller file cannot be longer; it is not opened.
 _LEAST_BYTES_A_SECOND = 10_000
+_NONE: list[str] = []
 
 
 @dataclass
@@ -37,14 +38,13 @@ class Parts:
 
     def __init__(self, rows: Rows, settings: Settings) -> None:
         self._rows, self._seconds = rows, settings.minutes * 60
-        self._path, self._given = rows.column("path"), rows.column("duration_s")
         self._known: dict[str, list[str]] = {}
 
     def of(self, video: str) -> list[str]:
         """Return the names of a video's parts in order, for example 1of3; none if it is not cut."""
         if video not in self._known:
             number = math.ceil(self._duration(video) / self._seconds) if self._seconds else 1
-            self._known[video] = names(number) if number > 1 else []
+            self._known[video] = names(number) if number > 1 else _NONE
         return self._known[video]
 
     def outputs(self, stage: str, suffix: str, is_cut: bool = True) -> Callable[[Any], list[str]] | list[str]:
@@ -59,14 +59,15 @@ class Parts:
         """Return a function of the wildcards that gives an amount to jobs that work on pictures, and 0 to one that joins parts."""
 
         def needed(wildcards: Any) -> int:
-            return 0 if self.of(wildcards.video) and not part_of(wildcards) else amount
+            return 0 if self.of(wildcards.video) and wildcards.get("part") is None else amount
 
         return with_signature(needed) if amount else 0
 
     def _duration(self, video: str) -> float:
-        if given := self._given(video):
-            return float(given)
-        if not is_local(self._path(video)):
+        row = self._rows.row_of(video)
+        if row.duration_s:
+            return float(row.duration_s)
+        if not is_local(row.path):
             return 0.0
         file = self._rows.file_of(video)
         try:
@@ -75,12 +76,6 @@ class Parts:
         except (OSError, InputError):
             # Ingesting it will say why.
             return 0.0
-
-
-@with_signature
-def part_of(wildcards: Any) -> str:
-    """Return the part of a long video that a job works on, empty if it is the whole."""
-    return wildcards.get("part", "")
 
 
 def declared_s(file: Path) -> float:

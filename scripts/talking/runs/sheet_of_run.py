@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
@@ -54,6 +54,10 @@ class Rows:
     def file_of(self, video: str) -> Path:
         """Return where the file of a video lies or will lie."""
         return sheet.file_of(self.file, video, self._rows[video].path, self.results)
+
+    def row_of(self, video: str) -> Any:
+        """Return a video's row, its columns as attributes."""
+        return self._rows[video]
 
     def column(self, name: str) -> Callable[[str], str]:
         """Return a function that gives a column of a video's row."""

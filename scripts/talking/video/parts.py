@@ -23,7 +23,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "--video-part",
         default="",
         type=_checked,
-        help="work on one part of the video only, for example 2of3; empty: on all",
+        help="work on one part of the video only, such as 2of3; also a job's wildcards as Snakemake writes them",
     )
     to.add_argument(
         "--video-parts", type=Path, nargs="*", default=[], help="outputs of all parts in order, to be joined"
@@ -111,7 +111,10 @@ def _before(tracks: Sequence[Sequence[int]]) -> list[int]:
     return [0, *np.cumsum(counts)[:-1].tolist()]
 
 
-def _checked(part: str) -> str:
+def _checked(words: str) -> str:
+    """Return the part that is named, empty if it is none: by itself, or among a job's wildcards, part=2of3,video=v."""
+    given = dict(word.split("=", 1) for word in words.split(",") if "=" in word)
+    part = given.get("part", "") if given else words
     match = _NAME.fullmatch(part)
     if part and not (match and 1 <= int(match[1]) <= int(match[2])):
         raise argparse.ArgumentTypeError(f"{part} names no part; write for example 2of3")

@@ -84,3 +84,10 @@ def test_a_name_that_is_no_part_is_refused(name):
     parts.add_arguments(parser)
     with pytest.raises(argparse.ArgumentError, match="names no part"):
         parser.parse_args(["--video-part", name])
+
+
+def test_a_job_says_its_part_by_its_wildcards():
+    parser = argparse.ArgumentParser()
+    parts.add_arguments(parser)
+    words = ("", "2of3", "part=2of3,video=v", "video=1of3", "video=v")
+    assert [parser.parse_args(["--video-part", given]).video_part for given in words] == ["", "2of3", "2of3", "", ""]
