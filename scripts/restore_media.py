@@ -1,11 +1,9 @@
 """Give the mp4 and wav of a video that its clips are cut from, once those of results/media were deleted: link them, or convert the source again."""
 
 import argparse
-import os
 from pathlib import Path
 
-from talking.core import cli
-from talking.core.atomic import atomic_write
+from talking.core import atomic, cli
 from talking.core.errors import InputError
 from talking.runs import sheet, summary
 from talking.video import fetch, ingest
@@ -32,9 +30,7 @@ def main() -> None:
         convert(arguments)
         return
     for file, restored in files.items():
-        with atomic_write(restored) as aside:
-            aside.unlink(missing_ok=True)
-            os.link(file, aside)
+        atomic.link(file, restored)
 
 
 def convert(arguments: argparse.Namespace) -> None:

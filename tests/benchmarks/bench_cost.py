@@ -87,15 +87,15 @@ def plain_decode(video: Path) -> Cost:
     return cost_of([ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(video), "-an", "-f", "null", "-"])
 
 
-def commands(video: Path, folder: Path) -> dict[str, str]:
-    """Return the shell command of each rule that the workflow would run in a folder to collect a video, in order.
+def commands(video: Path, folder: Path, target: str = "results/videos.parquet") -> dict[str, str]:
+    """Return the shell command of each rule that the workflow would run in a folder to make a target of a video, in order.
 
     Makes the sheet and the folders that the commands take for granted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SHEET).write_text(f"video\tpath\tsource\tlicence\n{VIDEO}\t{video.resolve()}\tbench\tCC0-1.0\n")
     words = ["--cores", "2", "--directory", str(folder), "--config", f"videos={SHEET}"]
-    plan = ["--dry-run", "--forceall", "--printshellcmds", "results/videos.parquet"]
+    plan = ["--dry-run", "--forceall", "--printshellcmds", target]
     run = subprocess.run(
         [sys.executable, "-m", "snakemake", *words, *plan], cwd=REPO, capture_output=True, text=True, check=True
     )
@@ -161,34 +161,36 @@ def filmed(folder: Path) -> Path:
     return camera
 
 
-def ratios(video: Path, folder: Path, only: list[str] | None = None) -> dict[str, float]:
-    """Return how many plain decodes of a video each rule's command takes, and of the rules of one video together, `all`.
+def ratios(video: Path, folder: Path) -> dict[str, float]:
+    """Return how many plain decodes of a video each rule's command takes, and `all` together.
 
-    The decode is measured before and after, as the machine's speed changes. With `only` these rules are measured, where all have run before.
+    The decode is measured before and after, as the machine's speed changes.
     """
-    found, decodes = {}, [plain_decode(video).seconds]
+    decode = plain_decode(video).seconds
+    found = {}
     for name, command in commands(video, folder).items():
-        if only is None or name in only or "all" in only:
-            found[name] = run_rule(command, folder).seconds
-            print(f"{name}: {found[name]:.2f} s", flush=True)
-    decode = min(*decodes, plain_decode(video).seconds)
+        found[name] = run_rule(command, folder).seconds
+        print(f"{name}: {found[name]:.2f} s", flush=True)
+    decode = min(decode, plain_decode(video).seconds)
     found["all"] = sum(found.values())
     return {name: round(seconds / decode, 2) for name, seconds in found.items()}
 
 
 def compare(folder: Path, file: Path) -> int:
-    """Print the ratios of a synthetic video beside those of a file; return 1 if one is worse, also when it is measured again."""
+    """Print the ratios of a synthetic video beside those of a file; return 1 if one is worse, also when all are measured again."""
     video, known = filmed(folder), json.loads(file.read_text())["plain_decodes"]
+
+    def worse(found: dict[str, float]) -> set[str]:
+        return {name for name in found if found[name] > MOST_WORSE * known.get(name, 0)}
+
     now = ratios(video, folder / "run")
-    worse = [name for name in now if now[name] > MOST_WORSE * known.get(name, 0)]
-    if worse:
-        again = ratios(video, folder / "run", worse)
-        now |= {name: min(now[name], again[name]) for name in worse}
+    if worse(now):
+        again = ratios(video, folder / "run")
+        now = {name: min(now[name], again[name]) for name in now}
     print(f"\n{'rule':20s} {'before':>8s} {'now':>8s}  plain decodes")
     for name, ratio in now.items():
-        is_worse = ratio > MOST_WORSE * known.get(name, 0)
-        print(f"{name:20s} {known.get(name, 0):8.2f} {ratio:8.2f}{'  WORSE' if is_worse else ''}")
-    return int(any(now[name] > MOST_WORSE * known.get(name, 0) for name in now))
+        print(f"{name:20s} {known.get(name, 0):8.2f} {ratio:8.2f}{'  WORSE' if name in worse(now) else ''}")
+    return int(bool(worse(now)))
 
 
 def bytes_of(folder: Path) -> int:

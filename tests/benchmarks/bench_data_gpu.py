@@ -21,40 +21,26 @@ from bench_models import Bench
 LIMIT_S = 75
 # The stages with networks that a GPU runs: without poses an hour of video takes the sum of these.
 WITHOUT_POSES = (
-    "faces/scrfd",
-    "embeddings/arcface",
+    "faces/centerface",
     "speaking/light_asd",
     "diarization/embedded",
     "words/whisper_base",
     "sound/wav2vec2",
 )
-MADE_BY = (
-    "ingest_media",
-    "detect_shots",
-    "detect_faces",
-    "track_faces",
-    "embed_faces",
-    "detect_voice",
-    "score_asd",
-    "find_people",
-    "find_candidates",
-)
+CASES = (*WITHOUT_POSES, "poses/sapiens2 (0.4B)", "poses/sapiens2 (1B)")
 
 
-def prepared(folder: Path, seconds: int) -> Path:
-    """Return the results of a synthetic video of two people, as far as the networks need them."""
+def prepare(folder: Path, seconds: int) -> None:
+    """Make the results of a synthetic video of two people, as far as the networks need them."""
     film = folder / "film.mp4"
     if not film.exists():
         script = bench_cost.REPO / "scripts/film_conversation.py"
         words = f"--seed 3 --width 1920 --height 1080 --people 2 --shots 1,2:{seconds}:medium".split()
         subprocess.run([sys.executable, str(script), "--out", str(film), *words], check=True, capture_output=True)
-    commands = bench_cost.commands(film, folder)
-    for name in MADE_BY:
-        if not (folder / "done" / name).exists():
-            bench_cost.run_rule(commands[name], folder)
-            (folder / "done").mkdir(exist_ok=True)
-            (folder / "done" / name).touch()
-    return folder / "results"
+    needed = f"results/candidates/{bench_cost.VIDEO}.parquet"
+    if not (folder / needed).exists():
+        for command in bench_cost.commands(film, folder, needed).values():
+            bench_cost.run_rule(command, folder)
 
 
 def measure(case: str, results: Path) -> None:
@@ -95,12 +81,9 @@ def main() -> None:
     if arguments.case:
         measure(arguments.case, arguments.work / "results")
         return
-    results = prepared(arguments.work, arguments.seconds)
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(results, bench_cost.VIDEO, results / "weights", Path(scratch), 4)
-        cases = arguments.only or [f"{stage}/{model}" for stage, model, _ in bench.models()]
+    prepare(arguments.work, arguments.seconds)
     found = {}
-    for case in cases:
+    for case in arguments.only or CASES:
         command = [sys.executable, __file__, "--work", str(arguments.work), "--case", case]
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)

@@ -92,7 +92,7 @@ rule inspect_clips:
     shell:
         "OMP_NUM_THREADS={threads} talking inspect-clips --media {input.media:q} --sound {input.sound:q}"
         " --candidates {input.candidates:q} --tracks {input.tracks:q} --poses {input.poses:q}"
-        " --inspections {output.inspections:q} --video-part {wildcards} --video-parts {input.parts:q}"
+        " --inspections {output.inspections:q} --video-part {output.inspections:q} --video-parts {input.parts:q}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? inspect_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 

@@ -24,7 +24,7 @@ rule detect_faces:
         settings=flags("faces"),
     shell:
         "talking --gpus {resources.gpu} detect-faces --media {input.media:q} --shots {input.shots:q} --faces {output.faces:q}"
-        " --video-part {wildcards} --video-parts {input.parts:q} {params.settings}"
+        " --video-part {output.faces:q} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? detect_faces {wildcards.video} {resources.tries} {log:q} {output:q}"
 
@@ -60,7 +60,7 @@ rule track_faces:
         landmarks=flags("landmarks"),
     shell:
         "talking --gpus 0 track-faces --media {input.media:q} --faces {input.faces:q} --shots {input.shots:q}"
-        " --tracks {output.tracks:q} --video-part {wildcards} --video-parts {input.parts:q} {params.settings} {params.looks}"
+        " --tracks {output.tracks:q} --video-part {output.tracks:q} --video-parts {input.parts:q} {params.settings} {params.looks}"
         " --then mark-landmarks --media {input.media:q} --tracks {output.tracks:q} --landmarks {output.landmarks:q}"
         " --video-parts {input.parts_of_landmarks:q} {params.landmarks}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -29,6 +29,6 @@ rule estimate_poses:
     shell:
         "talking --gpus {resources.gpu} estimate-poses --media {input.media:q} --candidates {input.candidates:q}"
         " --tracks {input.tracks:q} --landmarks {input.landmarks:q} --poses {output.poses:q}"
-        " --video-part {wildcards} --video-parts {input.parts:q} --threads {threads} {params.settings} $TALKING_LOOKS"
+        " --video-part {output.poses:q} --video-parts {input.parts:q} --threads {threads} {params.settings} $TALKING_LOOKS"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? estimate_poses {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -30,7 +30,7 @@ rule score_asd:
     shell:
         "talking --gpus {resources.gpu} score-asd --media {input.media:q} --sound {input.sound:q} --tracks {input.tracks:q}"
         " --landmarks {input.landmarks:q} --voice {input.voice:q} --asd {output.asd:q}"
-        " --video-part {wildcards} --video-parts {input.parts:q} {params.settings}"
+        " --video-part {output.asd:q} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? score_asd {wildcards.video} {resources.tries} {log:q} {output:q}"
 

@@ -109,8 +109,8 @@ def find(
 ) -> pd.DataFrame:
     """Return the table `candidates` of a video: every segment of every scene, in order of time.
 
-    `shots`, `tracks`, `people` (schema `persons`) and `voice` are the video's tables, `size` its width and height in px. Raises InputError if `max_clip_s` is too
-    short for what is measured.
+    `shots`, `tracks`, `people` (schema `persons`) and `voice` are the video's tables, `size` its width and height in px.
+    Raises InputError if `max_clip_s` is too short for what is measured.
     """
     settings = settings or Settings()
     if settings.max_clip_s < 2 * settings.min_measured_s:

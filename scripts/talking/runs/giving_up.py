@@ -142,7 +142,8 @@ def write_empty(output: Path, failure: Failure) -> None:
     # Imported here: most who ask for failures write none, and these take long.
     from talking.core import arrays, tables
 
-    folder, kind = output.parent.name, re.sub(r"^\d+of\d+\.", "", output.name.removeprefix(f"{failure.video}."))
+    kind = f"{whole_of(output.stem)}{output.suffix}".removeprefix(f"{failure.video}.")
+    folder = output.parent.name
     if not output.suffix or output.name == failure.video:
         output.mkdir(parents=True, exist_ok=True)
     elif output.suffix == ".parquet":

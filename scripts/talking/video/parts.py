@@ -23,7 +23,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "--video-part",
         default="",
         type=_checked,
-        help="work on one part of the video only, such as 2of3; also a job's wildcards as Snakemake writes them",
+        help="work on one part of the video only, such as 2of3, or the part in a file's name, such as v.2of3.parquet; without one on all",
     )
     to.add_argument(
         "--video-parts", type=Path, nargs="*", default=[], help="outputs of all parts in order, to be joined"
@@ -112,10 +112,11 @@ def _before(tracks: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _checked(words: str) -> str:
-    """Return the part that is named, empty if it is none: by itself, or among a job's wildcards, part=2of3,video=v."""
-    given = dict(word.split("=", 1) for word in words.split(",") if "=" in word)
-    part = given.get("part", "") if given else words
+    """Return the part that is named, by itself or in a file's name before its suffix; empty if it is none."""
+    part = words
+    if "." in words:
+        part = Path(words).suffixes[-2].lstrip(".") if len(Path(words).suffixes) > 1 else ""
     match = _NAME.fullmatch(part)
     if part and not (match and 1 <= int(match[1]) <= int(match[2])):
-        raise argparse.ArgumentTypeError(f"{part} names no part; write for example 2of3")
+        raise argparse.ArgumentTypeError(f"{words} names no part; write for example 2of3")
     return part

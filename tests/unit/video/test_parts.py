@@ -86,8 +86,8 @@ def test_a_name_that_is_no_part_is_refused(name):
         parser.parse_args(["--video-part", name])
 
 
-def test_a_job_says_its_part_by_its_wildcards():
+def test_a_job_says_its_part_by_the_name_of_its_output():
     parser = argparse.ArgumentParser()
     parts.add_arguments(parser)
-    words = ("", "2of3", "part=2of3,video=v", "video=1of3", "video=v")
+    words = ("", "2of3", "a/results.d/faces/v.2of3.parquet", "results/faces/1of3.parquet", "results/faces/v.parquet")
     assert [parser.parse_args(["--video-part", given]).video_part for given in words] == ["", "2of3", "2of3", "", ""]

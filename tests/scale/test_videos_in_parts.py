@@ -33,26 +33,24 @@ def folders(tmp_path_factory):
 
 
 def kill_third_part(folder):
-    """Run until the third part of the faces has begun, and kill everything: as a machine that is switched off."""
+    """Run until the third part of the faces has begun, kill everything, as a machine that is switched off, and return that part's name."""
     run = started(folder, *MADE, "--set-threads", "detect_faces_of_part=2", config=CUT)
-    parts = 0
-    for line in run.stdout:
-        parts += bool(re.match(r"(local)?rule detect_faces_of_part", line))
-        if parts == 3:
-            break
+    begun = (match[1] for line in run.stdout if (match := re.search(r"wildcards: video=v, part=(\w+)", line)))
+    third = [part for _, part in zip(range(3), begun, strict=False)][2]
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
+    return third
 
 
 def test_parts_give_the_tables_of_the_whole_and_a_killed_part_alone_is_rerun(folders):
     cut, whole = folders
-    kill_third_part(cut)
+    third = kill_third_part(cut)
     unlocked = snakemake(cut, "--unlock")
     assert unlocked.returncode == 0, unlocked.stderr
     done = snakemake(cut, *MADE, config=CUT)
     assert done.returncode == 0, done.stdout + done.stderr
     rerun = re.findall(r"rule detect_faces_of_part:.*?part=(\w+)", done.stdout + done.stderr, re.DOTALL)
-    assert rerun == ["3of3"]
+    assert rerun == [third]
     assert len(re.findall(r"rule estimate_poses_of_part:", done.stdout + done.stderr)) == 3
     done = snakemake(whole, *MADE, config=WHOLE)
     assert done.returncode == 0 and "_of_part" not in done.stdout + done.stderr
