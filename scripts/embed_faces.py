@@ -16,7 +16,9 @@ def main() -> None:
     cli.add_settings(parser, embedding.Settings)
     arguments = parser.parse_args()
     settings = cli.settings_from(arguments, embedding.Settings)
-    tracks, landmarks = tables.read("tracks", arguments.tracks), dict(opened(arguments.landmarks))
+    tracks = tables.read("tracks", arguments.tracks)
+    with opened(arguments.landmarks) as named:
+        landmarks = {name: named[name] for name in embedding.MARKS if name in named}
     arrays.write(arguments.embeddings, embedding.embed(tracks, landmarks, settings).items())
 
 

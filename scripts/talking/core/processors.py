@@ -11,4 +11,4 @@ def threads_given() -> int:
 
 def gpu_given() -> bool:
     """Return True if the job was given a GPU, by `talking --gpus` or by a scheduler: CUDA_VISIBLE_DEVICES names one."""
-    return bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")

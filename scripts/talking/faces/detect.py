@@ -66,7 +66,7 @@ def detect(
 ) -> pd.DataFrame:
     """Return the `faces` table of a `media/` video; boxes and points are in the pixels of the video.
 
-    `starts` are the first frames of its shots; `within` are the frames of some shots that are looked at alone. The whole picture is searched where a shot begins and every second or so; in between,
+    `starts` are the first frames of its shots; `within`: frames [start, end) of whole shots; only these are searched. The whole picture is searched where a shot begins and every second or so; in between,
     each face is looked at again near where it was, always at the same size, so that boxes are steady. Who appears between two
     searches is followed backwards. Only the pictures of these frames are decoded, and those that they need. A face that is found in two successive pictures has a row for each frame between
     them, interpolated. Its confidence is that of the look, but no more than that of the last search that found it: only the

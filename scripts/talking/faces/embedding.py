@@ -21,7 +21,7 @@ DIMENSIONS = {"dlib": 128, "arcface": 512}
 SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
 
 # What of the landmarks is read.
-MARKS = ("points", "yaw", "pitch", "blur")
+MARKS = ("points", "yaw", "pitch", "blur", "face", "face_row", "face_end", "face_corner", "face_scale")
 
 
 Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -34,7 +34,7 @@ class Settings:
     model: str = setting("dlib", "face embedding", choices=("dlib", "arcface"))
     weights: str = setting("", "ONNX file, for the model arcface")
     faces_per_track: int = setting(
-        8, f"largest number of faces of a track that are embedded and averaged, at most {kept.MOST}"
+        8, "largest number of faces of a track that are embedded and averaged", minimum=1, maximum=kept.MOST
     )
     smallest_px: float = setting(24.0, "tracks whose faces are all smaller are not compared (longer side in pixels)")
     least_sharp: float = setting(4.0, "faces of lower sharpness are not compared, as all blurred faces look alike")
@@ -48,7 +48,7 @@ def embed(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: S
     `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal
     and marked has no entry. The faces' pictures are those that the landmarks keep.
     """
-    chosen = choose(tracks, landmarks, settings)
+    chosen = choose(tracks, landmarks, settings) if len(tracks) else []
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
     if len(chosen):

@@ -13,7 +13,7 @@ from talking.faces.detect import cut_square
 
 # How many faces of a track are kept at most; the square about a face in longer sides of its box, and its pixels at most.
 MOST = 12
-_REGION, _SIDE = 1.6, 224
+REGION, _SIDE = 1.6, 224
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
@@ -47,7 +47,7 @@ class Keeper:
             self._keep(*best[2:])
         elif best is not None and best[1] >= worth:
             return
-        side = max((box[2:] - box[:2]).max() * _REGION, 2.0)
+        side = max((box[2:] - box[:2]).max() * REGION, 2.0)
         part, corner = cut_square(picture, (box[:2] + box[2:]) / 2 - origin, side)
         scale = min(1.0, _SIDE / len(part))
         if scale < 1:

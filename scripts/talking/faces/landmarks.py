@@ -207,7 +207,8 @@ def _fill_in(out: dict[str, np.ndarray], looked_at: np.ndarray) -> None:
 
 def _about_face(whole: media.Parts, steady: np.ndarray, box: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the RGB part of a picture that holds all that is looked at of one face, and its corner (x, y), even numbers."""
-    reach = max(side * _CUT, (steady[2:] - steady[:2]).max() * THUMBNAIL_REGION, 2.0) / 2 + 2
+    longest = (steady[2:] - steady[:2]).max()
+    reach = max(side * _CUT, longest * max(THUMBNAIL_REGION, kept.REGION), 2.0) / 2 + 2
     middle = (steady[:2] + steady[2:]) / 2
     needed = areas.union(np.stack([np.concatenate([middle - reach, middle + reach]), box]))
     # A face that lies outside of the picture still has a part of it.

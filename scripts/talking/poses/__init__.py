@@ -5,7 +5,6 @@ does not clearly belong to that face is marked as missing here, whichever model 
 """
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pandas as pd
 import scipy
 from tqdm import tqdm
 
-from talking.core import boxes, checksums, cli, intervals, keypoints
+from talking.core import boxes, checksums, cli, intervals, keypoints, mediapipe_parts
 from talking.core.errors import InputError
 from talking.poses import hands, looks, reading, windows
 from talking.poses.faces import People, Windows
@@ -67,11 +66,10 @@ class Model(Protocol):
 
 
 def _mediapipe(settings: Settings, threads: int) -> Model:
-    # Read when MediaPipe is first imported: only its errors belong in the log.
-    os.environ.setdefault("GLOG_minloglevel", "2")
+    mediapipe_parts.prepare()
     from talking.poses import mediapipe_133
 
-    return mediapipe_133.opened(threads, settings.mediapipe_every_frames)
+    return mediapipe_133.MediaPipe(threads, settings.mediapipe_every_frames)
 
 
 def _sapiens(settings: Settings, threads: int) -> Model:

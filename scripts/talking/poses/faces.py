@@ -123,7 +123,7 @@ class People:
                 beside.append(boxes)
         others = np.stack(beside, axis=1) if beside else np.zeros((length, 0, 4))
         window = shown.of(number)
-        return Piece(number, start, track.boxes[run], track.points[run], track.scores[run], window, others)
+        return Piece(number, start, track.boxes[run], track.points[run], window, others)
 
 
 class Windows:

@@ -32,7 +32,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Face:
-    """One face in one frame: box (4,) px, points (68, 2) px (NaN: lost) and their score 0-1.
+    """One face in one frame: box (4,) px and points (68, 2) px (NaN: lost).
 
     `window` (4,) px, whole numbers, is the part of the picture that shows the person; a model looks nowhere else. `others` (n, 4) px
     are the boxes of other people's faces.
@@ -40,14 +40,13 @@ class Face:
 
     box: np.ndarray
     points: np.ndarray
-    score: float
     window: np.ndarray
     others: np.ndarray
 
 
 @dataclass(eq=False)
 class Piece:
-    """Successive frames of one face, from `start` on: boxes (n, 4) px, points (n, 68, 2) px, scores (n,) and others (n, m, 4) px.
+    """Successive frames of one face, from `start` on: boxes (n, 4) px, points (n, 68, 2) px and others (n, m, 4) px.
 
     `found` holds for each frame that was looked at keypoints (133, 2) px and scores (133,); all scores are 0 if there was no body.
     `state` is what the model needs to go on after the last frame looked at. `goal` is the last frame to look at.
@@ -57,7 +56,6 @@ class Piece:
     start: int
     boxes: np.ndarray
     points: np.ndarray
-    scores: np.ndarray
     window: np.ndarray
     others: np.ndarray
     found: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
@@ -73,7 +71,7 @@ class Piece:
         """Return the face in a frame."""
         k = frame - self.start
         there = self.others[k][~np.isnan(self.others[k]).any(-1)]
-        return Face(self.boxes[k], self.points[k], float(self.scores[k]), self.window, there)
+        return Face(self.boxes[k], self.points[k], self.window, there)
 
     def is_main(self, frame: int, every: int) -> bool:
         """Return whether a frame is looked at whatever happens: every so many frames of the video, and the piece's ends."""

@@ -20,6 +20,7 @@ from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
 from talking.core import boxes, keypoints
+from talking.poses import between
 from talking.poses.looks import Face, Piece
 from talking.poses.reading import Picture
 
@@ -41,18 +42,6 @@ _BEHIND = 0.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
-
-# Points this sure, in the part of the picture that shows the person, decide whether the frames between two looks are looked at;
-# legs must be surer: those behind a desk are guessed with 0.5.
-_SURE, _SURE_OF_LEGS = 0.5, 0.8
-# Farthest, in face sizes, that such a point of the body or of a hand moves from one look to the next where all frames between are
-# interpolated, and how far from the line between the two it may lie in the middle. Looks at somebody who sits still differ by 0.03
-# on average, by 0.1 at times; fingers by more.
-_STEADY, _STEADY_HAND, _AGREES = 0.2, 0.33, 0.2
-# A hand that only one of two looks has found is looked for between them unless they are this near; it flickers.
-_HAND_NEAR = 2
-# A body that neither of two looks has found is looked for between them if they are further apart than this.
-_LOST_LONG = 4
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -115,19 +104,10 @@ _FROM_BLAZEPOSE = {
     "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_heel": 29, "right_heel": 30, "left_big_toe": 31,
     "right_big_toe": 32,
 }  # fmt: skip
-# Body and feet come first among our keypoints, knees and what is below them last of these.
-_BODY_POINTS = keypoints.FACE.start
-_LEGS = slice(keypoints.INDEX["left_knee"], _BODY_POINTS)
-_HANDS = (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
-_HAND_GROUPS = tuple(zip(_HANDS, (keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]), strict=True))
+_HAND_GROUPS = tuple(zip(between.HANDS, (keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]), strict=True))
 _TRUNK_AND_ARMS = [*range(11, 17), 23, 24]
 _OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
 _THEIRS = list(_FROM_BLAZEPOSE.values())
-
-
-def opened(threads: int, every_frames: int) -> "MediaPipe":
-    """Return the model; faces are worked on in `threads` threads, and looked at every `every_frames`."""
-    return MediaPipe(threads, every_frames)
 
 
 class MediaPipe:
@@ -226,7 +206,7 @@ class _Follower:
 
     def _fill(self, models: _Models, a: int, b: int, before: _Track) -> None:
         """Look at frames between two looks where that is needed; `before` is where the body was after the first."""
-        if b - a < 2 or not _has_moved(self._piece, a, b):
+        if b - a < 2 or not between.has_moved(self._piece, a, b):
             return
         middle = (a + b) // 2
         face = self._piece.face(middle)
@@ -235,39 +215,9 @@ class _Follower:
         track = replace(before if before.region is not None else self._track)
         self._piece.add(middle, *_look(models, self._between[middle].rgb(), face, track))
         is_lost_between = self._piece.found[a][1].any() != self._piece.found[b][1].any()
-        if is_lost_between or not _agree(expected, self._piece.found[middle], face):
+        if is_lost_between or not between.agree(expected, self._piece.found[middle], face):
             self._fill(models, a, middle, before)
             self._fill(models, middle, b, track)
-
-
-def _has_moved(piece: Piece, a: int, b: int) -> bool:
-    """Return whether the body or a hand has moved far between two looks, was found in one only, or the body in none for long."""
-    (early, early_scores), (late, late_scores) = piece.found[a], piece.found[b]
-    if not (early_scores.any() and late_scores.any()):
-        return bool(early_scores.any() or late_scores.any()) or b - a > _LOST_LONG
-    if b - a > _HAND_NEAR and any(early_scores[hand].any() != late_scores[hand].any() for hand in _HANDS):
-        return True
-    moved = np.linalg.norm(late - early, axis=-1) / _size(piece.face(b))
-    far = moved > np.where(np.arange(keypoints.COUNT) < _BODY_POINTS, _STEADY, _STEADY_HAND)
-    return bool((far & _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)).any())
-
-
-def _agree(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], face: Face) -> bool:
-    """Return whether a look has found the body and the hands where they were expected; points (133, 2) px and scores (133,)."""
-    (points, scores), (expected_points, expected_scores) = found, expected
-    sure = (scores >= _SURE) & (expected_scores >= _SURE)
-    sure[_LEGS] = False
-    apart = np.linalg.norm(points - expected_points, axis=-1)[sure]
-    same = all(scores[part].any() == expected_scores[part].any() for part in (slice(None), *_HANDS))
-    return bool(same and apart.max(initial=0) <= _AGREES * _size(face))
-
-
-def _is_sure(points: np.ndarray, scores: np.ndarray, piece: Piece) -> np.ndarray:
-    """Return which points (133, 2) of scores (133,) are seen for certain in the part of the picture that shows the person."""
-    inside = ((points >= piece.window[:2]) & (points <= piece.window[2:] - 1)).all(-1)
-    sure = scores >= _SURE
-    sure[_LEGS] &= scores[_LEGS] >= _SURE_OF_LEGS
-    return inside & sure
 
 
 def _look(
@@ -337,10 +287,6 @@ def _from_start(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.
             fitting = found, region
         region = found.next_region
     return fitting
-
-
-def _size(face: Face) -> float:
-    return float(np.ptp(face.box.reshape(2, 2), axis=0).max())
 
 
 def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:

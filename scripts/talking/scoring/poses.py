@@ -147,7 +147,6 @@ def _found(
             0,
             box[None],
             points[i][None],
-            seen[i][None].astype(float),
             whole,
             np.delete(face_boxes, i, 0)[None],
             goal=0,

@@ -69,7 +69,8 @@ def score(
     On a GPU, blocks of several tracks are seen together, `at_once` of one length; on a processor one by one.
     """
     out = np.full(len(tracks), _SILENT)
-    whole, tracks = np.flatnonzero(~in_audience(tracks)), tracks[~in_audience(tracks)]
+    is_seen = ~in_audience(tracks)
+    whole, tracks = np.flatnonzero(is_seen), tracks[is_seen]
     lengths = tracks.groupby("track")["frame"].agg(["min", "max"])
     seer = _Seer(network, at_once or (_TOGETHER_ON_GPU if next(network.parameters()).is_cuda else 1))
     looks = {track: _Look(seer, int(row["max"] - row["min"]) + 1) for track, row in lengths.iterrows()}

@@ -278,7 +278,8 @@ def decoded(
     """Yield the pictures of frames [start, end); with `only`, any earlier picture may stand for frames that are not in it."""
     if Path(path).stat().st_size == 0:
         return
-    with opened(path, _gpu_decodes(str(path))) as container:
+    # A GPU cannot leave out the deblocking.
+    with opened(path, not fast and _gpu_decodes(str(path))) as container:
         stream = container.streams.video[0]
         end = stream.frames if end is None else min(end, stream.frames)
         if end <= start:

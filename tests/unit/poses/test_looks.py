@@ -191,7 +191,7 @@ def test_damaged_files_are_looks_that_are_not_there(monkeypatch, video, tmp_path
 
 def test_without_keeping_nothing_is_left(tmp_path, video) -> None:
     store = Store(tmp_path / "looks", {})
-    piece = Piece(0, 0, np.zeros((1, 4)), np.zeros((1, 68, 2)), np.zeros(1), np.zeros(4), np.zeros((1, 0, 4)))
+    piece = Piece(0, 0, np.zeros((1, 4)), np.zeros((1, 68, 2)), np.zeros(4), np.zeros((1, 0, 4)))
     piece.add(0, np.ones((133, 2)), np.ones(133))
     store.save(piece)
     store.close(keep=False)
@@ -200,7 +200,7 @@ def test_without_keeping_nothing_is_left(tmp_path, video) -> None:
 
 def test_what_is_kept_is_what_was_found_to_a_sixteenth_of_a_pixel(tmp_path) -> None:
     rng = np.random.default_rng(0)
-    given = Piece(7, 3, np.zeros((9, 4)), np.zeros((9, 68, 2)), np.zeros(9), np.zeros(4), np.zeros((9, 0, 4)))
+    given = Piece(7, 3, np.zeros((9, 4)), np.zeros((9, 68, 2)), np.zeros(4), np.zeros((9, 0, 4)))
     points, scores = rng.uniform(0, 4000, (133, 2)), rng.uniform(0.1, 1, 133)
     given.add(3, points, scores)
     given.add(7, points + 8, scores)
@@ -208,7 +208,7 @@ def test_what_is_kept_is_what_was_found_to_a_sixteenth_of_a_pixel(tmp_path) -> N
     store = Store(tmp_path, {"of": 1})
     store.save(given)
     store.close(keep=True)
-    again = Piece(7, 3, given.boxes, given.points, given.scores, given.window, given.others)
+    again = Piece(7, 3, given.boxes, given.points, given.window, given.others)
     Store(tmp_path, {"of": 1}).load(again)
     np.testing.assert_allclose(again.found[3][0], points, atol=1 / 32)
     assert again.state.tolist() == given.state.tolist() and again.next() == 8

@@ -40,7 +40,7 @@ def _piece(box, frames: int = 1, window=PICTURE) -> Piece:
     """Return a face that stays in its box (4,), or is in boxes (frames, 4), without points and alone."""
     boxes = np.broadcast_to(np.array(box, dtype=float), (frames, 4)).copy()
     unknown = np.full((frames, 68, 2), np.nan)
-    return Piece(0, 0, boxes, unknown, np.zeros(frames), np.array(window), np.zeros((frames, 0, 4)), goal=frames - 1)
+    return Piece(0, 0, boxes, unknown, np.array(window), np.zeros((frames, 0, 4)), goal=frames - 1)
 
 
 def _shown(picture: np.ndarray) -> SimpleNamespace:
@@ -363,7 +363,7 @@ def _followed(
     monkeypatch.setattr(mediapipe_133, "_Models", lambda: None)
     known = pd.Series(places).interpolate().to_numpy()
     piece = _piece(np.stack([known - 50, known * 0 + 150, known + 50, known * 0 + 250], axis=1), len(places))
-    model = mediapipe_133.opened(1, every_frames)
+    model = mediapipe_133.MediaPipe(1, every_frames)
     for frame in range(len(places)):
         model.look(_shown(np.full((2, 2, 3), frame, np.uint8)), frame, [piece])
     return sorted(looked_at), *piece.filled(np.arange(len(places)))

@@ -60,7 +60,7 @@ WHOLE = np.array([0, 0, 640, 360])
 
 def piece(*box: float) -> Piece:
     """Return one frame of a face without points, alone in its picture."""
-    return Piece(0, 0, np.array([box]), np.full((1, 68, 2), np.nan), np.zeros(1), WHOLE, np.zeros((1, 0, 4)), goal=0)
+    return Piece(0, 0, np.array([box]), np.full((1, 68, 2), np.nan), WHOLE, np.zeros((1, 0, 4)), goal=0)
 
 
 @pytest.fixture(scope="module")

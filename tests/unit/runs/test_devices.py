@@ -110,7 +110,7 @@ def test_the_threads_of_a_job_are_those_that_snakemake_says(monkeypatch):
 
 
 def test_a_gpu_is_given_by_name_only(monkeypatch):
-    for value, given in (("GPU-a", True), ("", False)):
+    for value, given in (("GPU-a", True), ("", False), ("-1", False)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
         assert processors.gpu_given() == given
 

@@ -100,11 +100,12 @@ def test_without_a_gpu_that_decodes_pictures_come_from_processors(film, monkeypa
 
 @pytest.mark.skipif(not devices.present(), reason="needs a GPU")
 def test_a_gpu_gives_the_pictures_that_processors_give(film, monkeypatch):
-    whole = list(media.frames(film[0]))
+    whole, fast = list(media.frames(film[0])), list(media.frames(film[0], fast=True))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices.present()[0])
     media._gpu_decodes.cache_clear()
     assert media._gpu_decodes(str(film[0]))
     assert all(map(np.array_equal, media.frames(film[0]), whole))
+    assert all(map(np.array_equal, media.frames(film[0], fast=True), fast))
     assert all(np.array_equal(picture, whole[number]) for number, picture in media.frames_at(film[0], [3, 120, 226]))
     media._gpu_decodes.cache_clear()
 
