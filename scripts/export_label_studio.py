@@ -5,6 +5,7 @@ from pathlib import Path
 
 from talking.core import cli, tables
 from talking.core.atomic import atomic_write
+from talking.core.errors import InputError
 from talking.dataset.store import Clip
 from talking.review import label_studio
 
@@ -21,12 +22,16 @@ def main() -> None:
     arguments = parser.parse_args()
     clips = tables.read("dataset", arguments.dataset / "clips.parquet")
     if arguments.clips:
+        if unknown := set(arguments.clips) - set(clips["clip"]):
+            raise InputError(f"{arguments.dataset} has no clip {', '.join(sorted(unknown))}; correct --clips.")
         clips = clips[clips["clip"].isin(arguments.clips)]
     tasks = []
     for row in clips.itertuples():
         clip = Clip(arguments.dataset / row.clip)
         tasks.append(label_studio.task(clip.meta, clip.speakers, row.persons, arguments.videos))
-    for name, text in {"tasks.json": json.dumps(tasks, indent=1), "interface.xml": label_studio.interface()}.items():
+    people = max((len(task["data"]["faces"]) for task in tasks), default=0)
+    files = {"tasks.json": json.dumps(tasks, indent=1), "interface.xml": label_studio.interface(people)}
+    for name, text in files.items():
         with atomic_write(arguments.out / name) as aside:
             aside.write_text(text, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Give the mp4 and wav of a video that its clips are cut from, once those of results/media were deleted: link them, or convert the source again."""
+"""Restore a video's mp4 and wav, to cut clips from: link them from results/media, or convert the source again."""
 
 import argparse
 from pathlib import Path
@@ -39,16 +39,18 @@ def convert(arguments: argparse.Namespace) -> None:
     source = sheet.file_of(arguments.sheet, arguments.video, row["path"], arguments.results)
     downloaded = arguments.media.with_suffix(".bin")
     state, probe = arguments.media.with_suffix(".download.json"), arguments.media.with_suffix(".json")
-    if sheet.is_url(row["path"]) and not source.exists():
-        source = downloaded
-        if reason := fetch.fetch(row["path"], source, state, row["sha256"]):
-            raise InputError(reason)
-    settings = cli.settings_from(arguments, ingest.Settings)
-    result = ingest.ingest(
-        source, arguments.media, arguments.wav, probe, settings, sha256=row["sha256"], threads=arguments.threads
-    )
-    for file in (downloaded, state, probe):
-        file.unlink(missing_ok=True)
+    try:
+        if sheet.is_url(row["path"]) and not source.exists():
+            source = downloaded
+            if reason := fetch.fetch(row["path"], source, state, row["sha256"]):
+                raise InputError(reason)
+        settings = cli.settings_from(arguments, ingest.Settings)
+        result = ingest.ingest(
+            source, arguments.media, arguments.wav, probe, settings, sha256=row["sha256"], threads=arguments.threads
+        )
+    finally:
+        for file in (downloaded, state, probe):
+            file.unlink(missing_ok=True)
     if result.status == "failed":
         raise InputError(result.reason)
 

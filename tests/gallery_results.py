@@ -11,6 +11,7 @@ import pandas as pd
 from made_video import clips_of, make_sources
 from talking.core import schemas, tables
 from talking.dataset import annotate
+from talking.video import media
 
 KEPT, REJECTED, UNMEASURED = (f"s_v_{a:06d}to{b:06d}" for a, b in ((10, 60), (60, 110), (110, 120)))
 
@@ -61,6 +62,8 @@ def _fill(folder: Path) -> None:
     shutil.copyfile(sources.words, _made(results / "speech/v.words.parquet"))
     shutil.copyfile(sources.poses, _made(results / "poses/v.npz"))
     shutil.copyfile(sources.media, _made(results / "media/v.mp4"))
+    width, height, _ = media.size_and_length(sources.media)
+    (results / "media/v.json").write_text(json.dumps({"width": width, "height": height}))
     people = pd.DataFrame([_person(0, [3]), _person(1, [5])], columns=schemas.schema("persons").names)
     tables.write("persons", people, results / "people/v.parquet")
     videos = {c.name: ["" if str(c.type) == "string" else 1] for c in schemas.SCHEMAS["videos"]}

@@ -60,6 +60,8 @@ class Graph:
             )
         self._losses, self._accelerator = losses, accelerator
         self._captured: dict[Any, tuple] = {}
+        # One pool for all forms: what a graph gives is used up before another one is replayed.
+        self._pool = torch.cuda.graph_pool_handle() if torch.cuda.is_available() else None
 
     def __call__(self, network: nn.Module, task: "Task") -> tuple[torch.Tensor, torch.Tensor]:
         """Return loss and errors of a task; the gradients are those of the network's parameters."""
@@ -94,7 +96,7 @@ class Graph:
                 pass_once()
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool):
             out = pass_once()
         gradients = [(p, p.grad) for p in trained if p.grad is not None]
         return graph, tree_flatten(own)[0], out, gradients

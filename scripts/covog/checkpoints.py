@@ -59,7 +59,9 @@ def write(
     if place.exists():
         shutil.rmtree(place)
     aside.rename(place)
-    for old in _all(folder)[:-keep]:
+    # Those of later steps were not read when this training began: they are damaged, and would count as the newest for ever.
+    ours = [old for old in _all(folder) if old.name <= place.name]
+    for old in {*_all(folder)} - {*ours[-keep:]}:
         shutil.rmtree(old)
 
 
@@ -136,14 +138,16 @@ def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
     """
     for place in reversed(_all(folder)):
         try:
-            found = _read(place)
+            # First: what another version has written may not be readable as a whole.
+            changed = _changed(json.loads((place / "state.json").read_text())["settings"], settings)
+            found = None if changed else _read(place)
         except (InputError, OSError, ValueError, KeyError) as error:
             _log.warning("%s is damaged and skipped: %s", place, error)
             continue
-        if changed := _changed(found.progress.settings, settings):
+        if changed:
             raise InputError(
                 f"{place} was trained with other settings ({', '.join(changed)}); set them back, or delete {folder} to "
-                "begin anew."
+                "start from the beginning."
             )
         return found
     return None

@@ -17,6 +17,7 @@ from talking.video import encoding, media
 
 # What replaces the test splits where the data set has none, and the note of it in the table.
 NOTES = {
+    "val": "no test split: the clips of the split val, by which training was followed",
     "held_out_clips": "no test split: whole clips that training left alone, of people whom it has seen in other clips",
     "held_out_ends": "no test split and one clip: its end, which training left alone",
 }

@@ -58,8 +58,7 @@ class Journal:
             if not math.isfinite(loss := row[1]):
                 raise InputError(
                     f"the loss is {loss} at step {first + number}; lower stage{self._stage}.learning_rate or use "
-                    "mixed_precision bf16 and run again: training continues from the last checkpoint in "
-                    f"{self._folder / 'checkpoints'}."
+                    f"mixed_precision bf16, delete {self._folder / 'checkpoints'} and start from the beginning."
                 )
             self._note("train", first + number + 1, row, {"gradient_norm": row[0], "learning_rate": rate} | shared)
         self._waiting.clear()

@@ -20,7 +20,7 @@ FREE = {
     f"training.{name}"
     for name in (
         *("steps", "save_minutes", "save_every", "keep", "validate_every", "validation_samples", "log_every"),
-        *("compile", "cuda_graph", "deterministic"),
+        *("compile", "cuda_graph", "deterministic", "checkpointing"),
     )
 }
 FREE |= {"data.workers", "data.max_broken"}

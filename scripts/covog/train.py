@@ -125,6 +125,7 @@ class _out_of_memory_told:
         on_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
         if on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             raise InputError(
-                f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; lower data.width, data.height, "
-                "data.frames or batch_size, or set checkpointing, and run again: training continues from the last checkpoint."
+                f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; set checkpointing and run again, which "
+                "continues from the last checkpoint; or lower data.width, data.height, data.frames or batch_size, delete the "
+                "checkpoints and start from the beginning."
             ) from error

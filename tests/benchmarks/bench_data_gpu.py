@@ -18,6 +18,8 @@ from pathlib import Path
 import bench_cost
 from bench_models import Bench
 
+from talking.video import media
+
 LIMIT_S = 75
 # The stages with networks that a GPU runs: without poses an hour of video takes the sum of these.
 WITHOUT_POSES = (
@@ -58,7 +60,7 @@ def measure(case: str, results: Path) -> None:
         began = time.perf_counter()
         frames = works[case]()
         seconds = time.perf_counter() - began
-        rate = frames / 25 / seconds
+        rate = frames / media.FPS / seconds
         print(json.dumps({
             "case": case,
             "frames": frames,

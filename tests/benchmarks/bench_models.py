@@ -137,7 +137,9 @@ class Bench:
         first = self.candidates[self.candidates["candidate"]].head(1)
         frames = _FRAMES_ON_GPU if torch.cuda.is_available() else _FEW_FRAMES
         few = first.assign(end_frame=np.minimum(first["start_frame"] + frames, first["end_frame"]))
-        return self._poses(poses.Settings(model="sapiens2", sapiens_weights=str(folder), sapiens_batch=4), few)
+        # Processors have little memory for the crops of so large a network.
+        few_crops = {} if torch.cuda.is_available() else {"sapiens_batch": 4}
+        return self._poses(poses.Settings(model="sapiens2", sapiens_weights=str(folder), **few_crops), few)
 
     def _wav2vec2(self) -> embeddings.Settings:
         folder = self.weights / "wav2vec2-base-960h"

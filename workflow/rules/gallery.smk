@@ -20,7 +20,8 @@ rule draw_gallery:
     params:
         results=subpath(output.page, ancestor=2),
         folder=subpath(output.page, parent=True),
-        settings=flags("gallery"),
+        # With delete_intermediates, nothing is left of the videos to play rejected segments from.
+        settings=as_flags(config["gallery"] | ({"rejected": False} if config["delete_intermediates"] else {})),
         gates=flags("gates"),
         review=decisions.checksum(d for own in REVIEW.values() for d in own),
     shell:

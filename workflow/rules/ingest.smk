@@ -61,7 +61,7 @@ rule ingest_media:
 rule restore_media:
     """Giving {wildcards.video} to cut clips from, also once delete_intermediates has deleted results/media."""
 
-    # Not of the source as an input: a download, which is deleted too, would be made again, and all that was made of it.
+    # The source is no input: a deleted download, and all that was made from it, would be rebuilt.
     input:
         probe="results/media/{video}.json",
     output:

@@ -59,4 +59,5 @@ def link(file: Path, to: Path) -> None:
         os.link(file, to)
     except OSError:
         # Another file system, or one without hard links.
-        shutil.copyfile(file, to)
+        with atomic_write(to) as aside:
+            shutil.copyfile(file, aside)

@@ -79,7 +79,7 @@ def text(
 def _review(clips: pd.DataFrame, decisions: Sequence[Decision]) -> str:
     if not decisions:
         return "Nobody has reviewed the clips."
-    reviewers = {decision.who for decision in decisions}
+    reviewers = {decision.who for decision in decisions if decision.who}
     fields = clips["reviewed"].str.split(",").explode()
     counts = fields[fields != ""].value_counts().sort_index()
     dropped = sum(decision.field == "decision" and decision.value == DROP for decision in decisions)

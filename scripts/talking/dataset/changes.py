@@ -41,7 +41,7 @@ def content_of(clips: pd.DataFrame) -> str:
 def compare(before: pd.DataFrame, after: pd.DataFrame, why_gone: Callable[[str, str], str]) -> pd.DataFrame:
     """Return the table `changes` between two data sets as `read` gives them.
 
-    `why_gone` says, by video and clip, why the newer data set has not a clip.
+    `why_gone` says, by video and clip, why the newer data set lacks a clip.
     """
     old, new = (table.set_index("clip") for table in (before, after))
     old_videos = set(before["video"])

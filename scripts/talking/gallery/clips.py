@@ -56,8 +56,9 @@ class Video:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of its pictures."""
-        width, height, _ = media.size_and_length(self.results / "media" / f"{self.video}.mp4")
-        return width, height
+        # The probe: delete_intermediates deletes the video.
+        probe = json.loads((self.results / "media" / f"{self.video}.json").read_text(encoding="utf-8"))
+        return probe["width"], probe["height"]
 
     def labels(self, segment: dict) -> dict:
         """Return the labels of a segment that is not in the data set, in the form of a clip's speakers.json.

@@ -27,6 +27,7 @@ PAGE = Path(__file__).with_name("page")
 # To be raised when a clip's file is written in another way.
 _FORM = 1
 _READ = ("tracks/{}.parquet", "speaking/{}.parquet", "speech/{}.words.parquet", "people/{}.parquet")
+_POSES = "poses/{}.npz"
 _DIGITS = 4
 _OF_ALL = ("index.js", "words.js", "review.js")
 
@@ -62,8 +63,11 @@ def draw(
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     before = _made(data)
-    work = [(str(video), of.to_dict("records")) for video, of in rows.groupby("video", sort=False)]
-    write = partial(_write_video, results, data, before, settings.poses)
+    work = [
+        (str(video), of.to_dict("records"), {clip: before[clip] for clip in of["clip"] if clip in before})
+        for video, of in rows.groupby("video", sort=False)
+    ]
+    write = partial(_write_video, results, data, settings.poses)
     made, words = {}, {}
     with ProcessPoolExecutor(threads) as pool:
         for fingerprints, said in tqdm(pool.map(write, work), total=len(work), desc="gallery", unit=" videos"):
@@ -93,17 +97,23 @@ def write_table(
 
 
 def _write_video(
-    results: Path, data: Path, before: dict[str, list], with_poses: bool, work: tuple[str, list[dict]]
+    results: Path, data: Path, with_poses: bool, work: tuple[str, list[dict], dict[str, list]]
 ) -> tuple[dict[str, list], dict[str, str]]:
-    """Write the files of a video's clips that have changed; return by clip the fingerprints with the words, and the words."""
-    video, rows = work
+    """Write the files of a video's clips that have changed; return by clip the fingerprints with the words, and the words.
+
+    `work` is the video, its rows and what was returned of its clips before.
+    """
+    video, rows, before = work
     source = clips.Video(results, video)
-    read = [sha256(results / name.format(video)) for name in _READ] if any(r["state"] != "kept" for r in rows) else []
+    files = [results / name.format(video) for name in (*_READ, *([_POSES] if with_poses else []))]
+    is_read = any(row["state"] != "kept" for row in rows)
+    read = [sha256(file) if file.exists() else "" for file in files] if is_read else []
     lists = [column.name for column in index.lists()]
     made, words = {}, {}
     for row in rows:
         clip = row["clip"]
-        said_of = [row["sha256"], list(row["persons"])] if row["state"] == "kept" else [*read, str(row["people"])]
+        measured = [str(row[name]) for name in ("people", *lists)]
+        said_of = [row["sha256"], list(row["persons"])] if row["state"] == "kept" else [*read, *measured]
         fingerprint = hashlib.sha256(json.dumps([_FORM, row["state"], with_poses, *said_of]).encode()).hexdigest()
         known = before.get(clip)
         if known and known[0] == fingerprint and (data / f"{clip}.js").exists():

@@ -36,6 +36,11 @@ _GIVEN = re.compile(r"p\d{6,}")
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 
 
+def _digits(value: float, digits: int) -> str:
+    """Return a number with so many decimals at most, as the gallery writes it."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
 @dataclass(frozen=True)
 class Face:
     """A place in the picture that shows a person's face: at `seconds` of the video, as fractions of its width and height."""
@@ -46,7 +51,7 @@ class Face:
 
     def __str__(self) -> str:
         """Return it as the review file has it."""
-        return f"{self.seconds:g} {self.x:g} {self.y:g}"
+        return f"{_digits(self.seconds, 3)} {_digits(self.x, 4)} {_digits(self.y, 4)}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Decision:
 
     def row(self) -> list[str]:
         """Return the row as texts, in the order of `COLUMNS`."""
-        times = [f"{round(s, 3):g}" if s < 1e5 else f"{s:.3f}" for s in (self.start_s, self.end_s)]
+        times = [_digits(seconds, 3) for seconds in (self.start_s, self.end_s)]
         face = "" if self.face is None else str(self.face)
         return [self.video, *times, self.field, self.value, face, self.who, self.when]
 

@@ -1,6 +1,6 @@
 """Label Studio: clips as tasks with what the models say as predictions, and its annotations as decisions.
 
-Tasks and annotations are as Label Studio's JSON format has them; of the labelling interface, `INTERFACE` is written with the tasks.
+Tasks and annotations are as Label Studio's JSON format has them; the labelling interface, `interface()`, is written with the tasks.
 Frames of its timelines count from 1, and ranges have their last frame in them.
 """
 
@@ -17,14 +17,12 @@ from talking.review.decisions import DROP, KEEP, Decision, Face
 from talking.video import media
 
 _TIMELINE, _DECISION, _LABELS, _NOTE = "speaking", "decision", "labels", "note"
-# A clip has at most so many people.
-_PEOPLE = 8
 _RIGHT = "right"
 
 
-def interface() -> str:
-    """Return the labelling interface (XML) that the tasks are made for."""
-    labels = "".join(f'    <Label value="person {i}"/>\n' for i in range(_PEOPLE))
+def interface(people: int) -> str:
+    """Return the labelling interface (XML) of tasks with at most so many people."""
+    labels = "".join(f'    <Label value="person {i}"/>\n' for i in range(people))
     return (
         '<View>\n  <Header value="$clip"/>\n  <Header value="$people"/>\n'
         f'  <Video name="video" value="$video" frameRate="{media.FPS}" timelineHeight="120"/>\n'

@@ -339,3 +339,23 @@ def test_loading_processes_give_the_same_samples(dataset, whole_run, tmp_path):
     settings.data.workers = 2
     train.train(settings, 1, dataset, tmp_path)
     assert losses(tmp_path)[:3] == losses(whole_run / "stage1")[:3]
+
+
+def test_a_new_checkpoint_outlives_damaged_ones_of_later_steps(tmp_path):
+    for step in (400, 500):
+        (tmp_path / f"step-{step:07d}").mkdir()
+    for step in (10, 20, 30):
+        progress = checkpoints.Progress({}, step=step, scaler={})
+        checkpoints.write(tmp_path, progress, {}, {"state": {}, "param_groups": []}, None, keep=2)
+        assert checkpoints.latest(tmp_path, {}).progress.step == step
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-0000020", "step-0000030"]
+
+
+def test_recomputing_more_continues_from_the_last_checkpoint_and_another_size_is_refused(tmp_path):
+    known = {"training": {"checkpointing": False, "batch_size": 2}}
+    checkpoints.write(
+        tmp_path, checkpoints.Progress(known, step=3), {}, {"state": {}, "param_groups": []}, None, keep=1
+    )
+    assert checkpoints.latest(tmp_path, {"training": {"checkpointing": True, "batch_size": 2}}).progress.step == 3
+    with pytest.raises(InputError, match=r"other settings \(training.batch_size\)"):
+        checkpoints.latest(tmp_path, {"training": {"checkpointing": False, "batch_size": 1}})

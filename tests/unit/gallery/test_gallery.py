@@ -10,7 +10,7 @@ import pytest
 
 from gallery_results import KEPT, REJECTED, UNMEASURED, make_results, read_script
 from talking.clips import gates
-from talking.core import tables
+from talking.core import arrays, tables
 from talking.gallery import clips, index, page
 
 
@@ -111,6 +111,33 @@ def test_only_what_has_changed_is_written_again(tmp_path):
     page.draw(results, results / "gallery", gates.Settings())
     assert [file.stat().st_mtime == 1 for file in files] == [True, False]
     assert read_script(data / "words.js") == [["hello you", "hello you", ""]]
+
+
+def test_a_rejected_segment_is_written_again_when_its_poses_or_what_was_measured_change(tmp_path):
+    results = make_results(tmp_path)
+    file = results / f"gallery/data/{REJECTED}.js"
+
+    def is_written() -> bool:
+        page.draw(results, results / "gallery", gates.Settings())
+        is_new = file.stat().st_mtime != 1
+        os.utime(file, (1, 1))
+        return is_new
+
+    assert is_written() and not is_written()
+    with arrays.opened(results / "poses/v.npz") as named:
+        moved = {name: array + 1 if name.endswith("keypoints") else array for name, array in named.items()}
+    arrays.write(results / "poses/v.npz", moved.items())
+    assert is_written() and not is_written()
+    clips_table = tables.read("clips", results / "clips/v.parquet")
+    tables.write("clips", clips_table.assign(speaking_s=clips_table["speaking_s"] + 0.5), results / "clips/v.parquet")
+    assert is_written()
+
+
+def test_without_the_video_its_clips_are_drawn_all_the_same(tmp_path):
+    results = make_results(tmp_path)
+    (results / "media/v.mp4").unlink()
+    page.draw(results, results / "gallery", gates.Settings())
+    assert (results / f"gallery/data/{REJECTED}.js").exists()
 
 
 def test_files_of_clips_that_are_gone_are_removed(tmp_path):

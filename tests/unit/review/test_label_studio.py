@@ -41,8 +41,13 @@ def test_a_task_has_the_video_and_what_the_models_say(task):
     (result,) = task["predictions"][0]["result"]
     # Frames 10 to 50 of the clip, counted from 1, the last one in the range.
     assert result["value"] == {"ranges": [{"start": 11, "end": 50}], "timelinelabels": ["person 1"]}
-    controls = {e.get("name"): e.tag for e in xml.etree.ElementTree.fromstring(label_studio.interface()).iter()}
+    controls = {e.get("name"): e.tag for e in xml.etree.ElementTree.fromstring(label_studio.interface(2)).iter()}
     assert controls[result["from_name"]] == "TimelineLabels" and controls[result["to_name"]] == "Video"
+
+
+def test_the_interface_has_a_label_for_everybody_of_a_task():
+    labels = [e.get("value") for e in xml.etree.ElementTree.fromstring(label_studio.interface(9)).iter("Label")]
+    assert labels == [f"person {i}" for i in range(9)]
 
 
 def test_what_an_annotator_changes_becomes_decisions(task, tmp_path):

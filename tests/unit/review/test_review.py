@@ -45,13 +45,15 @@ def made_speaking(faces):
 def test_a_review_file_is_read_and_written_as_it_is(tmp_path):
     rows = [
         GOOD,
+        # Seconds of a video of three hours keep their frames.
+        "v\t12345.64\t12346.68\tdecision\tkeep\t\tBo\t2026-11-26T09:00:00\n",
         "v\t0\t9.48\tdecision\tdrop\t\tBo\t2026-11-27T09:00:00\n",
         'w\t0.04\t100000.12\tnote\tsays "hm"\t\t\t2026-11-29T09:00:00\n',
     ]
-    rows[2] = rows[2].replace('says "hm"', '"says ""hm"""')
+    rows[3] = rows[3].replace('says "hm"', '"says ""hm"""')
     found = decisions.read(written(tmp_path, *rows, "# a remark\n", "\n"))
-    assert [d.value for d in found] == ["drop", "no", 'says "hm"']
-    assert found[1].face == Face(1.5, 0.25, 0.5)
+    assert [d.value for d in found] == ["keep", "drop", "no", 'says "hm"']
+    assert found[2].face == Face(1.5, 0.25, 0.5)
     decisions.write(found, tmp_path / "again.tsv")
     assert decisions.read(tmp_path / "again.tsv") == found
     assert decisions.checksum(found) != decisions.checksum(found[:2]) != decisions.checksum([]) == ""
