@@ -4,6 +4,7 @@ import datetime
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -61,11 +62,17 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, why_gone: Callable[[str, 
 def why_gone(clips: Path) -> Callable[[str, str], str]:
     """Return a function for `compare` that looks a clip up in the tables of results/clips."""
 
-    def why(video: str, clip: str) -> str:
+    @cache
+    def of(video: str) -> pd.DataFrame | None:
         path = clips / f"{video}.parquet"
         if not path.exists():
+            return None
+        return tables.read_columns("clips", path, ["clip", "rejected_by", "kept"]).to_pandas().set_index("clip")
+
+    def why(video: str, clip: str) -> str:
+        found = of(video)
+        if found is None:
             return "the video is not in the sample sheet"
-        found = tables.read_columns("clips", path, ["clip", "rejected_by", "kept"]).to_pandas().set_index("clip")
         if clip not in found.index:
             return "cut otherwise"
         return f"rejected by {found.at[clip, 'rejected_by']}" if not found.at[clip, "kept"] else "a stage failed"
@@ -76,12 +83,14 @@ def why_gone(clips: Path) -> Callable[[str, str], str]:
 def update(dataset: Path, memory: Path, clips: Path, is_whole: bool) -> Version:
     """Return the version of a data set that was just made, and note in its folder what changed since the one in `memory`.
 
-    `changes.parquet` has the last changes, `CHANGES.md` all. A data set that lacks videos because stages failed is no version.
+    `changes.parquet` has the last changes, `CHANGES.md` all. A data set without clips, or one that lacks videos because stages
+    failed, is no version.
     """
     after = read(dataset)
+    is_whole = is_whole and not after.empty
     before = tables.read("remembered", memory) if memory.exists() else None
     content = content_of(after)
-    if before is None or before.empty:
+    if before is None:
         version = Version(1, content)
     elif content_of(before) == content:
         return Version(int(before["version"].iloc[0]), content)

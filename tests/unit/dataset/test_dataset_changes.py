@@ -112,6 +112,16 @@ def test_a_version_is_one_more_when_the_content_changes(results):
     )
 
 
+def test_a_data_set_without_clips_is_no_version_and_the_next_one_counts_on(results):
+    memory = results / "remembered.parquet"
+
+    def made(*clips) -> int:
+        return changes.update(data_set(results / "dataset", *clips), memory, results / "clips", is_whole=True).number
+
+    assert [made((KEPT, {})), made((KEPT, {}), (GONE, {})), made(), made((GONE, {})), made()] == [1, 2, 2, 3, 3]
+    assert (results / "dataset/CHANGES.md").read_text().count("## Version") == 2
+
+
 def test_a_job_that_was_killed_before_it_remembered_notes_nothing_twice(results):
     memory = results / "remembered.parquet"
     changes.update(data_set(results / "dataset", (KEPT, {})), memory, results / "clips", True)
