@@ -113,13 +113,22 @@ def test_what_a_failure_says(tmp_path, log, status, written, message):
     assert [failure.message for failure in giving_up.all_of(tmp_path / "results").values()] == [message] * given_up
 
 
-def test_a_job_without_a_word_on_a_full_disk_is_no_fault_of_its_video(tmp_path, log, monkeypatch):
-    log.write_text("")
+@pytest.mark.parametrize(
+    "written", ["", "Traceback (most recent call last):\nsoundfile.LibsndfileError: System error.\n"]
+)
+def test_a_job_that_does_not_say_why_on_a_full_disk_is_no_fault_of_its_video(tmp_path, log, monkeypatch, written):
+    log.write_text(written)
     job = (log, "v", "detect_shots", 1, [tmp_path / "results/shots/v.parquet"])
     monkeypatch.setattr(giving_up.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     assert not giving_up.give_up(*job)
     monkeypatch.setattr(giving_up.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 30))
     assert giving_up.give_up(*job)
+
+
+def test_a_video_that_is_explained_is_given_up_on_a_full_disk_too(tmp_path, log, monkeypatch):
+    log.write_text("error: v.mp4 has no pictures.\n")
+    monkeypatch.setattr(giving_up.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    assert giving_up.give_up(log, "v", "detect_shots", 1, [tmp_path / "results/shots/v.parquet"])
 
 
 def test_the_first_failure_counts_and_only_of_what_a_job_is_made_of(tmp_path):

@@ -24,8 +24,11 @@ FOLDER = "failures"
 _FROM_OUTSIDE = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 # What is wrong with the machine: every video would fail.
 _OF_THE_MACHINE = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Stale file handle")
-# With less room than this on the disk a job that ended without a word may have had none for its last words.
+# With less room than this on the disk a job may have ended for want of it: without its last words, or with those of a
+# library that does not say so (libsndfile says "System error.").
 _LITTLE_ROOM_BYTES = 16 << 20
+# How the sentence of an expected error begins (talking.core.cli).
+_SENTENCE = "error: "
 _LOG_BYTES, _MOST_LETTERS = 1 << 16, 300
 # Folders of tables that have not the table's name.
 _TABLES = {"people": "persons"}
@@ -60,7 +63,8 @@ def give_up(log: Path, video: str, rule: str, status: int, outputs: list[Path]) 
     written = _end_of(log)
     if status in _FROM_OUTSIDE or any(words in written for words in _OF_THE_MACHINE):
         return False
-    if status < 128 and not written.strip() and shutil.disk_usage(log.parent).free < _LITTLE_ROOM_BYTES:
+    is_explained = _last_line(written).startswith(_SENTENCE)
+    if status < 128 and not is_explained and shutil.disk_usage(log.parent).free < _LITTLE_ROOM_BYTES:
         return False
     results, place = made.place_of(log)
     past = _read(_record_of(results, place))
@@ -176,9 +180,13 @@ def _message(status: int, written: str) -> str:
         name = signal.Signals(status - 128).name if status - 128 in set(signal.Signals) else str(status - 128)
         why = ", most often for want of memory" if name == "SIGKILL" else ""
         return f"it was ended by {name}{why}."
-    lines = [line.rpartition("\r")[2].strip() for line in written.split("\n") if line.strip()]
-    last = lines[-1].removeprefix("error: ") if lines else f"it ended with status {status} without a word"
+    last = _last_line(written).removeprefix(_SENTENCE) or f"it ended with status {status} without a word"
     return re.sub(r"\s+", " ", last)[:_MOST_LETTERS]
+
+
+def _last_line(written: str) -> str:
+    lines = [line.rpartition("\r")[2].strip() for line in written.split("\n") if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def _end_of(log: Path) -> str:

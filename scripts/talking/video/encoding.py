@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,8 +35,11 @@ def write_sound(path: str | Path, samples: np.ndarray, rate: int = SOUND_HZ) -> 
     """Write float samples (n,) or (n, channels) in -1..1 as 16-bit wav."""
     import soundfile
 
+    # Written to the disk by Python, as libsndfile calls a full disk a "System error.".
+    wav = io.BytesIO()
+    soundfile.write(wav, samples, rate, format="WAV", subtype="PCM_16")
     with atomic_write(path) as aside:
-        soundfile.write(aside, samples, rate, subtype="PCM_16")
+        aside.write_bytes(wav.getbuffer())
 
 
 @dataclass(frozen=True)
