@@ -36,6 +36,17 @@ def has_moved(piece: Piece, a: int, b: int) -> bool:
     return bool((far & _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)).any())
 
 
+def steady_hands(piece: Piece, a: int, b: int) -> list[bool]:
+    """Return for the left and the right hand whether both looks, at frames a and b, have not found it or have found it at one place."""
+    (early, early_scores), (late, late_scores) = piece.found[a], piece.found[b]
+    moved = np.linalg.norm(late - early, axis=-1) / face_size(piece.face(b))
+    sure = _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)
+    return [
+        early_scores[hand].any() == late_scores[hand].any() and not (sure & (moved > _STEADY_HAND))[hand].any()
+        for hand in HANDS
+    ]
+
+
 def agree(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], face: Face) -> bool:
     """Return True if a look has found the body and the hands where they were expected; points (133, 2) px and scores (133,)."""
     (points, scores), (expected_points, expected_scores) = found, expected

@@ -5,6 +5,7 @@ face, then where the look before showed that body. So nobody else's body is take
 used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's arms, where they are in the picture.
 The face points are those of the landmarks file. Every few frames are looked at. Between two looks the middle frame is looked at
 too where somebody moves far or is found in one of them only; if it does not lie where the two lead to expect, so are both halves.
+A hand that the two have found at one place, or not found, is not searched for between them.
 """
 
 import queue
@@ -213,7 +214,13 @@ class _Follower:
         expected = tuple(found[0] for found in self._piece.filled(np.array([middle])))
         # Of a body that only the later look has found, the region found there is the better start.
         track = replace(before if before.region is not None else self._track)
-        self._piece.add(middle, *_look(models, self._between[middle].rgb(), face, track))
+        hands = [not is_steady for is_steady in between.steady_hands(self._piece, a, b)]
+        points, scores = _look(models, self._between[middle].rgb(), face, track, hands)
+        if scores.any():
+            for hand, is_searched in zip(between.HANDS, hands, strict=True):
+                if not is_searched:
+                    points[hand], scores[hand] = expected[0][hand], expected[1][hand]
+        self._piece.add(middle, points, scores)
         is_lost_between = self._piece.found[a][1].any() != self._piece.found[b][1].any()
         if is_lost_between or not between.agree(expected, self._piece.found[middle], face):
             self._fill(models, a, middle, before)
@@ -225,8 +232,12 @@ def _look(
     picture: np.ndarray,
     face: Face,
     track: _Track,
+    hands: Sequence[bool] = (True, True),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keypoints (133, 2) px and scores (133,) found for a face, all 0 if there is no body; `track` is brought up to date."""
+    """Return the keypoints (133, 2) px and scores (133,) found for a face, all 0 if there is no body; `track` is brought up to date.
+
+    `hands` says whether the left and the right hand are searched for.
+    """
     x1, y1, x2, y2 = face.window
     corner = np.tile(face.window[:2], 2)
     alone = _alone(picture[y1:y2, x1:x2], face.box - corner, face.others - corner)
@@ -241,7 +252,7 @@ def _look(
     scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
     for side, (hand, wrist) in enumerate(_HAND_GROUPS):
         at = points[wrist] - face.window[:2]
-        if scores[wrist] >= _WRIST_SEEN and (at >= 0).all() and (at < size).all():
+        if hands[side] and scores[wrist] >= _WRIST_SEEN and (at >= 0).all() and (at < size).all():
             found = models.hand(side, alone, body.body)
             if found is not None:
                 # The hand model gives its points no scores of their own; they are as sure as the wrist they hang on.
