@@ -19,7 +19,7 @@ if __package__ != "talking":
     # Run by its path, as jobs do. The packages of a job's environment go before those that lie beside an installed one.
     sys.path.insert(len(sys.path) if _IS_INSTALLED else 0, str(_PACKAGE.parent))
 
-from talking.core import cli  # noqa: E402
+from talking.core import cli, processors  # noqa: E402
 from talking.core.errors import InputError  # noqa: E402
 
 THEN, GPUS = "--then", "--gpus"
@@ -57,6 +57,7 @@ def _take_gpus(count: str) -> None:
 
     if not count.isdigit():
         raise InputError(f"{GPUS} is followed by the number of GPUs that the command sees, then the command.")
+    os.environ[processors.GPUS] = count
     visible = devices.take(int(count))
     if visible is not None:
         os.environ[devices.VISIBLE] = visible

@@ -138,10 +138,11 @@ def feed(name: str, results: Path) -> None:
         pass
 
 
-def looped(video: Path, times: int, out: Path) -> Path:
-    """Write a video so many times in a row without encoding it."""
+def looped(video: Path, times: int, out: Path, seconds: float | None = None) -> Path:
+    """Write a video so many times in a row without encoding it, or only so many seconds of that."""
     command = [ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-stream_loop", str(times - 1), "-i", str(video)]
-    subprocess.run([*command, "-c", "copy", str(out)], check=True)
+    cut = [] if seconds is None else ["-t", str(seconds)]
+    subprocess.run([*command, *cut, "-c", "copy", str(out)], check=True)
     return out
 
 

@@ -132,7 +132,12 @@ SCHEMAS: dict[str, list[Column]] = {
     "asd": [
         _TRACK,
         _FRAME,
-        Column("score", _FLOAT, "logit", "active-speaker model's raw score, TalkNet's scale, 0 is the best threshold"),
+        Column(
+            "score",
+            _FLOAT,
+            "logit",
+            "active-speaker model's raw score, TalkNet's scale, 0 is the best threshold; networks give -5 to an audience (faces beyond the eight largest), which they do not look at",
+        ),
     ],
     "speaking": [
         _TRACK,

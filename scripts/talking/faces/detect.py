@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from talking.core import boxes, tables
+from talking.core import boxes, onnx_networks, tables
 from talking.core.cli import setting
 from talking.core.errors import InputError
 from talking.core.intervals import Interval
@@ -85,7 +85,7 @@ def detect(
     stops = {f for a, b in itertools.pairwise(edges.tolist()) for f in (*range(a, b, settings.look_every), b - 1)}
     pictures = media.frames_at(video, stops, height=lines, pixel_format="bgr24", fast=True)
     shown = tqdm(pictures, total=len(stops), desc="faces", unit="picture", mininterval=5)
-    for batch in media.batches(shown, getattr(detector, "at_once", 1)):
+    for batch in media.batches(shown, onnx_networks.taken_together(detector)):
         finder.search_ahead(batch)
         for frame, picture in batch:
             finder.see(frame, picture, frame in firsts)
@@ -132,7 +132,7 @@ class _Finder:
         """Search several pictures at once, if the detector gains from it: which of them need a search turns out later."""
         self._ahead = {}
         if len(batch) > 1:
-            found = _together(self._detector, [self._searched_size(picture) for _, picture in batch])
+            found = onnx_networks.each_of(self._detector, [self._searched_size(picture) for _, picture in batch])
             self._ahead = {frame: faces for (frame, _), faces in zip(batch, found, strict=True)}
 
     def see(self, frame: int, picture: np.ndarray, is_first: bool) -> None:
@@ -235,20 +235,15 @@ class _Finder:
         ]
         small = [cv2.resize(part, (_LOOK_SIDE, _LOOK_SIDE), interpolation=cv2.INTER_AREA) for part, _ in squares]
         seen: list[np.ndarray | None] = []
-        for face, (part, corner), found in zip(faces, squares, _together(self._detector, small), strict=True):
+        for face, (part, corner), found in zip(
+            faces, squares, onnx_networks.each_of(self._detector, small), strict=True
+        ):
             factor = len(part) / _LOOK_SIDE
             found = _resized(found, (factor, factor), corner)
             found = found[found[:, 4] >= self._settings.min_confidence]
             overlap = boxes.iou(found[:, :4], face[:4])
             seen.append(found[overlap.argmax()] if len(found) and overlap.max() > _SAME_PLACE else None)
         return seen
-
-
-def _together(detector: Detector, pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Return what a detector finds in each of some pictures of one size, at once where it gains from that."""
-    if getattr(detector, "at_once", 1) > 1 and len(pictures) > 1:
-        return detector.together(pictures)
-    return [detector(picture) for picture in pictures]
 
 
 def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from talking.core import onnx_networks
 from talking.core.cli import setting
 from talking.faces import kept
 from talking.video import media
@@ -24,7 +25,8 @@ SAME_PERSON = {"dlib": 0.07, "arcface": 0.6}
 MARKS = ("points", "yaw", "pitch", "blur", "face", "face_row", "face_end", "face_corner", "face_scale")
 
 
-Embedder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# A picture and the points (68, 2) of a face in it, and its embedding.
+Embedder = Callable[[tuple[np.ndarray, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,11 @@ def embed(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: S
     counts: dict[int, int] = {}
     if len(chosen):
         embedder = MODELS[settings.model](settings.weights)
-        for batch in media.batches(tqdm(chosen, desc="embeddings", unit="face", mininterval=5), at_once(embedder)):
+        for batch in media.batches(
+            tqdm(chosen, desc="embeddings", unit="face", mininterval=5), onnx_networks.taken_together(embedder)
+        ):
             faces = [kept.face(landmarks, number) for number in batch]
-            for number, vector in zip(batch, _together(embedder, faces), strict=True):
+            for number, vector in zip(batch, onnx_networks.each_of(embedder, faces), strict=True):
                 track = int(tracks["track"].iloc[landmarks["face_row"][number]])
                 sums[track] = sums.get(track, 0) + vector
                 counts[track] = counts.get(track, 0) + 1
@@ -85,17 +89,6 @@ def choose(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: 
     return np.sort(np.array(best, dtype=int))
 
 
-def at_once(embedder: Embedder) -> int:
-    """Return how many faces an embedder should be given together: it has a method `together` if more than one."""
-    return getattr(embedder, "at_once", 1)
-
-
-def _together(embedder: Embedder, faces: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-    if at_once(embedder) > 1:
-        return list(embedder.together(faces))
-    return [embedder(picture, points) for picture, points in faces]
-
-
 @functools.cache
 def dlib_embedder(_weights: str = "") -> Embedder:
     """dlib's residual network for faces (D. King, 2017), 0.99 on Labeled Faces in the Wild, from face_recognition_models."""
@@ -104,12 +97,13 @@ def dlib_embedder(_weights: str = "") -> Embedder:
     folder = Path(next(iter(find_spec("face_recognition_models").submodule_search_locations))) / "models"
     network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
 
-    def embedder(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def embedder(face: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Return the embedding (128,) of unit length of the face with points (68, 2) in an RGB picture."""
+        picture, points = face
         low, high = points.min(axis=0).astype(int), points.max(axis=0).astype(int)
         parts = dlib.points([dlib.point(int(x), int(y)) for x, y in np.round(points)])
-        face = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
-        found = np.array(network.compute_face_descriptor(np.ascontiguousarray(picture), face))
+        marked = dlib.full_object_detection(dlib.rectangle(*low.tolist(), *high.tolist()), parts)
+        found = np.array(network.compute_face_descriptor(np.ascontiguousarray(picture), marked))
         return found / np.linalg.norm(found)
 
     return embedder

@@ -55,9 +55,9 @@ def scrfd(weights: str | Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class ArcFace:
-    """A function from an RGB picture and a face's points (68, 2) to an embedding (512,) of unit length.
+    """A function from a pair, an RGB picture and a face's points (68, 2), to an embedding (512,) of unit length.
 
-    `together` does the same for several (picture, points) in one run of the network, best so many as `at_once` says.
+    `together` does the same for several pairs in one run of the network, best so many as `at_once` says.
     """
 
     def __init__(self, weights: str | Path, at_once: int | None = None) -> None:
@@ -68,9 +68,9 @@ class ArcFace:
         takes_many = not isinstance(self._session.get_inputs()[0].shape[0], int)
         self.at_once = at_once or (onnx_networks.at_once(self._session) if takes_many else 1)
 
-    def __call__(self, picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    def __call__(self, face: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Return the embedding of one face."""
-        return self.together([(picture, points)])[0]
+        return self.together([face])[0]
 
     def together(self, faces: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Return the embeddings (n, 512) of the faces in n pictures."""

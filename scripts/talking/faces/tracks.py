@@ -149,7 +149,7 @@ def looks_in(video: str | Path, settings: embedding.Settings) -> Looks:
                 if wanted == frame:
                     points, _ = mesh(picture, _centre(box), 1.4 * (box[2:] - box[:2]).max(), 0.0)
                     if np.isfinite(points).all():
-                        out[i] = embedder(picture, points[MESH_TO_IBUG, :2])
+                        out[i] = embedder((picture, points[MESH_TO_IBUG, :2]))
         mesh.close()
         return out
 

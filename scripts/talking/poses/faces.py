@@ -78,7 +78,7 @@ class People:
     def rows(self, numbers: Sequence[int], start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for frames [start, end) the track (n,) that shows a person, -1 if none, and its row there (n,).
 
-        Of two tracks in one frame it is the one that the detector is surer of.
+        Of two tracks in one frame it is the one that the detector is surer of, the first of equals, as everywhere.
         """
         shown, row = np.full(end - start, -1), np.zeros(end - start, dtype=int)
         best = np.full(end - start, -np.inf)
@@ -86,7 +86,7 @@ class People:
             track = self._tracks[number]
             here = np.flatnonzero((track.frames >= start) & (track.frames < end))
             at = track.frames[here] - start
-            surer = track.confidence[here] >= best[at]
+            surer = track.confidence[here] > best[at]
             here, at = here[surer], at[surer]
             shown[at], row[at], best[at] = number, here, track.confidence[here]
         return shown, row

@@ -65,7 +65,7 @@ def score(
 ) -> np.ndarray:
     """Return the raw score (n,) of each row of `tracks`: the second logit, averaged over windows of 1 to 6 s.
 
-    Faces of an audience, beyond the eight largest of a picture, are not looked at: they are silent.
+    Faces of an audience, beyond the eight largest of a picture, are not looked at and count as silent.
     On a GPU, blocks of several tracks are seen together, `at_once` of one length; on a processor one by one.
     """
     out = np.full(len(tracks), _SILENT)
@@ -78,11 +78,11 @@ def score(
     track_of, frame_of = tracks["track"].to_numpy(), tracks["frame"].to_numpy()
 
     def judge() -> None:
-        for track in [t for t in unjudged if looks[t].whole is not None]:
+        for track in [t for t in unjudged if looks[t].is_seen]:
             look, start = looks.pop(track), int(lengths["min"][track])
             mfcc = torch.from_numpy(crops.mfcc(sound, start, start + look.length))
             rows = track_of == track
-            out[whole[rows]] = over_windows(network, look.whole, look.pieces, mfcc)[frame_of[rows] - start]
+            out[whole[rows]] = over_windows(network, *look.seen(), mfcc)[frame_of[rows] - start]
             unjudged.remove(track)
 
     for row, frame, face in tqdm(crops.faces(video, tracks), total=len(tracks), desc="faces", unit="face"):
@@ -133,14 +133,14 @@ class _Look:
         return self._done == self.length
 
     @property
-    def whole(self) -> Tensor | None:
-        """What was seen of the whole track (t, d), None before all was."""
-        return self._joined(0)
+    def is_seen(self) -> bool:
+        """Whether the network has seen all crops."""
+        return self.is_over and None not in self._parts
 
-    @property
-    def pieces(self) -> Tensor | None:
-        """What was seen of its separate pieces (t, d), None before all was."""
-        return self._joined(1)
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """Return what was seen of the whole track (t, d) and of its separate pieces (t, d), once all was."""
+        whole, pieces = zip(*self._parts, strict=True)
+        return torch.cat(whole), torch.cat(pieces)
 
     def add(self, index: int, face: np.ndarray) -> None:
         """Take the crop of one frame of the track; a frame without one repeats the last."""
@@ -158,11 +158,6 @@ class _Look:
             self._done = end
             keep = max(0, end - context - self._first)
             self._faces, self._first = self._faces[keep:], self._first + keep
-
-    def _joined(self, which: int) -> Tensor | None:
-        if not self.is_over or None in self._parts:
-            return None
-        return torch.cat([part[which] for part in self._parts])
 
 
 class _Seer:

@@ -74,17 +74,17 @@ def test_a_face_is_aligned_however_it_is_turned_and_scaled(arcface, angle, scale
     turn[:, 2] += 400
     moved = cv2.warpAffine(picture, turn, (1300, 1300), flags=cv2.INTER_CUBIC)
     embed = insightface.ArcFace(arcface)
-    straight, turned = embed(picture, points), embed(moved, points @ turn[:, :2].T + turn[:, 2])
+    straight, turned = embed((picture, points)), embed((moved, points @ turn[:, :2].T + turn[:, 2]))
     assert np.linalg.norm(straight) == pytest.approx(1)
     assert straight @ turned > 0.99
-    assert straight @ embed(picture[:, ::-1].copy(), points) < 0.5
+    assert straight @ embed((picture[:, ::-1].copy(), points)) < 0.5
 
 
 def test_faces_embedded_together_are_those_embedded_alone(arcface) -> None:
     rng = np.random.default_rng(5)
     faces = [(rng.integers(0, 255, (300 + 40 * i, 500, 3)).astype(np.uint8), face_points()) for i in range(3)]
     embed = insightface.ArcFace(arcface, at_once=3)
-    np.testing.assert_allclose(embed.together(faces), [embed(*face) for face in faces], atol=1e-5)
+    np.testing.assert_allclose(embed.together(faces), [embed(face) for face in faces], atol=1e-5)
 
 
 def test_eyes_and_mouth_come_where_the_network_expects_them() -> None:

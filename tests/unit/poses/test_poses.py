@@ -353,7 +353,7 @@ def _followed(
     """Follow one person whose body is found at such places (x, px; NaN: not found); return the frames looked at, points and scores."""
     looked_at = []
 
-    def look(models, picture, face, track):
+    def look(models, picture, face, track, hands=None):
         frame = int(picture[0, 0, 0])
         looked_at.append(frame)
         points, scores, _ = _body(places[frame] if np.isfinite(places[frame]) else 0, 200)
@@ -385,6 +385,35 @@ def test_fast_but_even_motion_takes_one_more_look(monkeypatch: pytest.MonkeyPatc
     frames, points, _ = _followed(monkeypatch, 4, [300.0 + 30 * n for n in range(9)])
     assert frames == [0, 2, 4, 6, 8]
     np.testing.assert_allclose(points[:, keypoints.INDEX["nose"], 0], [300.0 + 30 * n for n in range(9)])
+
+
+def test_a_hand_that_stays_or_is_out_of_sight_is_not_searched_for_between_two_looks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = []
+
+    def look(models, picture, face, track, hands=(True, True)):
+        frame = int(picture[0, 0, 0])
+        searched.append((frame, *hands))
+        points, scores, _ = _body(300 + 60 * frame, 200)
+        # The left hand moves with the body; the right one lies on a table until the last frame, from which on it is out of sight.
+        points[keypoints.LEFT_HAND], scores[keypoints.LEFT_HAND] = [300 + 60 * frame, 500], 0.9
+        points[keypoints.RIGHT_HAND], scores[keypoints.RIGHT_HAND] = [300 + frame, 500], 0.9 * (frame < 8)
+        return points, scores
+
+    monkeypatch.setattr(mediapipe_133, "_look", look)
+    monkeypatch.setattr(mediapipe_133, "_Models", lambda: None)
+    x = 300 + 60 * np.arange(9.0)
+    piece = _piece(np.stack([x - 50, x * 0 + 150, x + 50, x * 0 + 250], axis=1), 9)
+    model = mediapipe_133.MediaPipe(1, 4)
+    for frame in range(9):
+        model.look(_shown(np.full((2, 2, 3), frame, np.uint8)), frame, [piece])
+    assert searched[:5] == [(0, True, True), (4, True, True), (2, True, False), (8, True, True), (6, True, True)]
+    # Where the right hand was found by one of two looks alone it is searched for; before that it stays.
+    assert sorted(searched[5:]) == [(5, True, False), (7, True, True)]
+    points, scores = piece.filled(np.arange(9))
+    np.testing.assert_allclose(points[:5, keypoints.RIGHT_HAND][:, 0, 0], 300 + np.arange(5))
+    assert (scores[:7, keypoints.RIGHT_HAND] > 0.8).all() and not scores[8, keypoints.RIGHT_HAND].any()
 
 
 def test_hands_are_looked_for_only_at_wrists_that_are_seen_in_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:

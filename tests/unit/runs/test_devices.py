@@ -110,9 +110,20 @@ def test_the_threads_of_a_job_are_those_that_snakemake_says(monkeypatch):
 
 
 def test_a_gpu_is_given_by_name_only(monkeypatch):
+    monkeypatch.setenv(processors.GPUS, "1")
     for value, given in (("GPU-a", True), ("", False), ("-1", False)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
         assert processors.gpu_given() == given
+
+
+@pytest.mark.parametrize("gpus", ["0", None])
+def test_a_gpu_that_the_user_has_named_for_all_is_not_given_to_a_job_that_requests_none(gpus):
+    command = "from talking.core import processors; print(processors.gpu_given())"
+    words = [] if gpus is None else ["--gpus", gpus]
+    code = f"import sys; sys.argv[1:] = {words + ['nothing']!r}\nfrom talking import __main__ as m\ntry: m.main()\nexcept Exception: pass\n{command}"
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "GPU-a", "PYTHONPATH": str(REPO / "scripts")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -115,7 +115,10 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
     mfcc = 5 * torch.randn(4 * length, 13)
     look = network._Look(network._Seer(model, 1), length)
     for i, face in enumerate(faces):
+        assert not look.is_seen
         look.add(i, face.numpy())
+    whole, pieces = look.seen()
+    assert look.is_seen
     alone = np.zeros(length)
     for seconds in (1, 2, 3, 4, 5, 6) if make is not TalkNet else (1, 3):
         for a in range(0, length, 25 * seconds):
@@ -124,10 +127,10 @@ def test_two_looks_equal_every_window_seen_alone(make, length):
             if make is not TalkNet:
                 alone[a:b] += window / 6
             else:
-                seen = network._window_features(look.whole, look.pieces, 25 * seconds, model.context)[a:b]
+                seen = network._window_features(whole, pieces, 25 * seconds, model.context)[a:b]
                 assert np.allclose(model.judge(seen[None], mfcc[None, 4 * a : 4 * b])[0, :, 1], window, atol=1e-4)
     if make is not TalkNet:
-        assert np.allclose(network.over_windows(model, look.whole, look.pieces, mfcc), alone, atol=1e-4)
+        assert np.allclose(network.over_windows(model, whole, pieces, mfcc), alone, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from media_tools import count_frames, ffmpeg_exe
+from talking.core import processors
 from talking.core.errors import InputError
 from talking.runs import devices
 from talking.video import cutting, encoding, media
@@ -93,6 +94,7 @@ def test_without_a_gpu_that_decodes_pictures_come_from_processors(film, monkeypa
     whole = list(media.frames(film[0]))
     # A GPU that is not there.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-none")
+    monkeypatch.setenv(processors.GPUS, "1")
     media._gpu_decodes.cache_clear()
     assert all(map(np.array_equal, media.frames(film[0]), whole))
     media._gpu_decodes.cache_clear()
@@ -102,6 +104,7 @@ def test_without_a_gpu_that_decodes_pictures_come_from_processors(film, monkeypa
 def test_a_gpu_gives_the_pictures_that_processors_give(film, monkeypatch):
     whole, fast = list(media.frames(film[0])), list(media.frames(film[0], fast=True))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices.present()[0])
+    monkeypatch.setenv(processors.GPUS, "1")
     media._gpu_decodes.cache_clear()
     assert media._gpu_decodes(str(film[0]))
     assert all(map(np.array_equal, media.frames(film[0]), whole))
