@@ -32,6 +32,8 @@ _STARTS = ((4, 10), (3, 8), (3, 12), (5, 12), (5, 10))
 _STEPS = 3
 # Largest distance, in face sizes, of the model's nose and eyes from those of the face for a body to be the face's own.
 _FITS = 0.5
+# A body that fits this well and whose trunk and arms are this visible needs no search from other starts.
+_FITS_WELL, _WELL_SEEN = 0.15, 0.9
 
 # A head is a face box grown by this much; the heads of others are painted over in black.
 _HEAD, _PAINT = 1.5, 0
@@ -272,8 +274,13 @@ def _body(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.ndarra
     # A body lost for long is looked for with two starts a look, as all of them every time would take too long.
     after = [(2 * track.failed + k) % len(_STARTS) for k in range(2)]
     starts = _STARTS if track.failed == 0 else [_STARTS[k] for k in after]
-    tried = [_from_start(models, picture, box, face, np.array([0, *start])) for start in starts]
-    fitting = [one for one in tried if one is not None]
+    fitting = []
+    for start in starts:
+        one = _from_start(models, picture, box, face, np.array([0, *start]))
+        fitting += [] if one is None else [one]
+        # Other starts lead to the same body.
+        if one is not None and _seen(one[0]) >= _WELL_SEEN and _fit(one[0], picture, box, face) <= _FITS_WELL:
+            break
     if fitting:
         # Of several bodies for one face, the right one is well seen and lies well.
         found, region = max(fitting, key=lambda one: _seen(one[0]) - _fit(one[0], picture, box, face))
