@@ -22,6 +22,7 @@ _LOST_LONG = 4
 BODY_POINTS = keypoints.FACE.start
 _LEGS = slice(keypoints.INDEX["left_knee"], BODY_POINTS)
 HANDS = (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
+WRISTS = (keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"])
 
 
 def has_moved(piece: Piece, a: int, b: int) -> bool:
@@ -37,14 +38,17 @@ def has_moved(piece: Piece, a: int, b: int) -> bool:
 
 
 def steady_hands(piece: Piece, a: int, b: int) -> list[bool]:
-    """Return for the left and the right hand whether both looks, at frames a and b, have not found it or have found it at one place."""
+    """Return for the left and the right hand whether the looks at frames a and b have found it, or not, at one place."""
     (early, early_scores), (late, late_scores) = piece.found[a], piece.found[b]
     moved = np.linalg.norm(late - early, axis=-1) / face_size(piece.face(b))
     sure = _is_sure(early, early_scores, piece) & _is_sure(late, late_scores, piece)
-    return [
-        early_scores[hand].any() == late_scores[hand].any() and not (sure & (moved > _STEADY_HAND))[hand].any()
-        for hand in HANDS
-    ]
+    steady = []
+    for hand, wrist in zip(HANDS, WRISTS, strict=True):
+        is_found = [bool(scores[hand].any()) for scores in (early_scores, late_scores)]
+        # A hand that nobody has found is at the end of the arm.
+        has_stayed = not (sure & (moved > _STEADY_HAND))[hand].any() if any(is_found) else moved[wrist] <= _STEADY
+        steady.append(is_found[0] == is_found[1] and bool(has_stayed))
+    return steady
 
 
 def agree(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray], face: Face) -> bool:

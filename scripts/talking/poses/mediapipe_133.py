@@ -5,7 +5,7 @@ face, then where the look before showed that body. So nobody else's body is take
 used. Hands (MediaPipe Hands, Zhang et al., 2020) are looked for at the ends of that body's arms, where they are in the picture.
 The face points are those of the landmarks file. Every few frames are looked at. Between two looks the middle frame is looked at
 too where somebody moves far or is found in one of them only; if it does not lie where the two lead to expect, so are both halves.
-A hand that the two have found at one place, or not found, is not searched for between them.
+A hand that the two have found, or not found, at one place is not searched for between them.
 """
 
 import queue
@@ -107,7 +107,7 @@ _FROM_BLAZEPOSE = {
     "right_knee": 26, "left_ankle": 27, "right_ankle": 28, "left_heel": 29, "right_heel": 30, "left_big_toe": 31,
     "right_big_toe": 32,
 }  # fmt: skip
-_HAND_GROUPS = tuple(zip(between.HANDS, (keypoints.INDEX["left_wrist"], keypoints.INDEX["right_wrist"]), strict=True))
+_HAND_GROUPS = tuple(zip(between.HANDS, between.WRISTS, strict=True))
 _TRUNK_AND_ARMS = [*range(11, 17), 23, 24]
 _OURS = [keypoints.INDEX[name] for name in _FROM_BLAZEPOSE]
 _THEIRS = list(_FROM_BLAZEPOSE.values())
