@@ -9,6 +9,7 @@ loading and compiling are done once for a video. Prints one JSON line for each, 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 import bench_cost
 from bench_models import Bench
 
+from talking.core import processors
 from talking.video import media
 
 LIMIT_S = 75
@@ -84,11 +86,13 @@ def main() -> None:
         measure(arguments.case, arguments.work / "results")
         return
     prepare(arguments.work, arguments.seconds)
+    # As `talking --gpus 1` would have it, for ONNX Runtime and the decoder.
+    environment = {"CUDA_VISIBLE_DEVICES": "0"} | os.environ | {processors.GPUS: "1"}
     found = {}
     for case in arguments.only or CASES:
         command = [sys.executable, __file__, "--work", str(arguments.work), "--case", case]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+            run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment)
             line = next((text for text in run.stdout.splitlines() if text.startswith("{")), "")
             answer = json.loads(line) if line else {"case": case, "failed": run.stderr.strip().splitlines()[-1:]}
         except subprocess.TimeoutExpired:
