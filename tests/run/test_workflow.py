@@ -101,7 +101,7 @@ def test_a_video_has_no_more_files_than_the_manual_says(run):
     assert all(len(list((results / "dataset" / clip).iterdir())) == 6 for clip in clips)
 
 
-def test_previews_and_exports_are_made_when_asked(run, tmp_path):
+def test_previews_and_exports_are_made_when_asked(run, films, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     clips = list(tables.read("dataset", folder / "results/dataset/clips.parquet")["clip"])
     # A clip that is in no split is not exported, as is one that shows what another shows.
@@ -114,6 +114,11 @@ def test_previews_and_exports_are_made_when_asked(run, tmp_path):
     assert [p.name for p in (folder / "results/export/mit").iterdir() if p.is_dir()] == clips[1:]
     for name in clips:
         assert (folder / "results/preview/talk" / f"{name}.mp4").stat().st_size > 10_000
+    # A new video changes the data set, and draws only its own clips.
+    with (folder / "videos.tsv").open("a") as sheet:
+        sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0-1.0\n")
+    plan = planned(folder, "preview")
+    assert plan["preview_clips"] == plan["detect_faces"] == plan["collect_dataset"] == 1
 
 
 def test_strict_fails_and_names_the_video(run, tmp_path):

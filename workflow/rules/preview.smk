@@ -1,7 +1,9 @@
 rule preview_clips:
     """Drawing the labels of {wildcards.video} into its clips, to watch."""
     input:
-        clips="results/dataset/clips.parquet",
+        # Only a video whose own labels have changed is drawn again: the data set, which names its people, changes with every video.
+        annotations="results/annotations/{video}.parquet",
+        clips=ancient("results/dataset/clips.parquet"),
     output:
         previews=directory("results/preview/{video}"),
     log:
