@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from talking.clips import qualities
 from talking.core import cli
 from talking.dataset import card, collect, splits
 from talking.review import decisions
@@ -14,7 +15,10 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="sheet of the videos")
     parser.add_argument(
-        "--results", type=Path, required=True, help="folder of the results, with the failures of this run"
+        "--results",
+        type=Path,
+        required=True,
+        help="folder of the results, with the tables of all stages and the failures of this run",
     )
     parser.add_argument("--clips", type=Path, required=True, help="folder of tables, one a video")
     parser.add_argument("--annotations", type=Path, required=True, help="folder of tables, one a video")
@@ -26,9 +30,11 @@ def main() -> None:
     parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
+    cli.add_settings(parser, qualities.Settings)
     arguments = parser.parse_args()
     sheet = read_sheet(arguments.sheet)
     results = collect.Results(
+        arguments.results,
         arguments.clips,
         arguments.annotations,
         arguments.media,
@@ -44,6 +50,7 @@ def main() -> None:
         cli.settings_from(arguments, card.Settings),
         cli.settings_from(arguments, splits.Settings),
         decisions.read(arguments.review) if arguments.review else (),
+        cli.settings_from(arguments, qualities.Settings),
     )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from made_video import clips_of, make_sources
+from talking.clips import qualities
 from talking.core import schemas, tables
-from talking.dataset import annotate
+from talking.dataset import annotate, talk
 from talking.video import media
 
 KEPT, REJECTED, UNMEASURED = (f"s_v_{a:06d}to{b:06d}" for a, b in ((10, 60), (60, 110), (110, 120)))
@@ -66,6 +67,13 @@ def _fill(folder: Path) -> None:
     (results / "media/v.json").write_text(json.dumps({"width": width, "height": height}))
     people = pd.DataFrame([_person(0, [3]), _person(1, [5])], columns=schemas.schema("persons").names)
     tables.write("persons", people, results / "people/v.parquet")
+    shots = {c.name: ["" if str(c.type) == "string" else 0] for c in schemas.SCHEMAS["shots"]} | {"end_frame": [120]}
+    tables.write("shots", pd.DataFrame(shots), results / "shots/v.parquet")
+    known = talk.read(results, "v", tables.read("dataset", results / "dataset/clips.parquet"))
+    names = {3: "p000002", 5: "p000001"}
+    found = talk.of_video(known, lambda tracks: [names[track] for track in tracks], qualities.Settings())
+    for name, table in zip(("turns", "listening"), found, strict=True):
+        tables.write(name, table.to_pandas(), results / f"dataset/{name}.parquet")
     videos = {c.name: ["" if str(c.type) == "string" else 1] for c in schemas.SCHEMAS["videos"]}
     tables.write(
         "videos", pd.DataFrame(videos | {"video": ["v"], "status": ["ok"], "source": ["s"]}), results / "videos.parquet"

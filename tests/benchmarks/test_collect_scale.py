@@ -23,6 +23,9 @@ def write_results(results: Path) -> None:
     columns = {c.name: "" if c.type == "string" else 0 for c in schemas.SCHEMAS["clips"]}
     for folder in ("clips", "annotations", "media"):
         (results / folder).mkdir(parents=True)
+    names = {"tracks": "tracks", "speaking": "speaking", "people": "persons", "shots": "shots", "speech": "words"}
+    for name in names.values():
+        tables.write(name, tables.empty(name), results / f"{name}.parquet")
     for number in range(VIDEOS):
         video = f"v{number}"
         names = [f"s_{video}_{a:06d}to{a + 200:06d}" for a in start]
@@ -43,6 +46,10 @@ def write_results(results: Path) -> None:
         )
         index["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in names]
         tables.write("annotations", index, results / "annotations" / f"{video}.parquet")
+        for folder, name in names.items():
+            (results / folder).mkdir(exist_ok=True)
+            of_video = f"{video}.words.parquet" if name == "words" else f"{video}.parquet"
+            (results / folder / of_video).hardlink_to(results / f"{name}.parquet")
         probe = {"status": "ok", "reason": "", "duration_s": 9000.0}
         (results / "media" / f"{video}.json").write_text(json.dumps(probe))
     tracks = pd.DataFrame({"video": [f"v{n}" for n in range(VIDEOS) for _ in range(2 * CLIPS)]})

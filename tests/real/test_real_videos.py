@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from run.workflow import snakemake, write_sheet
+from talking.core import tables
 from talking.scoring import by_eye
 from talking.scoring.results import read_labels
 
@@ -52,6 +53,21 @@ def test_who_speaks_in_turn_is_right(results, truth_file):
     found = by_eye.score(by_eye.read_seen(truth_file, "two_in_turn"), read_labels(results, "two_in_turn"))["speaking"]
     assert found["accuracy"] >= 0.97
     assert found["confidence_error"] <= 0.08
+
+
+@pytest.mark.slow
+def test_the_reply_of_two_who_speak_in_turn_is_in_the_table(results, truth_file):
+    replied, first = (spans[0] for spans in json.loads(truth_file.read_text())["two_in_turn"]["talks"])
+    table = tables.read("turns", results / "dataset/turns.parquet")
+    (found,) = table[table["video"] == "two_in_turn"].itertuples()
+    # The right one begins.
+    assert (found.turn_person_in_clip, found.reply_person_in_clip) == (1, 0) and found.turn_clip == found.reply_clip
+    assert abs(found.turn_end_s - first[1]) < 0.3 and abs(found.reply_start_s - replied[0]) < 0.3
+    assert abs(found.reply_end_s - replied[1]) < 0.3 and found.turn_person_seen == "on_screen"
+    listening = tables.read("listening", results / "dataset/listening.parquet")
+    heard = listening[listening["video"] == "two_in_turn"]
+    assert heard["listener"].tolist() == [found.reply_person, found.turn_person]
+    assert (heard["end_s"] - heard["start_s"]).sum() > 7.5
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,9 @@ def test_a_workflow_that_includes_it_has_the_same_data_set(run, films, tmp_path,
     # The other videos of the run have no clip; their tracks are in the tables over all videos.
     files = {file.relative_to(alone) for file in alone.rglob("*") if file.suffix in KINDS}
     made = {file for file in files if "talk" in str(file)}
-    made |= {Path("dataset") / name for name in ("clips.parquet", "people.parquet")}
+    made |= {
+        Path("dataset") / name for name in ("clips.parquet", "people.parquet", "turns.parquet", "listening.parquet")
+    }
     assert len(made) > 20 and tables.read("dataset", results / "dataset/clips.parquet").shape[0] == 2
     assert {file for file in made if (results / file).read_bytes() != (alone / file).read_bytes()} == set()
     assert not (tmp_path / "results").exists() and (tmp_path / "clips.txt").exists()

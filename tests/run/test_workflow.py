@@ -1,5 +1,6 @@
 """The whole workflow, run as its users run it: on a filmed conversation, a mute film and files that are no videos."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from conftest import REPO
 from run.workflow import copy_run, planned, snakemake, write_sheet
 from talking.core import tables
 from talking.dataset import store
+from talking.speech import turns
 from talking.video import media
 
 pytestmark = pytest.mark.slow
@@ -38,6 +40,27 @@ def test_the_labels_agree_with_the_truth(run, films):
     found = json.loads(scores.stdout)
     assert found["faces"]["recall"] >= 0.98 and found["faces"]["precision"] >= 0.98
     assert found["speaking"]["accuracy"] >= 0.9
+
+
+def test_turns_and_replies_are_those_of_the_script(run, films):
+    found = tables.read("turns", run[0] / "results/dataset/turns.parquet")
+    said = turns.read(films / "talk.rttm", "talk")
+    # The first reply begins within a turn; at the cut after seven seconds the talker goes off screen.
+    truth = [(a, b) for a, b in itertools.pairwise(said[2:]) if b.start_s - a.end_s < 2]
+    assert len(found) == len(truth) == 3
+    for row, (turn, reply) in zip(found.itertuples(), truth, strict=True):
+        assert abs(row.turn_end_s - turn.end_s) < 0.2 and abs(row.gap_s - (reply.start_s - turn.end_s)) < 0.3
+        assert abs(row.reply_start_s - reply.start_s) < 0.2 and abs(row.reply_end_s - reply.end_s) < 0.2
+    names = {"P001": found["turn_person"][0], "P005": found["reply_person"][0]}
+    assert [names[a.speaker] for a, _ in truth] == found["turn_person"].tolist()
+    assert [names[b.speaker] for _, b in truth] == found["reply_person"].tolist()
+    assert found["turn_person_seen"].tolist() == ["on_screen", "previous_shot", "on_screen"]
+    assert "green bicycle" in found["turn_words"][2]
+    listening = tables.read("listening", run[0] / "results/dataset/listening.parquet")
+    in_clips = listening[listening["clip"] != ""]
+    assert len(in_clips) >= 4 and (in_clips["listener"] != in_clips["speaker"]).all()
+    # Who is shown alone while the other one goes on talking.
+    assert (listening.loc[listening["speaker_seen_share"] == 0, "listener"] == names["P001"]).all()
 
 
 def test_every_file_of_a_clip_speaks_of_the_same_frames(run):

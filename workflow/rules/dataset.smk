@@ -83,6 +83,7 @@ rule find_duplicates:
 rule collect_dataset:
     """Collecting the data set: its tables, splits and card."""
 
+    # It reads the tables that clips and annotations are made of, too: tracks, speaking, people, shots and words of videos with kept clips.
     # It also writes splits.tsv (splits.memory), remembered.parquet and dataset/CHANGES.md, which are no outputs: Snakemake would delete what
     # earlier runs left in them.
     input:
@@ -94,6 +95,8 @@ rule collect_dataset:
     output:
         clips="results/dataset/clips.parquet",
         people="results/dataset/people.parquet",
+        turns="results/dataset/turns.parquet",
+        listening="results/dataset/listening.parquet",
         splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
         card="results/dataset/README.md",
         croissant="results/dataset/croissant.json",
@@ -112,12 +115,13 @@ rule collect_dataset:
         results=subpath(output.videos, parent=True),
         card=flags("card"),
         splits=flags("splits"),
+        qualities=flags("qualities"),
         rows=ROWS.checksum(),
         review=decisions.checksum(d for own in REVIEW.values() for d in own),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
         'talking collect-dataset --sheet "$TALKING_SHEET" --results {params.results:q} --clips {params.results:q}/clips'
         " --annotations {params.results:q}/annotations --media {params.results:q}/media --identities {input.identities:q}"
-        " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits}"
+        " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits} {params.qualities}"
         ' --review "$TALKING_REVIEW"'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

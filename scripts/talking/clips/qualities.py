@@ -220,7 +220,7 @@ def _measured(clip: Any, faces: Faces, sound: Sound, settings: Settings) -> dict
         "num_talkers": int((seconds >= settings.min_talker_s).sum()),
         "talking_s": anyone.sum() / FPS,
         "num_turns": len(taken),
-        "num_exchanges": count_exchanges(taken, round(settings.answer_s * FPS)),
+        "num_exchanges": len(answers(taken, round(settings.answer_s * FPS))),
         "talk_balance": talk_balance(seconds),
         "speaking_share": anyone.mean(),
         "overlap_share": (speaking.sum(axis=1) > 1).mean(),
@@ -273,9 +273,9 @@ def turns_of(speaking: np.ndarray, pause: int) -> list[tuple[int, int, int]]:
     return taken
 
 
-def count_exchanges(taken: list[tuple[int, int, int]], answer: int) -> int:
-    """Return how often a turn is answered: another person's turn begins before it ends or within `answer` frames after."""
-    return sum(later[0] - earlier[1] <= answer for earlier, later in itertools.pairwise(taken))
+def answers(taken: list[tuple[int, int, int]], answer: int) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
+    """Return the turns that are answered, each with its answer: another person's turn begins before it ends or within `answer` frames after."""
+    return [(earlier, later) for earlier, later in itertools.pairwise(taken) if later[0] - earlier[1] <= answer]
 
 
 def talk_balance(seconds: np.ndarray) -> float:

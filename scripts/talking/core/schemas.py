@@ -500,6 +500,78 @@ SCHEMAS["remembered"] = [
     Column("version", _INT, "", "version of the data set that had these clips, the same in each row"),
 ]
 
+_SPLIT = Column("split", _TEXT, "", "split of that clip; empty if there is none")
+
+
+def _turn(name: str, of: str) -> list[Column]:
+    return [
+        Column(f"{name}_person", _TEXT, "", f"who says {of}"),
+        Column(f"{name}_start_frame", _INT, "frame", f"first frame of {of} in the video"),
+        Column(f"{name}_end_frame", _INT, "frame", "one past its last frame"),
+        Column(f"{name}_start_s", _DOUBLE, "s", "its start in the video"),
+        Column(f"{name}_end_s", _DOUBLE, "s", "its end in the video"),
+        Column(f"{name}_seen_share", _FLOAT, "0-1", "fraction of its frames in which the person is on screen"),
+        Column(
+            f"{name}_clip",
+            _TEXT,
+            "",
+            "the clip of the person in which at least half of it lies; empty if there is none",
+        ),
+        Column(
+            f"{name}_person_in_clip", _INT, "", "the person's number in that clip, from the left; -1 without a clip"
+        ),
+        Column(
+            f"{name}_start_in_clip", _INT, "frame", "first frame in that clip, of what lies in it; -1 without a clip"
+        ),
+        Column(
+            f"{name}_end_in_clip",
+            _INT,
+            "frame",
+            "one past the last frame in that clip, of what lies in it; -1 without a clip",
+        ),
+        Column(f"{name}_words", _TEXT, "", "what the person says in it"),
+    ]
+
+
+SCHEMAS["turns"] = [
+    _VIDEO,
+    Column("split", _TEXT, "", "split of the clip of the reply, else of the turn; empty if neither lies in a clip"),
+    *_turn("turn", "the turn"),
+    *_turn("reply", "the reply to it"),
+    Column(
+        "gap_s", _FLOAT, "s", "from the end of the turn to the start of the reply; negative if the reply begins before"
+    ),
+    Column("overlap_s", _FLOAT, "s", "how long both speak at once there"),
+    Column(
+        "turn_person_seen",
+        _TEXT,
+        "",
+        "where the person of the turn is when the reply begins: on_screen, previous_shot (seen in the shot before) or away",
+    ),
+]
+
+SCHEMAS["listening"] = [
+    _VIDEO,
+    Column("listener", _TEXT, "", "who listens, on screen"),
+    Column("speaker", _TEXT, "", "to whom"),
+    Column(
+        "start_frame", _INT, "frame", "first frame in the video; a segment lies in one shot and in one clip or none"
+    ),
+    Column("end_frame", _INT, "frame", "one past the last frame"),
+    Column("start_s", _DOUBLE, "s", "start in the video"),
+    Column("end_s", _DOUBLE, "s", "end in the video"),
+    Column("clip", _TEXT, "", "the clip in which it lies; empty if there is none"),
+    _SPLIT,
+    Column("listener_in_clip", _INT, "", "the listener's number in that clip, from the left; -1 without a clip"),
+    Column("speaker_in_clip", _INT, "", "the speaker's number in that clip, from the left; -1 if the clip has none"),
+    Column("start_in_clip", _INT, "frame", "first frame in that clip; -1 without a clip"),
+    Column("end_in_clip", _INT, "frame", "one past the last frame in that clip; -1 without a clip"),
+    Column("face_height_px", _FLOAT, "px", "median height of the listener's face"),
+    Column("speaker_seen_share", _FLOAT, "0-1", "fraction of the frames in which the speaker is on screen too"),
+    Column("num_backchannels", _INT, "", "utterances of the listener that begin in it and are shorter than a second"),
+    Column("listener_speaks_s", _FLOAT, "s", "how long the listener speaks meanwhile, without getting the turn"),
+]
+
 SCHEMAS["changes"] = [
     Column("clip", _TEXT, "", "name of the clip"),
     _VIDEO,

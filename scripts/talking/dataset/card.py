@@ -11,9 +11,14 @@ from talking.core import cli
 from talking.dataset import splits, store
 from talking.dataset.changes import Version
 from talking.review.decisions import DROP, Decision
+from talking.video import media
 
 COLUMNS = ["video", "split", "hard_because", "num_people", "bytes", "duration_s", "face_px", "num_turns", "speaking_share",
            "overlap_share", "off_screen_share", "mouth_sound_agreement", "speaking_confidence", "not_understood_share", "reviewed"]  # fmt: skip
+TALK_COLUMNS = {
+    "turns": ["turn_clip", "reply_clip", "gap_s"],
+    "listening": ["clip", "start_frame", "end_frame", "num_backchannels"],
+}
 _STATISTICS = {
     "duration_s": "length of a clip, s",
     "face_px": "smallest face of a clip, px",
@@ -34,6 +39,8 @@ def text(
     clips: pd.DataFrame,
     inputs: pd.DataFrame,
     people: pd.DataFrame,
+    turns: pd.DataFrame,
+    listening: pd.DataFrame,
     groups: int,
     strangers: int,
     decisions: Sequence[Decision],
@@ -41,7 +48,7 @@ def text(
     settings: Settings,
     split_settings: splits.Settings,
 ) -> str:
-    """Return the card of kept clips (`COLUMNS`) and the tables `videos` and `people`.
+    """Return the card of kept clips (`COLUMNS`), the tables `videos` and `people`, and `TALK_COLUMNS` of `turns` and `listening`.
 
     `groups` is the number of groups of videos that share no one, `strangers` of training clips with somebody whose face
     could not be compared; `decisions` are those of reviewers; `version` is the data set's.
@@ -59,6 +66,7 @@ def text(
         version=version.number,
         content=version.content,
         megabytes=f"{clips['bytes'].sum() / 1e6:.0f}",
+        talk=_talk(turns, listening),
         statistics=_table(["", "median", "mean", "5 %", "95 %"], _statistics(clips)),
         by_people=", ".join(f"{hours:.2f} with {number}" for number, hours in by_people) or "none",
         splits=_table(["split", "clips", "hours", "videos"], _splits(clips)) + f"\n\n{_people_by_split(people)}",
@@ -88,6 +96,17 @@ def _review(clips: pd.DataFrame, decisions: Sequence[Decision]) -> str:
         f"{int((clips['reviewed'] != '').sum())} of {len(clips)} clips were reviewed: {len(decisions)} decisions of {len(reviewers)}"
         f" reviewers, {dropped} of them to drop a clip. Clips by what was decided or corrected in them: {told or 'none'}. `meta.json`"
         " says who reviewed a clip (`reviewed_by`) and each decision (`decisions`)."
+    )
+
+
+def _talk(turns: pd.DataFrame, listening: pd.DataFrame) -> str:
+    in_clip = (turns["turn_clip"] != "") & (turns["turn_clip"] == turns["reply_clip"])
+    heard = listening[listening["clip"] != ""]
+    seconds = (heard["end_frame"] - heard["start_frame"]).sum() / media.FPS
+    return (
+        f"{len(turns)} turns with a reply, {int(in_clip.sum())} of them with both in one clip; the median gap is {_figure(turns['gap_s'].median(), 2)} s,"
+        f" and {_figure(100 * (turns['gap_s'] < 0).mean(), 0)} % of the replies begin before the turn ends. {seconds / 3600:.2f} hours of listening in"
+        f" clips, with {heard['num_backchannels'].sum()} backchannels."
     )
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from talking.clips import qualities
 from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import card, changes, croissant, splits, store
+from talking.dataset import card, changes, croissant, splits, store, talk
 from talking.review.decisions import Decision
 from talking.runs.made import forget
 
@@ -35,8 +37,9 @@ _CLIP_FOLDER = re.compile(r"\.?[A-Za-z0-9].*_\d{6,}to\d{6,}(\.new|\.old)?")
 
 @dataclass
 class Results:
-    """What is collected: folders of tables and probes by video, and the identities and duplicates of all."""
+    """What is collected: the folder of the results, folders of tables and probes by video, and the identities and duplicates of all."""
 
+    root: Path  # folder of the tables of all stages
     clips: Path
     annotations: Path
     media: Path
@@ -72,6 +75,10 @@ class Identities:
         out[~found] = [self._other(video, int(track)) for track in tracks[~found]]
         return out
 
+    def names_of(self, video: str, tracks: np.ndarray) -> list[str]:
+        """Return the names of the persons of tracks (n,) of a video."""
+        return [self.names[person] for person in self.persons(video, tracks)]
+
     def are_known(self, persons: np.ndarray) -> np.ndarray:
         """Return which persons (n,), given as numbers, were compared with everybody else (n,) bool."""
         return persons < self._num_known
@@ -91,12 +98,15 @@ def collect(
     settings: card.Settings | None = None,
     split_settings: splits.Settings | None = None,
     decisions: Sequence[Decision] = (),
+    turn_settings: qualities.Settings | None = None,
 ) -> None:
     """Write the tables, splits and card of the data set below `dataset`, and `videos_table`; remove folders of other clips.
 
-    `sheet` has a row a video; `decisions` of reviewers, which the tables follow already, are counted in the card. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
+    `sheet` has a row a video; `decisions` of reviewers, which the tables follow already, are counted in the card;
+    `turn_settings` say what a turn is and what answers it. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
     """
     settings, split_settings = settings or card.Settings(), split_settings or splits.Settings()
+    turn_settings = turn_settings or qualities.Settings()
     identities = Identities(results.identities)
     again = tables.read("duplicates", results.duplicates)
     originals = dict(zip(again["clip"], again["duplicate_of"], strict=True))
@@ -108,7 +118,10 @@ def collect(
     figures = []
     strangers = 0
     with ExitStack() as stack:
-        append = stack.enter_context(tables.writer("dataset", dataset / "clips.parquet"))
+        append, *append_talk = (
+            stack.enter_context(tables.writer(table, dataset / f"{name}.parquet"))
+            for name, table in {"clips": "dataset", "turns": "turns", "listening": "listening"}.items()
+        )
         lists = {s: stack.enter_context(_json_list(dataset / "splits" / f"{s}.json")) for s in store.SPLITS}
         for row, side in tqdm(
             zip(sheet.to_dict("records"), assignment.side, strict=True), total=len(sheet), desc="clips"
@@ -117,6 +130,11 @@ def collect(
             strangers += int((~known).sum()) if side == splits.TRAIN else 0
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
+            if len(clips):
+                known = talk.read(results.root, row["video"], clips.to_pandas())
+                found = talk.of_video(known, partial(identities.names_of, row["video"]), turn_settings)
+                for extend, of_table in zip(append_talk, found, strict=True):
+                    extend(of_table)
             for split in store.SPLITS:
                 lists[split](clips.filter(pc.equal(clips["split"], split)))
             _add(totals, clips, persons)
@@ -128,8 +146,21 @@ def collect(
     tables.write("videos", inputs, videos_table)
     with atomic_write(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
+        of_talk = [
+            tables.read_columns(name, dataset / f"{name}.parquet", columns).to_pandas()
+            for name, columns in card.TALK_COLUMNS.items()
+        ]
         told = card.text(
-            measured, inputs, people, assignment.groups, strangers, decisions, version, settings, split_settings
+            measured,
+            inputs,
+            people,
+            *of_talk,
+            assignment.groups,
+            strangers,
+            decisions,
+            version,
+            settings,
+            split_settings,
         )
         aside.write_text(told, encoding="utf-8")
     croissant.write(dataset, inputs, len(measured), settings.contact, version)
@@ -150,7 +181,7 @@ def _cast(sheet: pd.DataFrame, results: Results, identities: Identities) -> tupl
         video=np.repeat(np.arange(len(people)), [len(p) for p in people]),
         person=np.concatenate([*people, np.zeros(0, dtype=int)]),
         videos=sheet["video"].tolist(),
-        persons=identities.names,
+        persons=list(identities.names),
         sources=sheet["source"].tolist(),
         seconds=np.array(seconds),
     )

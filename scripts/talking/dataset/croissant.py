@@ -28,7 +28,9 @@ _CONTEXT = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
 }
 _CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
-_TABLES = {"clips": "dataset", "people": "people"}
+_TABLES = {"clips": "dataset", "people": "people", "turns": "turns", "listening": "listening"}
+# What a row of these tables is found by.
+_KEYS = {"clips": "clip", "people": "person"}
 _FILES = {
     "video.mp4": ("videos", "video/mp4", "the clips' pictures, 25 a second, and sound"),
     "audio.wav": ("sounds", "audio/wav", "the clips' sound, 16 kHz mono"),
@@ -127,7 +129,7 @@ def _records(table: str, schema: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": table,
         "name": table,
-        "key": {"@id": f"{table}/{'clip' if table == 'clips' else 'person'}"},
+        **({"key": {"@id": f"{table}/{_KEYS[table]}"}} if table in _KEYS else {}),
         "field": [_field(table, column) for column in schemas.SCHEMAS[schema] if not _is_nested(column.type)],
     }
 

@@ -1,6 +1,6 @@
 """The data set as Parquet shards that Hugging Face's library `datasets` reads, with typed features, videos and sound in them.
 
-datasets.load_dataset(FOLDER, split="train", streaming=True)
+datasets.load_dataset(FOLDER, split="train", streaming=True); with the name "turns" or "listening" after FOLDER, the rows of that table.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -41,6 +42,8 @@ _LABELS = pa.list_(
 _WORDS = pa.list_(
     pa.struct([("word", _TEXT), ("start_s", _FLOAT), ("end_s", _FLOAT), ("confidence", _FLOAT), ("person", _INT)])
 )
+# Tables of their own beside the clips, by the names of their configurations.
+_TABLES = ("turns", "listening")
 # Sizes and checksums are of the clips' folders.
 _LEFT_OUT = ("bytes", "sha256")
 _POSES = {
@@ -64,10 +67,11 @@ class Settings:
 
 
 def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
-    """Write the data set as `data/{split}-*.parquet` and README.md below `out`, renamed to it when all are whole.
+    """Write the data set as `data/{split}-*.parquet`, `turns/`, `listening/` and README.md below `out`, renamed to it when all are whole.
 
     A row has the columns of the table `dataset`, `mp4` and `wav` (the files themselves), `labels` of each person, `words` and,
-    if the settings say so, `keypoints` and others (frames, people, …) and `sound` (frames, features).
+    if the settings say so, `keypoints` and others (frames, people, …) and `sound` (frames, features). Of the tables `turns` and
+    `listening`, the rows of each split are `{table}/{split}.parquet`.
     """
     settings = settings or Settings()
     rows = tables.read_columns("dataset", dataset / "clips.parquet")
@@ -81,6 +85,8 @@ def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
         folders = store.split(dataset, split)
         clips = (_row(rows.slice(at[folder.name], 1), Clip(folder), wanted) for folder in folders)
         _write_shards(tqdm(clips, desc=split, total=len(folders)), wanted, split, aside, settings)
+    for name in _TABLES:
+        _write_table(name, tables.read_columns(name, dataset / f"{name}.parquet"), aside / name)
     clips = rows.to_pandas()
     card = (dataset / "README.md").read_text(encoding="utf-8")
     (aside / "README.md").write_text(_front(clips, aside) + card, encoding="utf-8")
@@ -183,11 +189,21 @@ def _write_shards(rows: Iterator[pa.Table], wanted: pa.Schema, split: str, out: 
         file.rename(out / _SHARD.format(split=split, number=number, count=len(files)))
 
 
+def _write_table(name: str, rows: pa.Table, out: Path) -> None:
+    """Write the rows of each split that has some."""
+    out.mkdir()
+    for split in store.SPLITS:
+        of_split = rows.filter(pc.equal(rows["split"], split))
+        if len(of_split):
+            tables.write(name, of_split.to_pandas(), out / f"{split}.parquet")
+
+
 def _front(clips: pd.DataFrame, out: Path) -> str:
     """Return the metadata that the hub reads at the top of README.md."""
     licences = sorted({name.lower() for name in clips["licence"]})
     known = licences[0] if len(licences) == 1 and licences[0] in _LICENCES else "other"
-    made = [split for split in store.SPLITS if any((out / "data").glob(f"{split}-*.parquet"))]
+    files = {"default": "data/{}-*.parquet"} | {name: f"{name}/{{}}.parquet" for name in _TABLES}
+    made = {name: [split for split in store.SPLITS if any(out.glob(of.format(split)))] for name, of in files.items()}
     front = {
         "pretty_name": "Talking together",
         "license": known,
@@ -198,9 +214,11 @@ def _front(clips: pd.DataFrame, out: Path) -> str:
         "tags": ["conversation", "active-speaker-detection", "talking-head", "diarization", "pose"],
         "configs": [
             {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in made],
+                "config_name": name,
+                "data_files": [{"split": split, "path": files[name].format(split)} for split in splits],
             }
+            for name, splits in made.items()
+            if splits or name == "default"
         ],
     }
     # JSON is YAML.

@@ -101,7 +101,7 @@ def test_turns_answers_and_balance_of_a_talk():
     speaking[0:50, 0] = speaking[60:90, 1] = speaking[85:120, 0] = speaking[124:130, 0] = speaking[190:200, 1] = True
     taken = qualities.turns_of(speaking, pause=5)
     assert taken == [(0, 50, 0), (60, 90, 1), (85, 130, 0), (190, 200, 1)]
-    assert qualities.count_exchanges(taken, answer=50) == 2
+    assert qualities.answers(taken, answer=50) == [(taken[0], taken[1]), (taken[1], taken[2])]
     assert qualities.talk_balance(np.array([6.0, 2.0])) == pytest.approx(0.25)
     assert qualities.talk_balance(np.array([6.0, 0.0])) == 0
     assert qualities.talk_balance(np.zeros(2)) == 0

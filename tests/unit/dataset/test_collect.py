@@ -40,6 +40,10 @@ def write_video(results, video, clips, people=2, tracks=None):
     index = index.assign(files=[["video.mp4"]] * clips, file_bytes=[[9]] * clips, file_sha256=[["00"]] * clips)
     index = index.assign(bytes=1000, sha256="00") if clips else tables.empty("annotations")
     tables.write("annotations", index, results / "annotations" / f"{video}.parquet")
+    for folder, table in {"tracks": "tracks", "speaking": "speaking", "people": "persons", "speech": "words", "shots": "shots"}.items():  # fmt: skip
+        file = results / folder / f"{video}{'.words' * (table == 'words')}.parquet"
+        if not file.exists():
+            tables.write(table, tables.empty(table), file)
     probe = {"status": "ok", "reason": "", "duration_s": 100.0}
     (results / "media" / f"{video}.json").write_text(json.dumps(probe))
 
@@ -60,6 +64,7 @@ def run(results, sheet, identities, again=(), decisions=(), **settings):
     shown = shown.assign(offset_frames=0, overlap_share=1.0, sound_bit_error=0.1, picture_bits=2.0)
     tables.write("duplicates", shown, results / "duplicates.parquet")
     folders = collect.Results(
+        results,
         results / "clips",
         results / "annotations",
         results / "media",
@@ -110,6 +115,50 @@ def test_every_kept_clip_is_in_the_tables_once(tmp_path):
     text = (tmp_path / "dataset/README.md").read_text()
     assert "4 clips, 0.01 hours (0.02 person-hours) of 5 people, from 2 of 3 videos" in text
     assert "$" not in text
+
+
+def test_turns_and_listening_of_videos_with_clips_are_in_the_tables(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    write_video(tmp_path, "b", clips=0)
+    for video in "ab":
+        frame = np.tile(np.arange(1500), 2)
+        faces = pd.DataFrame({"track": np.repeat([1, 2], 1500), "shot": 0, "frame": frame, "x1": 0, "y1": 10, "x2": 50})
+        tables.write("tracks", faces.assign(y2=70, detected=True, confidence=1), tmp_path / f"tracks/{video}.parquet")
+        # The first one talks from 0 to 80, the other from 90 to 150, and both before the second clip and into it.
+        first = (frame < 80) | ((frame >= 900) & (frame < 1050))
+        says = np.where(
+            faces["track"] == 1, first, ((frame >= 90) & (frame < 150)) | ((frame >= 1060) & (frame < 1100))
+        )
+        scored = faces[["track", "frame"]].assign(score=0, score_smooth=0, speaking=says, speaking_confidence=1)
+        tables.write("speaking", scored, tmp_path / f"speaking/{video}.parquet")
+        people = pd.DataFrame(index=range(2), columns=schemas.schema("persons").names)
+        people = people.assign(
+            person=[5, 6], shot=0, tracks=[[1], [2]], start_frame=0, end_frame=1500, role="participant"
+        )
+        tables.write("persons", people, tmp_path / f"people/{video}.parquet")
+        shots = pd.DataFrame(index=range(1), columns=schemas.schema("shots").names)
+        tables.write("shots", shots.assign(shot=0, start_frame=0, end_frame=1500), tmp_path / f"shots/{video}.parquet")
+        clips = tables.read("clips", tmp_path / f"clips/{video}.parquet")
+        tables.write(
+            "clips",
+            clips.assign(people=[[6, 5]] * len(clips), tracks=[[2, 1]] * len(clips)),
+            tmp_path / f"clips/{video}.parquet",
+        )
+    run(tmp_path, sheet_of("a", "b"), [("a", 1, "p1"), ("a", 2, "p2")])
+    turns, listening = (tables.read(name, tmp_path / f"dataset/{name}.parquet") for name in ("turns", "listening"))
+    assert set(turns["video"]) == set(listening["video"]) == {"a"}
+    told = turns[
+        ["turn_person", "turn_clip", "turn_person_in_clip", "reply_person", "reply_clip", "reply_person_in_clip"]
+    ]
+    first, second = "s_a_000000to000200", "s_a_001000to001200"
+    assert told.to_numpy().tolist() == [["p1", first, 1, "p2", first, 0], ["p1", "", -1, "p2", second, 0]]
+    assert turns["split"].tolist() == ["train"] * 2 and turns["gap_s"].tolist() == pytest.approx([0.4, 0.4])
+    inside = listening[listening["clip"] == second]
+    assert inside[["listener", "start_in_clip", "end_in_clip"]].to_numpy().tolist() == [["p2", 0, 50], ["p1", 60, 100]]
+    text = (tmp_path / "dataset/README.md").read_text()
+    assert "2 turns with a reply, 1 of them with both in one clip; the median gap is 0.40 s" in text
+    described = json.loads((tmp_path / "dataset/croissant.json").read_text())
+    assert "turns/gap_s" in {field["@id"] for records in described["recordSet"] for field in records["field"]}
 
 
 def test_a_person_in_two_videos_keeps_them_together(tmp_path):

@@ -4,12 +4,13 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from gallery_results import KEPT, make_results
-from talking.core import tables
+from talking.core import schemas, tables
 from talking.dataset import export_huggingface
 from talking.dataset.store import Clip
 
@@ -41,6 +42,27 @@ def test_a_row_holds_the_files_the_labels_and_everything_measured(dataset, expor
     assert np.allclose(np.array(row["sound"]).reshape(clip.sound.shape), clip.sound)
     known = tables.read("dataset", dataset / "clips.parquet").drop(columns=["bytes", "sha256"])
     assert set(known) < set(row) and row["start_frame"] == 10 and row["persons"] == ["p000001", "p000002"]
+
+
+def test_turns_and_listening_are_tables_of_their_own(dataset, exported, tmp_path):
+    # The listener of the kept clip; p000002 goes on after it.
+    (row,) = pq.read_table(exported / "listening/train.parquet").to_pylist()
+    assert (row["listener"], row["speaker"], row["clip"], row["start_in_clip"], row["end_in_clip"]) == ("p000001", "p000002", KEPT, 10, 50)  # fmt: skip
+    assert len(tables.read("listening", dataset / "listening.parquet")) == 2 and not any((exported / "turns").iterdir())
+    again = shutil.copytree(dataset, tmp_path / "dataset")
+    turn = {c.name: "" if c.type == "string" else 1 for c in schemas.SCHEMAS["turns"]}
+    rows = pd.DataFrame(
+        [turn | {"split": split, "gap_s": gap} for split, gap in (("train", 0.5), ("val", -0.1), ("", 2))]
+    )
+    tables.write("turns", rows, again / "turns.parquet")
+    export_huggingface.export(again, tmp_path / "out")
+    assert {f.stem: tables.read("turns", f)["gap_s"].tolist() for f in (tmp_path / "out/turns").iterdir()} == {
+        "train": [0.5],
+        "val": [pytest.approx(-0.1)],
+    }
+    front = yaml.safe_load((tmp_path / "out/README.md").read_text().split("---\n")[1])
+    splits = [{"split": split, "path": f"turns/{split}.parquet"} for split in ("train", "val")]
+    assert front["configs"][1] == {"config_name": "turns", "data_files": splits}
 
 
 def test_the_features_are_those_of_the_columns(exported):
