@@ -5,9 +5,12 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
+import soundfile
 
 from conftest import REPO
 from run.workflow import copy_run, planned, snakemake, write_sheet
@@ -132,9 +135,10 @@ def test_previews_and_exports_are_made_when_asked(run, films, tmp_path):
     for split, listed in zip(store.SPLITS, exported, strict=True):
         (folder / f"results/dataset/splits/{split}.json").write_text(listed)
     # By times alone: the sheet of the copy lies elsewhere, for which the data set would be collected, and split, again.
-    done = snakemake(folder, "preview", "export_mit", "export_webdataset")
+    done = snakemake(folder, "preview", "export_mit", "export_voices", "export_webdataset")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [p.name for p in (folder / "results/export/mit").iterdir() if p.is_dir()] == clips[1:]
+    check_voices(folder / "results/export/voices", store.Clip(folder / "results/dataset" / clips[1]))
     for name in clips:
         assert (folder / "results/preview/talk" / f"{name}.mp4").stat().st_size > 10_000
     # A new video changes the data set, and draws only its own clips.
@@ -142,6 +146,31 @@ def test_previews_and_exports_are_made_when_asked(run, films, tmp_path):
         sheet.write(f"new\t{films / 'talk.mp4'}\ttest\tCC0-1.0\n")
     plan = planned(folder, "preview")
     assert plan["preview_clips"] == plan["detect_faces"] == plan["collect_dataset"] == 1
+
+
+def check_voices(export, clip):
+    """Check the voices and masks of a clip against its labels."""
+    (listed,) = json.loads((export / "anytalker_train.json").read_text()).values()
+    voices = np.stack([soundfile.read(file, dtype="float32")[0] for file in listed["audio_list"]])
+    spoken, sound = clip.speaking.sum(axis=1).repeat(media.SAMPLES_PER_FRAME), clip.samples()
+    # Away from where somebody begins or ends, the voices together are the sound where one speaks, and silent where nobody does.
+    steady = scipy.ndimage.minimum_filter1d(spoken, 320) == scipy.ndimage.maximum_filter1d(spoken, 320)
+    assert (steady & (spoken == 1)).mean() > 0.5
+    assert np.abs(voices.sum(axis=0) - sound)[steady & (spoken == 1)].max() < 1e-3
+    assert not voices[:, steady & (spoken == 0)].any()
+    found = json.loads((export / clip.path.name / "multitalk.json").read_text())
+    people = np.load(found["people"])
+    mask, scale = people["mask"], people["mask"].shape[2] / clip.width
+    assert mask.shape[0] == clip.frames and cv2.imread(found["cond_image"]).shape == (clip.height, clip.width, 3)
+    for frame in range(0, clip.frames, 10):
+        for i, box in enumerate(clip.face_boxes[frame]):
+            x1, y1, x2, y2 = (box * scale).astype(int)
+            assert (mask[frame, y1:y2, x1:x2] == i + 1).all()
+            # A body is below its face, and larger.
+            assert (mask[frame] == i + 1).sum() > 2 * (x2 - x1) * (y2 - y1)
+    for i, (top, left, bottom, right) in enumerate(found["bbox"].values()):
+        x1, y1, x2, y2 = clip.face_boxes[found["reference_frame"], i]
+        assert left <= x1 and top <= y1 and x2 <= right and y2 <= bottom
 
 
 def test_strict_fails_and_names_the_video(run, tmp_path):

@@ -25,6 +25,32 @@ rule export_mit:
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
+rule export_voices:
+    """Exporting the data set with one voice a person, as MultiTalk and AnyTalker read it."""
+    input:
+        splits=expand("results/dataset/splits/{split}.json", split=SPLITS),
+    output:
+        lists=expand("results/export/voices/anytalker_{split}.json", split=SPLITS),
+    log:
+        "results/logs/export_voices.log",
+    benchmark:
+        "results/benchmarks/export_voices.tsv"
+    conda:
+        "../envs/poses.yaml"
+    threads: 4
+    resources:
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(480),
+    params:
+        dataset=subpath(input[0], ancestor=2),
+        folder=subpath(output[0], parent=True),
+        settings=flags("export_voices"),
+    shell:
+        "talking export-voices --dataset {params.dataset:q} --out {params.folder:q} --threads {threads}"
+        " {params.settings}"
+        " --then record-made {log:q} {output:q} > {log:q} 2>&1"
+
+
 rule export_webdataset:
     """Exporting the data set as WebDataset shards."""
     input:

@@ -48,14 +48,19 @@ def shows_unseen(picture: np.ndarray, faces: np.ndarray, of_people: Segmenter) -
     Absent faces are NaN; without any face nothing says how large a person is, and the answer is False. `of_people` is what
     `segmenter` returns.
     """
-    import cv2
-
     faces = faces[~np.isnan(faces).any(axis=1)]
     if not len(faces):
         return False
+    smaller, scale = small(picture)
+    return unseen_area(of_people(smaller) > 0.5, faces * scale) >= _LEAST_AREA
+
+
+def small(picture: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return a picture in the size that a segmenter is given, and that size over its own."""
+    import cv2
+
     scale = min(1.0, _PICTURE_SIDE / max(picture.shape[:2]))
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return unseen_area(of_people(small) > 0.5, faces * scale) >= _LEAST_AREA
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale
 
 
 def unseen_area(people: np.ndarray, faces: np.ndarray) -> float:

@@ -42,6 +42,15 @@ FACE_BOX_POINTS = [CONTOUR_RIGHT, CHIN, CONTOUR_LEFT, NOSE_BRIDGE_END]
 OUTER_LIPS = slice(FACE.start + 48, FACE.start + 60)
 INNER_LIPS = slice(FACE.start + 60, FACE.start + 68)
 
+# Bones of head, trunk, arms and legs, between points that exist.
+_BODY_LIMBS = [
+    ("left_ear", "left_eye"), ("left_eye", "nose"), ("nose", "right_eye"), ("right_eye", "right_ear"), ("left_shoulder", "right_shoulder"),
+    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
+    ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
+]  # fmt: skip
+BODY_LIMBS = [(INDEX[a], INDEX[b]) for a, b in _BODY_LIMBS]
+
 HAND_LIMBS = [
     (start + (0 if joint == 0 else 4 * finger + joint), start + 4 * finger + joint + 1)
     for start in (LEFT_HAND.start, RIGHT_HAND.start)

@@ -22,13 +22,7 @@ POSE_EVERY = 2
 # In 1/2 px, as whole numbers of 16 bits.
 _POSE_STEPS = 2
 _MIN_POSE_SCORE = 0.3
-_BODY = [
-    ("left_ear", "left_eye"), ("left_eye", "nose"), ("nose", "right_eye"), ("right_eye", "right_ear"), ("left_shoulder", "right_shoulder"),
-    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
-    ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"), ("left_hip", "right_hip"), ("left_hip", "left_knee"),
-    ("left_knee", "left_ankle"), ("right_hip", "right_knee"), ("right_knee", "right_ankle"),
-]  # fmt: skip
-LIMBS = [[keypoints.INDEX[a], keypoints.INDEX[b]] for a, b in _BODY] + [list(limb) for limb in keypoints.HAND_LIMBS]
+LIMBS = [list(limb) for limb in (*keypoints.BODY_LIMBS, *keypoints.HAND_LIMBS)]
 
 
 @dataclass

@@ -38,6 +38,7 @@ SECTIONS = {
     "preview": "talking.dataset.preview",
     "gallery": "talking.gallery.page",
     "export_mit": "talking.dataset.export_mit",
+    "export_voices": "talking.dataset.export_voices",
     "export_webdataset": "talking.dataset.export_webdataset",
     "export_huggingface": "talking.dataset.export_huggingface",
     "covog": "covog.config:WorkflowSettings",

@@ -65,6 +65,7 @@ READS = {
     "gallery": ("dataset",),
     "preview": ("dataset",),
     "export_mit": ("dataset",),
+    "export_voices": ("dataset",),
     "export_webdataset": ("dataset",),
     "export_huggingface": ("dataset",),
     "covog/configure": (),

@@ -1,0 +1,22 @@
+"""Export the data set with one voice a person, in the input form of MultiTalk and AnyTalker."""
+
+from pathlib import Path
+
+from talking.core import cli
+from talking.dataset import export_voices
+
+
+def main() -> None:
+    """Read the arguments, export."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--threads", type=int, default=1, help="clips written at a time")
+    cli.add_settings(parser, export_voices.Settings)
+    arguments = parser.parse_args()
+    settings = cli.settings_from(arguments, export_voices.Settings)
+    export_voices.export(arguments.dataset, arguments.out, settings, arguments.threads)
+
+
+if __name__ == "__main__":
+    cli.run(main)
