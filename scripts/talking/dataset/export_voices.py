@@ -8,8 +8,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,9 @@ def export(dataset: Path, out: Path, settings: Settings | None = None, threads: 
     wanted = {clip.name for clip in clips}
     for folder in [p for p in out.iterdir() if p.is_dir() and p.name not in wanted]:
         shutil.rmtree(folder)
-    with ThreadPoolExecutor(threads) as pool:
-        made = pool.map(lambda clip: _export_clip(store.Clip(clip), out / clip.name, root), clips)
+    # Processes, as MediaPipe's graphs cannot be made by several threads at once.
+    with ProcessPoolExecutor(threads) as pool:
+        made = pool.map(partial(_export_clip, out, root), clips)
         inputs = dict(zip([clip.name for clip in clips], tqdm(made, total=len(clips)), strict=True))
     for name, folders in splits.items():
         listed = {clip.name: _for_anytalker(inputs[clip.name]) for clip in folders}
@@ -129,8 +131,9 @@ def _inside(box: np.ndarray) -> tuple[slice, slice]:
     return slice(y1, y2), slice(x1, x2)
 
 
-def _export_clip(clip: store.Clip, folder: Path, root: str) -> dict:
+def _export_clip(out: Path, root: str, path: Path) -> dict:
     """Write one clip's folder and return what its JSON file holds."""
+    clip, folder = store.Clip(path), out / path.name
     made_of = [(clip.path / "meta.json").read_text(encoding="utf-8"), root, _WAY]
     fingerprint = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     if (folder / "multitalk.json").exists():

@@ -20,7 +20,7 @@ def jobs(tmp_path_factory):
     lines = "".join(f"{video}\t{path}\ttest\tCC0\n" for video, path in rows.items())
     (folder / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + lines)
     targets = ["all", "preview", "results/export/mit/README.md", "results/export/webdataset"]
-    targets.append("results/export/huggingface")
+    targets += ["results/export/huggingface", "results/export/voices/anytalker_train.json"]
     config = [f"videos={folder / 'videos.tsv'}", "strict=true", "covog={preset: paper, cache_latents: true}"]
     config += ["sound={sound_mode: per_person}", "words={model: whisper}", "delete_intermediates=true"]
     command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--directory", folder, "--config", *config]
