@@ -94,7 +94,8 @@ def commands(video: Path, folder: Path, target: str = "results/videos.parquet") 
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SHEET).write_text(f"video\tpath\tsource\tlicence\n{VIDEO}\t{video.resolve()}\tbench\tCC0-1.0\n")
-    words = ["--cores", "2", "--directory", str(folder), "--config", f"videos={SHEET}"]
+    # One job a rule, however long the video is.
+    words = ["--cores", "2", "--directory", str(folder), "--config", f"videos={SHEET}", "parts={minutes: 0}"]
     plan = ["--dry-run", "--forceall", "--printshellcmds", target]
     run = subprocess.run(
         [sys.executable, "-m", "snakemake", *words, *plan], cwd=REPO, capture_output=True, text=True, check=True

@@ -33,6 +33,7 @@ GPU_STAGE = "embed_sound"
 # Of training: more than fit into a minute, the shortest time limit.
 STEPS = 40
 # How long the controller is away: longer than the executor's own patience.
+WRITTEN_DOWN_S = 10
 AWAY_S = 90
 TWO_CORES = {"ingest_media", "estimate_poses"}
 
@@ -199,6 +200,8 @@ def test_a_run_whose_controller_and_nodes_fail_ends_as_an_undisturbed_one(cluste
     wait_for(lambda: "down" in cluster.state(node))
     assert wait_for(lambda: [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and job["NodeList"] != node])
     cluster.start_node(node)
+    # A job that the controller has not written down yet is lost with it, whoever submitted it.
+    time.sleep(WRITTEN_DOWN_S)
     cluster.stop("slurmctld", signal.SIGKILL)
     time.sleep(AWAY_S)
     cluster.start_controller()
