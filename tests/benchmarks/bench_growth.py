@@ -13,6 +13,7 @@ from pathlib import Path
 import bench_cost
 import matplotlib
 import pandas as pd
+from matplotlib import ticker
 
 from talking.video import media
 
@@ -54,6 +55,12 @@ def draw(rows: list[dict], picture: Path) -> None:
         if column == "a second":
             axis.plot(decode["video_s"], decode[column], "k--", label="one plain decode")
         axis.set(xscale="log", yscale="log", xlabel="length of the video, s")
+        axis.set_xticks(sorted(table["video_s"].unique()))
+        axis.minorticks_off()
+        # From a round figure to a round figure, in steps of two and five.
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        for of in (axis.xaxis, axis.yaxis):
+            of.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.grid(alpha=0.3)
     axes[0].set_title("processor seconds for each second of video")
     axes[1].set_title("peak memory, MB")
