@@ -23,7 +23,7 @@ from talking.core.schemas import Column
 from talking.gallery import clips, index
 from talking.review.decisions import Decision
 
-PAGE = Path(__file__).with_name("page")
+_STATIC = Path(__file__).with_name("static")
 # To be raised when a clip's file is written in another way.
 _FORM = 1
 _READ = ("tracks/{}.parquet", "speaking/{}.parquet", "speech/{}.words.parquet", "people/{}.parquet")
@@ -91,7 +91,7 @@ def write_table(
     _write(folder / "data/words.js", "words", [words[clip] for clip in rows["clip"]])
     _write(folder / "data/review.js", "review", [decision.row() for decision in decisions])
     # The page last: it is the job's output.
-    for file in sorted(PAGE.iterdir(), key=lambda file: file.name == "index.html"):
+    for file in sorted(_STATIC.iterdir(), key=lambda file: file.name == "index.html"):
         with atomic_write(folder / file.name) as aside:
             shutil.copyfile(file, aside)
 
