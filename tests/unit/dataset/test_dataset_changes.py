@@ -73,7 +73,7 @@ def test_every_change_has_its_reason(results):
     }
     words = [
         sys.executable,
-        REPO / "scripts/diff.py",
+        REPO / "scripts/compare_datasets.py",
         results / "old",
         results / "dataset",
         "--table",
