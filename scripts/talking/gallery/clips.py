@@ -131,11 +131,6 @@ def poses_of(file: Path, prefix: str = "") -> dict | None:
         return poses(arrays[f"{prefix}keypoints"], arrays[f"{prefix}scores"])
 
 
-def read_labels(folder: Path) -> dict:
-    """Return the labels in a clip's folder."""
-    return json.loads((folder / "speakers.json").read_text(encoding="utf-8"))
-
-
 def _address(row: dict) -> str:
     """Return the address of the pictures, from the page's folder."""
     return f"../dataset/{row['clip']}/video.mp4" if row["state"] == "kept" else f"../media/{row['video']}.mp4"

@@ -20,6 +20,7 @@ from talking.core import cli, tables
 from talking.core.atomic import atomic_write
 from talking.core.checksums import sha256
 from talking.core.schemas import Column
+from talking.dataset import store
 from talking.gallery import clips, index
 from talking.review.decisions import Decision
 
@@ -132,7 +133,7 @@ def _write_video(
 
 def _content(row: dict, source: clips.Video, lists: list[str]) -> dict:
     if row["state"] == "kept":
-        labels = clips.read_labels(source.results / "dataset" / row["clip"])
+        labels = store.Clip(source.results / "dataset" / row["clip"]).speakers
         return clips.content(row, labels, (int(row["width"]), int(row["height"])), lists)
     return clips.content(row, source.labels(row), source.size, lists)
 
