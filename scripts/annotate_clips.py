@@ -31,12 +31,12 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="folder of the results: nothing is made of a video on which a stage has failed"
     )
-    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
+    decisions.add_argument(parser)
     parser.add_argument("--annotations", type=Path, required=True, help="table to write")
     cli.add_settings(parser, annotate.Settings)
     arguments = parser.parse_args()
     sheet = {column: getattr(arguments, column) for column in ("source", "licence", "url")}
-    decided = decisions.of_videos(decisions.read(arguments.review)) if arguments.review else {}
+    decided = decisions.of_videos(decisions.read(arguments.review))
     files = {name: getattr(arguments, name) for name in _FILES}
     sources = annotate.Sources(**files, sheet=sheet, decisions=decided.get(arguments.video, ()))
     settings = cli.settings_from(arguments, annotate.Settings)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli
+from talking.review import decisions
 
 _TABLES = ("speaking", "words", "clips", "identities")
 
@@ -10,18 +11,16 @@ _TABLES = ("speaking", "words", "clips", "identities")
 def main() -> None:
     """Read the arguments and the review, correct the table."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--review", required=True, help="review file; empty: nobody has reviewed anything")
+    decisions.add_argument(parser)
     parser.add_argument("--video", help="id of the video, of a table of one video")
     parser.add_argument("--to", choices=_TABLES, required=True, help="what the table is")
     parser.add_argument(
         "--table", type=Path, required=True, help="the table, where it lies in the folder of the results"
     )
     arguments = parser.parse_args()
-    if not arguments.review:
-        return
-    from talking.review import decisions
-
     found = decisions.of_videos(decisions.read(arguments.review))
+    if not found:
+        return
     if arguments.to == "identities":
         _correct_identities(arguments.table, found)
     elif own := found.get(arguments.video):
@@ -46,13 +45,12 @@ def _correct(path: Path, video: str, to: str, own: list) -> None:
 def _correct_identities(path: Path, found: dict) -> None:
     from talking.core import tables
     from talking.review import apply
-    from talking.review.decisions import NAMED, Decision
 
     results = path.parent
-    of_persons = [d for own in found.values() for d in own if d.field in NAMED]
+    of_persons = [d for own in found.values() for d in own if d.field in decisions.NAMED]
     videos = {d.video for d in of_persons if (results / f"tracks/{d.video}.parquet").exists()}
     faces = {video: apply.read_faces(results, video) for video in videos}
-    in_order = sorted(of_persons, key=Decision.moment)
+    in_order = sorted(of_persons, key=decisions.Decision.moment)
     tables.write("identities", apply.identities(tables.read("identities", path), in_order, faces), path)
 
 

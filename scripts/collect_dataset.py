@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--duplicates", type=Path, required=True, help="table of duplicate clips")
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--videos", type=Path, required=True, help="table of the videos to write")
-    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
+    decisions.add_argument(parser)
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
     cli.add_settings(parser, qualities.Settings)
@@ -49,7 +49,7 @@ def main() -> None:
         arguments.videos,
         cli.settings_from(arguments, card.Settings),
         cli.settings_from(arguments, splits.Settings),
-        decisions.read(arguments.review) if arguments.review else (),
+        decisions.read(arguments.review),
         cli.settings_from(arguments, qualities.Settings),
     )
 

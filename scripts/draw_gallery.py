@@ -14,13 +14,13 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
     parser.add_argument("--gallery", type=Path, required=True, help="folder to write the page to, beside the data set")
     parser.add_argument("--threads", type=int, default=1, help="processes that share the work")
-    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
+    decisions.add_argument(parser)
     cli.add_settings(parser, page.Settings)
     cli.add_settings(parser, gates.Settings)
     arguments = parser.parse_args()
     limits = cli.settings_from(arguments, gates.Settings)
     settings = cli.settings_from(arguments, page.Settings)
-    decided = decisions.read(arguments.review) if arguments.review else []
+    decided = decisions.read(arguments.review)
     page.draw(arguments.results, arguments.gallery, limits, settings, arguments.threads, decided)
 
 

@@ -55,7 +55,7 @@ def read_review():
     folders = (".", typed_in, PROJECT)
     file = sheet_of_run.find(config["review"], folders, "review file", "review") if config["review"] else ""
     environment.tell_jobs(TALKING_REVIEW=str(file))
-    return decisions.of_videos(decisions.read(file)) if file else {}
+    return decisions.of_videos(decisions.read(file))
 
 
 def reviewed(*fields):

@@ -3,6 +3,7 @@
 So a decision outlives a rerun with other models, which number tracks and people otherwise and cut other clips.
 """
 
+import argparse
 import csv
 import hashlib
 import io
@@ -79,11 +80,18 @@ class Decision:
         return [self.video, *times, self.field, self.value, face, self.who, self.when]
 
 
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag --review, whose value `read` takes."""
+    parser.add_argument("--review", default="", help="review file; empty: nobody has reviewed anything")
+
+
 def read(path: str | Path) -> list[Decision]:
-    """Return the decisions of a review file, the oldest first; blank lines and those that begin with # are skipped.
+    """Return the decisions of a review file, the oldest first, none if its name is empty; blank lines and those that begin with # are skipped.
 
     Raises InputError that names the file, the line and what to change.
     """
+    if not str(path):
+        return []
     path = Path(path)
     return parse(_text(path), path)
 
