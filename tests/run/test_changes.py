@@ -136,6 +136,17 @@ def test_a_changed_gate_plans_no_costly_job(run, gate):
     assert jobs.get("select_clips") == 4 and not COSTLY & set(jobs)
 
 
+def test_a_note_of_a_reviewer_changes_the_clip_s_folder_and_no_gate(run, tmp_path):
+    head, when = "video\tstart_s\tend_s\tfield\tvalue\tface\twho\twhen\n", "2026-11-28T10:00:00"
+    review, config = tmp_path / "review.tsv", (f"review={tmp_path / 'review.tsv'}",)
+    review.write_text(f"{head}talk\t0\t2\tnote\tlook again\t\tAnn\t{when}\n")
+    jobs = planned(run[0], config=config)
+    assert jobs.get("annotate_clips") == jobs.get("collect_dataset") == 1
+    assert "select_clips" not in jobs and not COSTLY & set(jobs)
+    review.write_text(f"{head}talk\t0\t2\twords\t\t\tAnn\t{when}\n")
+    assert planned(run[0], config=config).get("select_clips") == 1
+
+
 def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
     jobs = planned(run[0], config=("qualities={min_talker_s: 2}",))
     assert jobs.get("measure_qualities") == 4 and not COSTLY & set(jobs)

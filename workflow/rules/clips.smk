@@ -121,7 +121,7 @@ rule select_clips:
     params:
         failures=times_failed("clips"),
         settings=flags("gates"),
-        review=reviewed(*decisions.FIELDS),
+        review=reviewed(),
     shell:
         "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"

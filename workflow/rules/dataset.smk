@@ -38,7 +38,7 @@ rule annotate_clips:
         attribution=flags("attribution"),
         settings=flags("annotate"),
         results=subpath(output.annotations, ancestor=2),
-        review=reviewed(*decisions.FIELDS),
+        review=reviewed(checksum=decisions.checksum),
     shell:
         "talking attribute-words --transcript {input.transcript:q} --turns {input.turns:q}"
         " --speaking {input.speaking:q} --words {output.words:q} {params.attribution}"

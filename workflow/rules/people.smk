@@ -53,7 +53,7 @@ rule cluster_identities:
     params:
         results=subpath(output.identities, parent=True),
         settings=flags("identities"),
-        review=decisions.checksum(d for own in REVIEW.values() for d in own if d.field in decisions.NAMED),
+        review=decisions.effect(d for own in REVIEW.values() for d in own if d.field in decisions.NAMED),
     # Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
         'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'

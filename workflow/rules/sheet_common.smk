@@ -58,9 +58,9 @@ def read_review():
     return decisions.of_videos(decisions.read(file))
 
 
-def reviewed(*fields):
-    """Return a function of the wildcards that gives a checksum of what reviewers decided about the video in these fields, which reruns the job when it changes."""
-    of = {video: decisions.checksum(d for d in own if d.field in fields) for video, own in REVIEW.items()}
+def reviewed(*fields, checksum=decisions.effect):
+    """Return a function of the wildcards that gives a checksum of what reviewers decided about the video in these fields (none: all), which reruns the job when it changes."""
+    of = {video: checksum(d for d in own if not fields or d.field in fields) for video, own in REVIEW.items()}
     return of_video(lambda video: of.get(video, "")) if any(of.values()) else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from talking.core import tables
-from talking.review.decisions import DROP, KEEP, Decision, Face
+from talking.review.decisions import DROP, KEEP, SILENT, Decision, Face
 from talking.video import media
 
 # The reason in `rejected_by` of a clip that a reviewer dropped.
@@ -22,7 +22,6 @@ _REACH = 1.0
 _SURE = 3.0
 # A keep holds for a clip of which it covers so much; a drop for one where they share so much of the shorter.
 _KEEP_COVERS, _DROP_SHARES = 0.8, 0.5
-_SILENT_FIELDS = ("note",)
 
 
 @dataclass
@@ -176,7 +175,7 @@ def meta(decisions: Iterable[Decision], start_frame: int, end_frame: int) -> dic
 def corrected(decisions: Iterable[Decision], span: tuple[int, int]) -> list[str]:
     """Return the fields, but keep and drop, in which reviewers decided something in frames `span` of a video."""
     found = {d.field for d in decisions if d.field != "decision" and _common(frames(d), span) > 0}
-    return sorted(found.difference(_SILENT_FIELDS))
+    return sorted(found.difference(SILENT))
 
 
 def holds(decision: Decision, span: tuple[int, int]) -> bool:

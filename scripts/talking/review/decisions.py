@@ -29,6 +29,8 @@ FIELDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
     "words": (None, False),
     "note": (None, False),
 }
+# Fields that change no table: meta.json and the data card have them.
+SILENT = ("note",)
 # Fields whose value is a person's name.
 NAMED = ("person", "rename")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
@@ -135,8 +137,18 @@ def of_videos(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
 
 def checksum(decisions: Iterable[Decision]) -> str:
     """Return a checksum of decisions, "" if there are none; the order of rows in the file counts only where times are the same."""
-    rows = "\n".join("\t".join(decision.row()) for decision in decisions)
-    return hashlib.sha256(rows.encode()).hexdigest()[:16] if rows else ""
+    return _checksum(decision.row() for decision in decisions)
+
+
+def effect(decisions: Iterable[Decision]) -> str:
+    """Return a checksum of what decisions change in tables, "" if nothing: notes, and who decided when, do not count; their order does."""
+    about = [COLUMNS.index(name) for name in COLUMNS if name not in ("who", "when")]
+    return _checksum([d.row()[i] for i in about] for d in decisions if d.field not in SILENT)
+
+
+def _checksum(rows: Iterable[list[str]]) -> str:
+    text = "\n".join("\t".join(row) for row in rows)
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
 def _text(path: Path) -> str:

@@ -1,5 +1,7 @@
 """Review files that are right and wrong, and what their decisions make of tables whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +59,18 @@ def test_a_review_file_is_read_and_written_as_it_is(tmp_path):
     decisions.write(found, tmp_path / "again.tsv")
     assert decisions.read(tmp_path / "again.tsv") == found
     assert decisions.checksum(found) != decisions.checksum(found[:2]) != decisions.checksum([]) == ""
+
+
+def test_a_note_and_who_decided_when_change_no_table(tmp_path):
+    first, second = decisions.read(written(tmp_path, GOOD, GOOD.replace("no", "yes")))
+    note = replace(first, field="note", value="look again")
+    effect = decisions.effect([first, second])
+    assert decisions.effect([note, replace(first, who="Bo", when="2020-01-01T00:00:00"), second]) == effect
+    assert decisions.effect([note]) == "" and decisions.checksum([note]) != decisions.checksum(
+        [replace(note, value="no")]
+    )
+    # Of two decisions the later one holds.
+    assert decisions.effect([second, first]) != effect != decisions.effect([first, replace(second, end_s=9.0)])
 
 
 def test_the_order_of_lines_does_not_matter(tmp_path):
