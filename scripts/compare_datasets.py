@@ -9,12 +9,13 @@ from talking.dataset import changes
 def main() -> None:
     """Read the arguments and both data sets, print the changes."""
     parser = cli.parser(__doc__)
-    parser.add_argument("old", type=Path, help="folder of the older data set (results/dataset)")
+    parser.add_argument("old", type=Path, help="folder of the older data set (results/dataset), best among its results")
     parser.add_argument("new", type=Path, help="folder of the newer one, among its results")
     parser.add_argument("--table", type=Path, help="table of the changes to write")
     arguments = parser.parse_args()
     before, after = changes.read(arguments.old), changes.read(arguments.new)
-    found = changes.compare(before, after, changes.why_gone(arguments.new.parent / "clips"))
+    videos_before, why_gone = changes.videos_of(arguments.old), changes.why_gone(arguments.new.parent / "clips")
+    found = changes.compare(before, after, videos_before, why_gone)
     if arguments.table:
         tables.write("changes", found, arguments.table)
     print(changes.text(found, before, after))

@@ -52,7 +52,9 @@ def _fill(folder: Path) -> None:
     tables.write("clips", clips, results / "clips/v.parquet")
     of_clip = index.set_index("clip").loc[KEPT]
     row = clips.head(1).assign(persons=[["p000001", "p000002"]], licence="CC0", url="", duplicate_of="", split="train")
-    row = row.assign(hard_because="", **{n: of_clip[n] for n in ("num_frames", "width", "height", "bytes", "sha256")})
+    row = row.assign(
+        hard_because="", review="", **{n: of_clip[n] for n in ("num_frames", "width", "height", "bytes", "sha256")}
+    )
     tables.write("dataset", row[schemas.schema("dataset").names], results / "dataset/clips.parquet")
     for split in ("train", "val", "test_easy", "test_hard"):
         listed = [{"clip": KEPT}] if split == "train" else []

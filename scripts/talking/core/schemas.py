@@ -493,10 +493,12 @@ SCHEMAS["dataset"] = [
     Column("duplicate_of", _TEXT, "", "earlier clip that this one duplicates; empty if none"),
     Column("split", _TEXT, "", "train, val, test_easy or test_hard; duplicate and withheld are in none of them"),
     Column("hard_because", _TEXT, "", "why the clip counts as hard, joined by commas; also given in train"),
+    Column("review", _TEXT, "", "checksum of what reviewers decided about the clip, notes too; empty if nothing"),
 ]
 
 SCHEMAS["remembered"] = [
-    *(c for c in SCHEMAS["dataset"] if c.name in ("clip", "video", "sha256", "split", "persons", "reviewed")),
+    Column("clip", _TEXT, "", "name of the clip; empty in the row of a video without clips"),
+    *(c for c in SCHEMAS["dataset"] if c.name in ("video", "sha256", "split", "persons", "reviewed", "review")),
     Column("version", _INT, "", "version of the data set that had these clips, the same in each row"),
 ]
 

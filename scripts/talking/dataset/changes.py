@@ -2,7 +2,7 @@
 
 import datetime
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 
 # Of the table `dataset`, what a clip is compared by.
-COLUMNS = ["clip", "video", "sha256", "split", "persons", "reviewed"]
+COLUMNS = ["clip", "video", "sha256", "split", "persons", "reviewed", "review"]
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 # A section of CHANGES.md names so many clips of each kind; the table names all.
 _NAMED = 50
@@ -33,26 +33,38 @@ def read(dataset: Path) -> pd.DataFrame:
     return tables.read_columns("dataset", dataset / "clips.parquet", COLUMNS).to_pandas()
 
 
+def videos_of(dataset: Path) -> set[str]:
+    """Return the videos that a data set was made of, those without clips too if the table `videos` of its results is there."""
+    table = dataset.parent / "videos.parquet"
+    return readable(tables.read("videos", table)) if table.exists() else set(read(dataset)["video"])
+
+
+def readable(videos: pd.DataFrame) -> set[str]:
+    """Return the videos of the table `videos` that could be read."""
+    return set(videos.loc[videos["status"] != "failed", "video"])
+
+
 def content_of(clips: pd.DataFrame) -> str:
     """Return the checksum of a data set: of the files, splits and persons of its clips, in any order."""
     lines = sorted("\t".join([row.clip, row.sha256, row.split, *row.persons]) for row in clips.itertuples())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame, why_gone: Callable[[str, str], str]) -> pd.DataFrame:
+def compare(
+    before: pd.DataFrame, after: pd.DataFrame, videos_before: Collection[str], why_gone: Callable[[str, str], str]
+) -> pd.DataFrame:
     """Return the table `changes` between two data sets as `read` gives them.
 
-    `why_gone` says, by video and clip, why the newer data set lacks a clip.
+    `videos_before` are all videos of the older one; `why_gone` says, by video and clip, why the newer one lacks a clip.
     """
     old, new = (table.set_index("clip") for table in (before, after))
-    old_videos = set(before["video"])
     rows = []
     for clip in sorted({*old.index, *new.index}):
         a, b = (table.loc[clip] if clip in table.index else None for table in (old, new))
         if b is None:
             rows.append((clip, a["video"], REMOVED, why_gone(a["video"], clip), a["split"], ""))
         elif a is None:
-            why = "new video" if b["video"] not in old_videos else _by_review(b["reviewed"]) or "gate or model"
+            why = "new video" if b["video"] not in videos_before else _by_review(b["reviewed"]) or "gate or model"
             rows.append((clip, b["video"], ADDED, why, "", b["split"]))
         else:
             rows += [(clip, b["video"], CHANGED, *change) for change in _differences(a, b)]
@@ -80,26 +92,30 @@ def why_gone(clips: Path) -> Callable[[str, str], str]:
     return why
 
 
-def update(dataset: Path, memory: Path, clips: Path, is_whole: bool) -> Version:
-    """Return the version of a data set that was just made, and note in its folder what changed since the one in `memory`.
+def update(dataset: Path, memory: Path, clips: Path, videos: Collection[str], is_whole: bool) -> Version:
+    """Return the version of a data set that was just made of `videos`, and note in its folder what changed since the one in `memory`.
 
     `changes.parquet` has the last changes, `CHANGES.md` all. A data set without clips, or one that lacks videos because stages
     failed, is no version.
     """
     after = read(dataset)
     is_whole = is_whole and not after.empty
-    before = tables.read("remembered", memory) if memory.exists() else None
     content = content_of(after)
-    if before is None:
+    if not memory.exists():
         version = Version(1, content)
-    elif content_of(before) == content:
-        return Version(int(before["version"].iloc[0]), content)
     else:
-        version = Version(int(before["version"].iloc[0]) + is_whole, content)
-        if is_whole:
-            _note(dataset, version, before, after, clips)
+        remembered = tables.read("remembered", memory)
+        before, number = remembered[remembered["clip"] != ""], int(remembered["version"].iloc[0])
+        is_same = content_of(before) == content
+        version = Version(number + (is_whole and not is_same), content)
+        if is_whole and not is_same:
+            found = compare(before, after, set(remembered["video"]), why_gone(clips))
+            _note(dataset, version, found, text(found, before, after))
     if is_whole:
-        tables.write("remembered", after.assign(version=version.number), memory)
+        others = sorted(set(videos) - set(after["video"]))
+        nothing = {"clip": "", "sha256": "", "split": "", "persons": [[]] * len(others), "reviewed": "", "review": ""}
+        rows = pd.concat([after, pd.DataFrame({"video": others} | nothing)], ignore_index=True)
+        tables.write("remembered", rows.assign(version=version.number), memory)
     return version
 
 
@@ -116,8 +132,7 @@ def text(changes: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> st
     return "\n".join(lines)
 
 
-def _note(dataset: Path, version: Version, before: pd.DataFrame, after: pd.DataFrame, clips: Path) -> None:
-    changes = compare(before, after, why_gone(clips))
+def _note(dataset: Path, version: Version, changes: pd.DataFrame, told: str) -> None:
     tables.write("changes", changes, dataset / "changes.parquet")
     file = dataset / "CHANGES.md"
     earlier = file.read_text(encoding="utf-8").removeprefix(_HEAD) if file.exists() else ""
@@ -127,7 +142,7 @@ def _note(dataset: Path, version: Version, before: pd.DataFrame, after: pd.DataF
         earlier = "## ".join(earlier.split("## ")[2:])
         earlier = earlier and f"## {earlier}"
     with atomic_write(file) as aside:
-        aside.write_text(f"{_HEAD}{title}\n\n{text(changes, before, after)}\n\n{earlier}", encoding="utf-8")
+        aside.write_text(f"{_HEAD}{title}\n\n{told}\n\n{earlier}", encoding="utf-8")
 
 
 def _differences(a: pd.Series, b: pd.Series) -> list[tuple[str, str, str]]:
@@ -138,7 +153,7 @@ def _differences(a: pd.Series, b: pd.Series) -> list[tuple[str, str, str]]:
     if list(a["persons"]) != list(b["persons"]):
         found.append(("persons", ", ".join(a["persons"]), ", ".join(b["persons"])))
     if a["sha256"] != b["sha256"]:
-        found.append(("review" if a["reviewed"] != b["reviewed"] else "labels or pictures", "", ""))
+        found.append(("review" if a["review"] != b["review"] else "labels or pictures", "", ""))
     return found
 
 

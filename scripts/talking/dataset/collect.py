@@ -24,7 +24,8 @@ from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import card, changes, croissant, splits, store, talk
-from talking.review.decisions import Decision
+from talking.review import apply
+from talking.review.decisions import Decision, checksum, of_videos
 from talking.runs.made import forget
 
 _FROM_ANNOTATIONS = ["clip", "num_frames", "width", "height", "bytes", "sha256"]
@@ -115,6 +116,7 @@ def collect(
     assignment = splits.assign(cast, wanted, memory, split_settings)
     totals = {name: np.zeros(len(identities.names)) for name in ("num_clips", "seconds_on_screen", "seconds_speaking")}
     names: set[str] = set()
+    decided = of_videos(decisions)
     figures = []
     strangers = 0
     with ExitStack() as stack:
@@ -126,7 +128,8 @@ def collect(
         for row, side in tqdm(
             zip(sheet.to_dict("records"), assignment.side, strict=True), total=len(sheet), desc="clips"
         ):
-            clips, persons, known = _clips_of(row, side, results, identities, originals, split_settings)
+            own = decided.get(row["video"], ())
+            clips, persons, known = _clips_of(row, side, results, identities, originals, own, split_settings)
             strangers += int((~known).sum()) if side == splits.TRAIN else 0
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
@@ -140,9 +143,12 @@ def collect(
             _add(totals, clips, persons)
             figures.append(clips.select(card.COLUMNS).to_pandas())
     _write_people(totals, cast, assignment, dataset / "people.parquet")
-    version = changes.update(dataset, videos_table.with_name("remembered.parquet"), results.clips, not results.left_out)
-    measured = pd.concat(figures, ignore_index=True)
     inputs = _inputs(sheet, results, cast.seconds, num_clips)
+    memory_of_clips = videos_table.with_name("remembered.parquet")
+    version = changes.update(
+        dataset, memory_of_clips, results.clips, changes.readable(inputs), is_whole=not results.left_out
+    )
+    measured = pd.concat(figures, ignore_index=True)
     tables.write("videos", inputs, videos_table)
     with atomic_write(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
@@ -201,11 +207,12 @@ def _clips_of(
     results: Results,
     identities: Identities,
     originals: dict[str, str],
+    decisions: Sequence[Decision],
     settings: splits.Settings,
 ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
     """Return the rows of the table `dataset` of one video, the numbers of their people, clip after clip, and which clips show known people only.
 
-    `originals` maps a duplicate to the earlier clip; a duplicate is in no split. A clip with somebody whose face could not be
+    `originals` maps a duplicate to the earlier clip; a duplicate is in no split. `decisions` are those of reviewers about the video. A clip with somebody whose face could not be
     compared is used for training only, as training may have seen that person.
     """
     path = results.annotations / f"{row['video']}.parquet"
@@ -234,6 +241,7 @@ def _clips_of(
         split = pc.if_else(pa.array(known), split, splits.WITHHELD)
     shown_before = pa.array([originals.get(clip, "") for clip in clips["clip"].to_pylist()], type=pa.string())
     split = pc.if_else(pc.equal(shown_before, ""), split, splits.DUPLICATE)
+    spans = list(zip(clips["start_frame"].to_pylist(), clips["end_frame"].to_pylist(), strict=True))
     columns = {
         "persons": pa.ListArray.from_arrays(offsets, people),
         "licence": pa.array([row["licence"]] * len(clips), type=pa.string()),
@@ -241,6 +249,7 @@ def _clips_of(
         "duplicate_of": shown_before,
         "split": split.cast(pa.string()),
         "hard_because": hard,
+        "review": pa.array([checksum(apply.about(decisions, span)) for span in spans], type=pa.string()),
     }
     for name, values in columns.items():
         clips = clips.append_column(name, values)

@@ -44,8 +44,8 @@ _WORDS = pa.list_(
 )
 # Tables of their own beside the clips, by the names of their configurations.
 _TABLES = ("turns", "listening")
-# Sizes and checksums are of the clips' folders.
-_LEFT_OUT = ("bytes", "sha256")
+# Sizes and checksums are of the clips' folders and of the review file.
+_LEFT_OUT = ("bytes", "sha256", "review")
 _POSES = {
     "keypoints": _STACK,
     "keypoint_scores": _STACK,

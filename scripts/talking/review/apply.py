@@ -157,7 +157,7 @@ def identities(table: pd.DataFrame, decisions: Iterable[Decision], faces: dict[s
 def meta(decisions: Iterable[Decision], start_frame: int, end_frame: int) -> dict:
     """Return what a clip's meta.json says of its review: who reviewed it, and each decision, in seconds of the clip."""
     span, start_s = (start_frame, end_frame), start_frame / media.FPS
-    here = [d for d in decisions if (holds(d, span) if d.field == "decision" else _common(frames(d), span) > 0)]
+    here = about(decisions, span)
     told = [
         {
             "field": d.field,
@@ -170,6 +170,11 @@ def meta(decisions: Iterable[Decision], start_frame: int, end_frame: int) -> dic
         for d in here
     ]
     return {"reviewed_by": sorted({d.who for d in here if d.who}), "decisions": told}
+
+
+def about(decisions: Iterable[Decision], span: tuple[int, int]) -> list[Decision]:
+    """Return the decisions that are about the clip of frames `span`."""
+    return [d for d in decisions if (holds(d, span) if d.field == "decision" else _common(frames(d), span) > 0)]
 
 
 def corrected(decisions: Iterable[Decision], span: tuple[int, int]) -> list[str]:

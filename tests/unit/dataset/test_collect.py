@@ -1,6 +1,7 @@
 """Collecting: tables of many videos against a count by hand, and what is no longer wanted."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -263,6 +264,11 @@ def test_the_card_counts_what_reviewers_decided(tmp_path):
         Decision("a", 0, 8, "decision", value, None, who, when) for value, who in (("keep", "Ann"), ("drop", "Bo"))
     ]
     run(tmp_path, sheet_of("a"), cast, decisions=found)
+    note = Decision("a", 1, 2, "note", "look again", None, "Ann", when)
+    reviews = [run(tmp_path, sheet_of("a"), cast, decisions=of)["dataset"]["review"].tolist() for of in ([], [note], [replace(note, value="no")], found)]  # fmt: skip
+    assert (
+        reviews[0] == ["", ""] and len({first for first, _ in reviews}) == 4 and {later for _, later in reviews} == {""}
+    )
     card_text = (tmp_path / "dataset/README.md").read_text()
     assert "1 of 2 clips were reviewed: 2 decisions of 2 reviewers, 1 of them to drop a clip." in card_text
     assert "keep in 1, speaking in 1" in card_text

@@ -45,9 +45,9 @@ BEFORE = [(clip, {}) for clip in (KEPT, GONE, MOVED, NAMED, EDITED, REVIEWED, "s
 AFTER = [
     (KEPT, {}),
     (MOVED, {"split": "test_easy"}),
-    (NAMED, {"persons": ["Anna"], "sha256": "11", "reviewed": "rename"}),
+    (NAMED, {"persons": ["Anna"], "sha256": "11", "reviewed": "rename", "review": "aa"}),
     (EDITED, {"sha256": "11"}),
-    (REVIEWED, {"sha256": "11", "reviewed": "speaking"}),
+    (REVIEWED, {"sha256": "11", "reviewed": "speaking", "review": "aa"}),
     ("s_v_000600to000700", {}),
     ("s_v_000700to000800", {"reviewed": "keep"}),
     ("s_x_000000to000100", {"video": "x"}),
@@ -56,7 +56,7 @@ AFTER = [
 
 def test_every_change_has_its_reason(results):
     before, after = (changes.read(data_set(results / name, *of)) for name, of in (("old", BEFORE), ("dataset", AFTER)))
-    found = changes.compare(before, after, changes.why_gone(results / "clips"))
+    found = changes.compare(before, after, {"v", "w"}, changes.why_gone(results / "clips"))
     told = {(row.clip, row.change, row.why, row.before, row.after) for row in found.itertuples()}
     assert told == {
         (GONE, "removed", "rejected by max_off_screen_share", "train", ""),
@@ -88,9 +88,8 @@ def test_every_change_has_its_reason(results):
 
 def test_a_version_is_one_more_when_the_content_changes(results):
     def update(*clips, is_whole=True):
-        return changes.update(
-            data_set(results / "dataset", *clips), results / "remembered.parquet", results / "clips", is_whole
-        )
+        dataset = data_set(results / "dataset", *clips)
+        return changes.update(dataset, results / "remembered.parquet", results / "clips", {"v"}, is_whole)
 
     first = update((KEPT, {}), (MOVED, {}))
     assert first.number == 1 and not (results / "dataset/CHANGES.md").exists()
@@ -116,7 +115,9 @@ def test_a_data_set_without_clips_is_no_version_and_the_next_one_counts_on(resul
     memory = results / "remembered.parquet"
 
     def made(*clips) -> int:
-        return changes.update(data_set(results / "dataset", *clips), memory, results / "clips", is_whole=True).number
+        return changes.update(
+            data_set(results / "dataset", *clips), memory, results / "clips", {"v"}, is_whole=True
+        ).number
 
     assert [made((KEPT, {})), made((KEPT, {}), (GONE, {})), made(), made((GONE, {})), made()] == [1, 2, 2, 3, 3]
     assert (results / "dataset/CHANGES.md").read_text().count("## Version") == 2
@@ -124,11 +125,45 @@ def test_a_data_set_without_clips_is_no_version_and_the_next_one_counts_on(resul
 
 def test_a_job_that_was_killed_before_it_remembered_notes_nothing_twice(results):
     memory = results / "remembered.parquet"
-    changes.update(data_set(results / "dataset", (KEPT, {})), memory, results / "clips", True)
+    changes.update(data_set(results / "dataset", (KEPT, {})), memory, results / "clips", {"v"}, True)
     before = memory.read_bytes()
     data_set(results / "dataset", (KEPT, {}), (MOVED, {}))
-    changes.update(results / "dataset", memory, results / "clips", True)
+    changes.update(results / "dataset", memory, results / "clips", {"v"}, True)
     noted = (results / "dataset/CHANGES.md").read_text()
     memory.write_bytes(before)
-    assert changes.update(results / "dataset", memory, results / "clips", True).number == 2
+    assert changes.update(results / "dataset", memory, results / "clips", {"v"}, True).number == 2
     assert (results / "dataset/CHANGES.md").read_text() == noted
+
+
+def reasons(results, before, after, videos=("v",), videos_now=("v",)):
+    """Return the reasons that are noted when a data set of some clips and videos follows another."""
+    memory = results / "remembered.parquet"
+    for clips, of in ((before, videos), (after, videos_now)):
+        changes.update(data_set(results / "dataset", *clips), memory, results / "clips", of, is_whole=True)
+    return tables.read("changes", results / "dataset/changes.parquet")["why"].tolist()
+
+
+def test_a_second_correction_of_a_clip_is_a_review(results):
+    first = {"sha256": "11", "reviewed": "speaking", "review": "aa"}
+    assert reasons(results, [(KEPT, first)], [(KEPT, first | {"sha256": "22", "review": "bb"})]) == ["review"]
+
+
+def test_a_note_that_changed_is_a_review_and_labels_that_changed_below_it_are_not(results):
+    noted = {"sha256": "11", "review": "aa"}
+    assert reasons(results, [(KEPT, noted)], [(KEPT, noted | {"sha256": "22", "review": "bb"})]) == ["review"]
+    assert reasons(results, [(KEPT, noted)], [(KEPT, noted | {"sha256": "33"})]) == ["labels or pictures"]
+
+
+def test_a_video_that_had_no_clips_is_no_new_one(results):
+    clip = ("s_w_000000to000100", {"video": "w"})
+    assert reasons(results, [(KEPT, {})], [(KEPT, {}), clip], ("v", "w"), ("v", "w")) == ["gate or model"]
+    assert reasons(results, [(KEPT, {})], [(KEPT, {}), clip], ("v",), ("v", "w")) == ["new video"]
+
+
+def test_two_folders_are_compared_by_their_videos_too(results):
+    old = data_set(results / "old/dataset", (KEPT, {}))
+    videos = {c.name: ["" if str(c.type) == "string" else 0] * 3 for c in schemas.SCHEMAS["videos"]}
+    assert changes.videos_of(old) == {"v"}
+    videos |= {"video": ["v", "w", "x"], "status": ["ok", "ok", "failed"]}
+    tables.write("videos", pd.DataFrame(videos), results / "old/videos.parquet")
+    assert changes.videos_of(old) == {"v", "w"}
