@@ -5,13 +5,14 @@ Metrics whose network is missing are skipped and named. If something replaces a 
 
 import importlib.util
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+import scipy.stats
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
@@ -47,6 +48,8 @@ _BATCH = 16
 _IDENTITY_EVERY = 5
 # Lower loudness counts as this: all silence is the same.
 _FLOOR_DB = -60.0
+# Fewer clips say nothing about others.
+_FEWEST_CLIPS = 3
 
 
 @dataclass
@@ -233,7 +236,7 @@ class Measures:
     def _identity(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         for points in self.faces.points[frame]:
             if np.isfinite(points).all():
-                one, other = (self.networks.face_embedder(picture, points) for picture in (truth, made))
+                one, other = (self.networks.face_embedder((picture, points)) for picture in (truth, made))
                 self.sums[IDENTITY, "everything"].append(float(one @ other))
 
     def _window(self, truth: np.ndarray, made: np.ndarray) -> None:
@@ -284,7 +287,7 @@ def table(
     features: dict[str, list[tuple[np.ndarray, np.ndarray]]],
     networks: Networks,
 ) -> pd.DataFrame:
-    """Return `covog_metrics` rows of one model: means over the clips of each part and of all, and what was skipped.
+    """Return `covog_metrics` rows of one model: means over the clips of each part and of all with their intervals, and what was skipped.
 
     `clips` are (part, measures of a clip); `features` I3D's of truth and made windows by part.
     """
@@ -300,13 +303,22 @@ def table(
     rows = []
     for part, measured in sorted(by_part.items()):
         for (metric, of), values in measured.items():
-            rows.append(_row(model, part, metric, of, float(np.mean(values)), len(values)))
+            rows.append(_row(model, part, metric, of, float(np.mean(values)), len(values), bounds=interval(values)))
         if len(windows[part]) > 1:
             truth, made = (np.stack(side) for side in zip(*windows[part], strict=True))
             rows.append(_row(model, part, "fvd", "everything", frechet_distance(truth, made), len(windows[part])))
         for metric, why in networks.missing.items():
             rows.append(_row(model, part, metric, "everything", float("nan"), 0, f"skipped: {why}"))
     return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of the mean over clips, by Student's t; NaN for fewer than three clips."""
+    if len(values) < _FEWEST_CLIPS:
+        return np.nan, np.nan
+    mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+    reach = float(scipy.stats.t.ppf(0.975, len(values) - 1) * error)
+    return float(mean) - reach, float(mean) + reach
 
 
 def untrained_rows(model: str) -> pd.DataFrame:
@@ -323,13 +335,24 @@ def paper_rows() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)
 
 
-def _row(model: str, part: str, metric: str, of: str, value: float, clips: int, note: str = "") -> dict:
+def _row(
+    model: str,
+    part: str,
+    metric: str,
+    of: str,
+    value: float,
+    clips: int,
+    note: str = "",
+    bounds: tuple[float, float] = (np.nan, np.nan),
+) -> dict:
     return {
         "model": model,
         "part": part,
         "metric": metric,
         "of": of,
         "value": value,
+        "low": bounds[0],
+        "high": bounds[1],
         "clips": clips,
         "better": BETTER[metric],
         "note": note,

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -68,7 +69,8 @@ def _draw_by_noise(axes: Axes, train: pd.DataFrame) -> None:
 def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     """Write a `covog_metrics` table as HTML: one table a part, a row a model (the paper's row beside them), a column a metric.
 
-    Skipped metrics and what replaces a test split are named below.
+    A mean over clips has its 95 % interval in brackets, [–] where there is none. Skipped metrics and what replaces a test split are
+    named below.
     """
     metrics = metrics.assign(
         column=[
@@ -82,17 +84,19 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     body = []
     for part, rows in metrics.groupby("part", sort=True):
         models = list(dict.fromkeys(rows["model"]))
-        shown = rows.pivot(index="model", columns="column", values="value").reindex(models)
-        columns = [column for column in order if column in shown and shown[column].notna().any()]
+        shown = rows.assign(cell=[_cell(row) for row in rows.itertuples()])
+        shown = shown[shown["value"].notna()].pivot(index="model", columns="column", values="cell").reindex(models)
+        columns = [column for column in order if column in shown]
         head = "".join(f"<th>{html.escape(order[column])}</th>" for column in columns)
         lines = [
-            f"<tr><td>{html.escape(model)}</td>" + "".join(f"<td>{_number(row[c])}</td>" for c in columns) + "</tr>"
-            for model, row in shown.iterrows()
+            f"<tr><td>{html.escape(model)}</td>" + "".join(f"<td>{cell}</td>" for cell in row[columns]) + "</tr>"
+            for model, row in shown.fillna("–").iterrows()
         ]
         body.append(f"<h2>{html.escape(part)}</h2><table><tr><th>model</th>{head}</tr>{''.join(lines)}</table>")
     notes = metrics.loc[metrics["note"] != "", ["metric", "note"]]
     skipped = {f"{metric}: {note}" for metric, note in notes.itertuples(index=False) if note.startswith("skipped")}
     others = {note for note in notes["note"] if not note.startswith("skipped")}
+    others.add("In brackets: 95 % interval of the mean over clips (Student's t); [–]: fewer than three clips, or FVD.")
     body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
     with atomic_write(path) as aside:
         aside.write_text(
@@ -100,5 +104,11 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
         )
 
 
+def _cell(row: Any) -> str:
+    bounds = "–" if np.isnan(row.low) else f"{_number(row.low)}, {_number(row.high)}"
+    # No clips of ours: the paper's.
+    return _number(row.value) + (f" [{bounds}]" if row.clips else "")
+
+
 def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) < 10 else f"{value:.2f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.2f}"

@@ -434,6 +434,13 @@ SCHEMAS["covog_metrics"] = [
     Column("metric", _TEXT, "", "what was measured; the name says so if it is a stand-in"),
     Column("of", _TEXT, "", "everything, speaking or listening people"),
     Column("value", _DOUBLE, "", "mean over clips, NaN if skipped"),
+    Column(
+        "low",
+        _DOUBLE,
+        "",
+        "lower bound of the mean's 95 % interval over clips (Student's t); NaN for fewer than three clips, for FVD and for the paper",
+    ),
+    Column("high", _DOUBLE, "", "its upper bound"),
     Column("clips", _INT, "", "clips measured"),
     Column("better", _TEXT, "", "up or down"),
     Column("note", _TEXT, "", "why it was skipped, what was held out, or where the value comes from"),

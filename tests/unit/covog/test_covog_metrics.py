@@ -122,6 +122,22 @@ def test_table_means_parts_and_names_what_was_skipped():
     }
 
 
+def test_intervals_are_students_and_need_three_clips():
+    # Of 1, 2, 3: deviation 1, and 4.303 is the 97.5 % point of Student's t with two degrees of freedom.
+    assert metrics.interval([1, 2, 3]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
+    assert np.isnan(metrics.interval([1, 2])).all()
+    clips = [("test_easy", {("ssim", "everything"): v}) for v in (0.4, 0.5)] + [("val", {("ssim", "everything"): 0.6})]
+    rows = metrics.table("covog", clips, {}, metrics.Networks()).set_index("part")
+    assert np.isnan(rows.loc["test_easy", ["low", "high"]].to_numpy(float)).all()
+    assert 0 < rows.loc["all", "low"] < 0.4 < 0.6 < rows.loc["all", "high"]
+
+
+def test_the_interval_of_many_draws_holds_their_mean_95_times_in_100():
+    random = np.random.default_rng(0)
+    bounds = np.array([metrics.interval(random.normal(1, 2, 6)) for _ in range(1000)])
+    assert 0.93 < ((bounds[:, 0] < 1) & (bounds[:, 1] > 1)).mean() < 0.97
+
+
 @pytest.mark.slow
 def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     dataset = make_dataset(tmp_path / "dataset", people=(2, 2), frames=14, test=1)
@@ -167,7 +183,8 @@ def test_identity_is_that_of_the_same_points_in_both_pictures():
     points[:, 1] = np.nan
     seen = []
 
-    def embedder(picture, at):
+    def embedder(face):
+        picture, at = face
         seen.append(at)
         return np.array([1.0, 0]) if picture[0, 0, 0] < 100 else np.array([0.6, 0.8])
 
@@ -178,3 +195,13 @@ def test_identity_is_that_of_the_same_points_in_both_pictures():
         measures.add(np.zeros((32, 48, 3), dtype=np.uint8), np.full((32, 48, 3), 200, dtype=np.uint8))
     assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(0.6)
     assert len(seen) == 4
+
+
+def test_identity_by_dlib_is_one_for_the_same_picture():
+    pytest.importorskip("dlib")
+    networks = metrics.Networks.found(None)
+    unknown, points = np.full((1, 1, 4), np.nan), np.random.default_rng(0).uniform(20, 60, (1, 1, 68, 2))
+    measures = metrics.Measures(metrics.Faces(unknown, unknown[..., 0] > 0, points, unknown), np.zeros(640), networks)
+    picture = noise(1)[0].repeat(2, axis=0).repeat(2, axis=1)
+    measures.add(picture, picture)
+    assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(1)

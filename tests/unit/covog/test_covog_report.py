@@ -10,14 +10,19 @@ from talking.core import tables
 
 
 def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(tmp_path):
-    clips = [("held_out_clips", {("ssim", "everything"): 0.5, ("psnr_mouth_db", "speaking"): 21.25})]
+    ssim = {("ssim", "everything"): 0.5}
+    clips = [("held_out_clips", ssim | {("psnr_mouth_db", "speaking"): v}) for v in (20.25, 21.25, 22.25)]
+    clips[0] = ("held_out_clips", {("psnr_mouth_db", "speaking"): 20.25})
     rows = metrics.table("covog", clips, {}, metrics.Networks(missing={"fvd": "no weights"}))
     rows.loc[rows["note"] == "", "note"] = "no <test> split"
     report.write_metrics(pd.concat([rows, metrics.paper_rows()]), tmp_path / "metrics.html")
     page = (tmp_path / "metrics.html").read_text()
     whole = page[page.index("<h2>all</h2>") : page.index("<h2>held_out_clips</h2>")]
     cells = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", whole)]
-    assert cells == [["covog", "0.5", "21.25", "–", "–"], ["paper", "0.64", "–", "307.35", "19.69"]]
+    assert cells == [
+        ["covog", "21.25 [18.77, 23.73]", "0.5 [–]", "–", "–"],
+        ["paper", "–", "0.64", "307.35", "19.69"],
+    ]
     assert "<li>fvd: skipped: no weights</li>" in page
     assert "no &lt;test&gt; split" in page
 
