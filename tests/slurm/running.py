@@ -64,14 +64,15 @@ class Watch:
 
 
 def pause(folder: Path, command: str) -> bool:
-    """Stop the process of a command line in a run's folder, so that it does not end; return True if there was one."""
+    """Stop the processes of a command line in a run's folder, so that they do not end; return True if there were any."""
+    paused = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = jobs.words_of(int(process.name))
-            if jobs.command_line(words) == command and (process / "cwd").readlink() == folder:
+            # A launcher and the processes that it has started have the word too.
+            if command in jobs.words_of(int(process.name)) and (process / "cwd").readlink() == folder:
                 os.kill(int(process.name), signal.SIGSTOP)
-                return True
-    return False
+                paused.append(process)
+    return bool(paused)
 
 
 def start(folder: Path, *words: str, config: tuple[str, ...] = ()) -> subprocess.Popen:
