@@ -72,7 +72,8 @@ def generate(arguments: Namespace) -> None:
 def evaluate(arguments: Namespace) -> None:
     """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights.
 
-    An empty weights file stands for a training that had nothing to train on: its row says so.
+    The truth and a still picture are measured beside them. An empty weights file stands for a training that had nothing to train on:
+    its row says so.
     """
     settings = config.load(arguments.config)
     networks = metrics.Networks.found(arguments.weights_dir, device())
@@ -96,4 +97,6 @@ def evaluate(arguments: Namespace) -> None:
         videos = arguments.videos / name
         with checkpoints.full_disk_told(videos):
             rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
+    if widths is not None:
+        rows.append(evaluation.ends(arguments.dataset, settings, networks))
     tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)

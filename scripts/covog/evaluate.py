@@ -1,8 +1,9 @@
 """Evaluation: generate clips that training has not seen, measure them against the truth and show both side by side."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
 
+# Makes the placed pictures of a clip's segment.
+Maker = Callable[[store.Clip, data.Segment, Placement], Iterator[np.ndarray]]
 # What replaces the test splits where the data set has none, and the note of it in the table.
 NOTES = {
     "val": "no test split: the clips of the split val, by which training was followed",
@@ -56,20 +59,44 @@ def evaluate(
 ) -> pd.DataFrame:
     """Return the `covog_metrics` rows of one model; write its videos and comparisons to `videos`."""
     size, way = (settings.data.width, settings.data.height), settings.data.fit
+
+    def make(clip: store.Clip, segment: data.Segment, placement: Placement) -> Iterator[np.ndarray]:
+        script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
+        made = videos / f"{clip.path.name}.mp4"
+        generate.write(made, generator, script, size, clip.samples(), settings.seed, way)
+        _compare(clip, segment, made, placement, videos / "compared" / made.name)
+        return media.frames(made)
+
+    return _rows(name, make, dataset, settings, networks)
+
+
+def ends(dataset: Path, settings: config.Config, networks: metrics.Networks) -> pd.DataFrame:
+    """Return the rows of what models lie between: `truth`, in the measures that do not compare with it, and `still`, each clip's
+    reference picture repeated."""
+
+    def still(clip: store.Clip, segment: data.Segment, placement: Placement) -> Iterator[np.ndarray]:
+        reference = placement.picture(generate.script_of(clip).reference)
+        return repeat(reference, segment.end - segment.start)
+
+    alone = replace(networks, lpips=None, i3d=None, face_embedder=None)
+    truth = _rows("truth", _truth, dataset, settings, alone)
+    truth = truth[~truth["metric"].isin(metrics.COMPARED)]
+    return pd.concat([truth, _rows("still", still, dataset, settings, networks)])
+
+
+def _rows(name: str, make: Maker, dataset: Path, settings: config.Config, networks: metrics.Networks) -> pd.DataFrame:
+    """Return the rows of videos that `make` makes for each clip that is evaluated."""
+    size, way = (settings.data.width, settings.data.height), settings.data.fit
     measured, features = [], {}
     evaluated = parts(dataset, settings)
     for part, segments in evaluated.items():
         features[part] = []
         for segment in tqdm(segments, desc=f"{name}, {part}", unit=" clips"):
             clip = store.Clip(segment.clip)
-            script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
-            made = videos / f"{clip.path.name}.mp4"
-            generate.write(made, generator, script, size, clip.samples(), settings.seed, way)
             placement = Placement.fit((clip.width, clip.height), size, way)
-            measures = _measured(clip, segment, made, placement, networks)
+            measures = _measured(clip, segment, make(clip, segment, placement), placement, networks)
             measured.append((part, measures.finish()))
             features[part] += measures.features
-            _compare(clip, segment, made, placement, videos / "compared" / made.name)
     rows = metrics.table(name, measured, features, networks)
     for part in evaluated.keys() & NOTES.keys():
         rows.loc[rows["part"].isin([part, "all"]) & (rows["note"] == ""), "note"] = NOTES[part]
@@ -77,13 +104,17 @@ def evaluate(
 
 
 def _measured(
-    clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, networks: metrics.Networks
+    clip: store.Clip,
+    segment: data.Segment,
+    made: Iterator[np.ndarray],
+    placement: Placement,
+    networks: metrics.Networks,
 ) -> metrics.Measures:
     # Bars are right without a model, and would count as such.
     frames, bare = slice(segment.start, segment.end), placement.without_bars()
     faces = metrics.Faces.of(data.people_of(clip), clip.speaking, bare).part(frames)
     measures = metrics.Measures(faces, clip.samples(segment.start, segment.end), networks)
-    for truth, ours in zip(_truth(clip, segment, bare), media.frames(made), strict=True):
+    for truth, ours in zip(_truth(clip, segment, bare), made, strict=True):
         measures.add(truth, placement.cut_bars(ours))
     return measures
 

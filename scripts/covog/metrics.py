@@ -6,17 +6,16 @@ Metrics whose network is missing are skipped and named. If something replaces a 
 import importlib.util
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import scipy.stats
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from covog import evaluation_networks
+from covog import evaluation_networks, motion
 from covog.conditions import People, Placement, face_boxes
 from talking.core import boxes, keypoints, schemas
 from talking.faces import embedding
@@ -35,14 +34,23 @@ BETTER = {
     "lse_d": "down",
     IDENTITY: "up",
     "jitter": "down",
+    "landmark_jitter": "down",
+    "warping_error": "down",
+    "interactivity": "truth",
 }
+# These compare pictures with the truth's.
+COMPARED = {"ssim", "psnr_db", "lpips", "fvd", "psnr_mouth_db", IDENTITY}
+# These need dlib.
+_OF_DLIB = [IDENTITY, "landmark_jitter", "interactivity"]
 # The paper's row (CovOG, all test), as cited by others.
 PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
 I3D = "i3d_torchscript.pt"
-_MOUTH_GROWN = 1.6
+_MOUTH_GROWN, _HAND_GROWN = 1.6, 1.3
 # SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
 _LIPS_GROWN, _LIPS_LOWER = 1.4, 0.2
 _FVD_WINDOW = 16
+# Points of hands are drawn, and so steer the model, from this confidence on.
+_SURE, _HANDS = 0.3, (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
 # Frames, or five crops of a face, that a network looks at together.
 _BATCH = 16
 _IDENTITY_EVERY = 5
@@ -54,17 +62,18 @@ _FEWEST_CLIPS = 3
 
 @dataclass
 class Faces:
-    """Faces in the placed picture: boxes `mouths` and `heads` (f, p, 4) px and the 68 `points` (f, p, 68, 2), NaN where
-    unknown; who is `speaking` (f, p)."""
+    """Faces in the placed picture: boxes `mouths` and `heads` (f, p, 4) and `hands` (f, 2p, 4) px and the 68 `points`
+    (f, p, 68, 2), NaN where unknown; who is `speaking` (f, p)."""
 
     mouths: np.ndarray
     speaking: np.ndarray
     points: np.ndarray
     heads: np.ndarray
+    hands: np.ndarray
 
     def part(self, frames: slice) -> "Faces":
         """Return the faces of a range of frames."""
-        return Faces(self.mouths[frames], self.speaking[frames], self.points[frames], self.heads[frames])
+        return Faces(*(getattr(self, of.name)[frames] for of in fields(self)))
 
     @classmethod
     def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Faces":
@@ -79,8 +88,21 @@ class Faces:
             people.confidence[:, :, keypoints.FACE, None] > 0, people.keypoints[:, :, keypoints.FACE], np.nan
         )
         return cls(
-            boxes.clip(np.where(known, found, lower), *placement.size), speaking, placement.points(points), heads
+            boxes.clip(np.where(known, found, lower), *placement.size),
+            speaking,
+            placement.points(points),
+            heads,
+            np.concatenate([_hands(people, hand, placement) for hand in _HANDS], axis=1),
         )
+
+
+def _hands(people: People, hand: slice, placement: Placement) -> np.ndarray:
+    """Return boxes (f, p, 4) px around the points of one hand of each person that are sure, grown; NaN where none is."""
+    is_sure = (people.confidence[:, :, hand] >= _SURE)[..., None]
+    points = placement.points(people.keypoints[:, :, hand])
+    low, high = np.where(is_sure, points, np.inf).min(2), np.where(is_sure, points, -np.inf).max(2)
+    found = np.where(is_sure.any(2), np.concatenate([low, high], axis=-1), np.nan)
+    return boxes.clip(boxes.scale(found, _HAND_GROWN), *placement.size)
 
 
 @dataclass
@@ -91,6 +113,7 @@ class Networks:
     syncnet: evaluation_networks.SyncNet | None = None
     i3d: torch.nn.Module | None = None
     face_embedder: embedding.Embedder | None = None
+    face_marker: motion.Marker | None = None
     missing: dict[str, str] = field(default_factory=dict)
     device: torch.device | str = "cpu"
 
@@ -99,9 +122,9 @@ class Networks:
         """Load what is available: dlib's faces from its package, the others from a folder of downloaded weights to the device."""
         networks = cls(device=device)
         if importlib.util.find_spec("dlib") and importlib.util.find_spec("face_recognition_models"):
-            networks.face_embedder = embedding.dlib_embedder()
+            networks.face_embedder, networks.face_marker = embedding.dlib_embedder(), motion.dlib_marker()
         else:
-            networks.missing[IDENTITY] = "dlib or face_recognition_models is not installed"
+            networks.missing |= dict.fromkeys(_OF_DLIB, "dlib or face_recognition_models is not installed")
         lpips, syncnet, i3d = (
             (weights or Path()) / name for name in (evaluation_networks.ALEXNET, evaluation_networks.SYNCNET, I3D)
         )
@@ -129,6 +152,8 @@ class Measures:
         self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self.waiting_lips: list[tuple[int, int, np.ndarray]] = []
         self.motion: list[np.ndarray] = []
+        self.before: np.ndarray | None = None
+        self.movements: list[np.ndarray | None] = [None] * people
         self.recent: list[np.ndarray] = []
         self.window: list[tuple[np.ndarray, np.ndarray]] = []
         self.features: list[tuple[np.ndarray, np.ndarray]] = []
@@ -146,6 +171,11 @@ class Measures:
             before, now, after = self.recent
             self.sums["jitter", "everything"].append(float(np.abs(after - 2 * now + before).mean()))
         self._mouths(frame, truth, made)
+        if self.before is not None:
+            self._warping(frame, made)
+            if self.networks.face_marker is not None:
+                self._face_movements(frame, made)
+        self.before = made
         if self.networks.face_embedder is not None and frame % _IDENTITY_EVERY == 0:
             self._identity(frame, truth, made)
         if self.networks.i3d is not None:
@@ -157,11 +187,11 @@ class Measures:
             self._pictures()
         self._see_lips()
         found = {key: float(np.mean(values)) for key, values in self.sums.items()}
-        motion = np.stack(self.motion)
-        for person in range(motion.shape[1]):
-            speaks = self.faces.speaking[: len(motion), person]
+        moved = np.stack(self.motion)
+        for person in range(moved.shape[1]):
+            speaks = self.faces.speaking[: len(moved), person]
             for of, frames in (("speaking", speaks), ("listening", ~speaks)):
-                agreement = _correlation(motion[frames, person], self.loudness[: len(motion)][frames])
+                agreement = _correlation(moved[frames, person], self.loudness[: len(moved)][frames])
                 if np.isfinite(agreement):
                     found[LIP_SYNC, of] = float(np.mean([agreement, found.get((LIP_SYNC, of), agreement)]))
         return found | self._lip_sync_errors()
@@ -233,6 +263,36 @@ class Measures:
                 moved[person] = np.abs(here - self.recent[-2][y1:y2, x1:x2]).mean()
         self.motion.append(moved)
 
+    def _warping(self, frame: int, made: np.ndarray) -> None:
+        regions = {"faces": self.faces.heads[frame], "hands": self.faces.hands[frame]}
+        regions = {of: found for of, found in regions.items() if np.isfinite(found).all(axis=-1).any()}
+        if regions:
+            errors = motion.warping_errors(self.before, made, list(regions.values()))
+            for of, error in zip(regions, errors, strict=True):
+                if np.isfinite(error):
+                    self.sums["warping_error", of].append(error)
+
+    def _face_movements(self, frame: int, made: np.ndarray) -> None:
+        """Measure how landmarks move, in px of a face of 224 px.
+
+        `interactivity` as in AnyTalker's benchmark (arXiv 2511.23475): how far the points of eyes and brows of a person who listens
+        move from frame to frame, mean over the points and over the frames in which somebody else speaks; here relative to the
+        face's outline and nose, as AnyTalker's crops follow the face, and with dlib's landmarks. `landmark_jitter` is the mean size
+        of the second difference of all 68 points, with the head's motion.
+        """
+        speaking = self.faces.speaking[frame]
+        for person, points in enumerate(self.faces.points[frame]):
+            last, moved = self.movements[person], None
+            if np.isfinite(points).all():
+                moved = motion.face_movement(self.networks.face_marker, self.before, made, points)
+                if not speaking[person] and speaking.any():
+                    own = moved[motion.EYES_BROWS] - moved[motion.STEADY].mean(axis=0)
+                    self.sums["interactivity", "listening"].append(float(np.linalg.norm(own, axis=-1).mean()))
+                if last is not None:
+                    bend = np.linalg.norm(moved - last, axis=-1).mean()
+                    self.sums["landmark_jitter", "everything"].append(float(bend))
+            self.movements[person] = moved
+
     def _identity(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         for points in self.faces.points[frame]:
             if np.isfinite(points).all():
@@ -257,12 +317,8 @@ class Measures:
 def face_crop(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Return SyncNet's crop (224, 224, 3) of a face box (4,) px; grey where the picture ends."""
     half = _LIPS_GROWN * max(box[2] - box[0], box[3] - box[1]) / 2
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + _LIPS_LOWER * half
-    scale = evaluation_networks.LIPS_SIDE / (2 * max(half, 1))
-    # Pixels are numbered by their middles, boxes by their edges.
-    move = np.array([[scale, 0, scale * (half - x + 0.5) - 0.5], [0, scale, scale * (half - y + 0.5) - 0.5]])
-    side = (evaluation_networks.LIPS_SIDE, evaluation_networks.LIPS_SIDE)
-    return cv2.warpAffine(picture, move, side, borderMode=cv2.BORDER_CONSTANT, borderValue=(110, 110, 110))
+    middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + _LIPS_LOWER * half
+    return motion.cut_square(picture, middle, 2 * half, evaluation_networks.LIPS_SIDE)
 
 
 def loudness_db(samples: np.ndarray, frames: int) -> np.ndarray:
@@ -359,9 +415,9 @@ def _row(
     }
 
 
-def _correlation(motion: np.ndarray, loudness: np.ndarray) -> float:
-    known = np.isfinite(motion)
-    motion, loudness = motion[known], loudness[known]
-    if len(motion) < 3 or motion.std() == 0 or loudness.std() == 0:
+def _correlation(moved: np.ndarray, loudness: np.ndarray) -> float:
+    known = np.isfinite(moved)
+    moved, loudness = moved[known], loudness[known]
+    if len(moved) < 3 or moved.std() == 0 or loudness.std() == 0:
         return float("nan")
-    return float(np.corrcoef(motion, loudness)[0, 1])
+    return float(np.corrcoef(moved, loudness)[0, 1])

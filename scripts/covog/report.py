@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 _RUNNING = 25
+_ARROWS = {"up": "↑", "down": "↓", "truth": "≈"}
 _COLOURS = ("#2a7f62", "#c8553d")
 _STYLE = (
     "<style>body{font:14px sans-serif;margin:1.5em}table{border-collapse:collapse;margin-bottom:2em}"
@@ -78,7 +79,7 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
         ]
     )
     order = {
-        column: f"{column} {'↑' if better == 'up' else '↓'}"
+        column: f"{column} {_ARROWS[better]}"
         for column, better in zip(metrics["column"], metrics["better"], strict=True)
     }
     body = []
@@ -96,6 +97,9 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     notes = metrics.loc[metrics["note"] != "", ["metric", "note"]]
     skipped = {f"{metric}: {note}" for metric, note in notes.itertuples(index=False) if note.startswith("skipped")}
     others = {note for note in notes["note"] if not note.startswith("skipped")}
+    others.add(
+        "↑: more is better, ↓: less is better, ≈: best as in the row truth. The row still is each clip's reference picture repeated: nothing in it moves."
+    )
     others.add("In brackets: 95 % interval of the mean over clips (Student's t); [–]: fewer than three clips, or FVD.")
     body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
     with atomic_write(path) as aside:

@@ -428,11 +428,15 @@ SCHEMAS["covog_losses"] = [
 
 SCHEMAS["covog_metrics"] = [
     Column(
-        "model", _TEXT, "", "covog, baseline (no audio driver, no person masks), untrained, or paper (published row)"
+        "model",
+        _TEXT,
+        "",
+        "covog, baseline (no audio driver, no person masks), untrained, truth, still (each clip's reference picture repeated), or paper "
+        "(published row)",
     ),
     Column("part", _TEXT, "", "all, test_easy, test_hard; held_out_clips or held_out_ends without a test split"),
     Column("metric", _TEXT, "", "what was measured; the name says so if it is a stand-in"),
-    Column("of", _TEXT, "", "everything, speaking or listening people"),
+    Column("of", _TEXT, "", "everything, speaking or listening people, faces or hands"),
     Column("value", _DOUBLE, "", "mean over clips, NaN if skipped"),
     Column(
         "low",
@@ -442,7 +446,7 @@ SCHEMAS["covog_metrics"] = [
     ),
     Column("high", _DOUBLE, "", "its upper bound"),
     Column("clips", _INT, "", "clips measured"),
-    Column("better", _TEXT, "", "up or down"),
+    Column("better", _TEXT, "", "up, down, or truth: best as the truth has it"),
     Column("note", _TEXT, "", "why it was skipped, what was held out, or where the value comes from"),
 ]
 

@@ -106,14 +106,14 @@ def test_a_face_crop_is_the_face_with_its_surroundings_and_grey_beyond_the_pictu
 def test_the_evaluation_takes_the_networks_that_are_there(folder):
     networks = metrics.Networks.found(folder)
     networks.face_embedder = None
-    assert networks.missing.keys() <= {metrics.IDENTITY}
+    assert networks.missing.keys() <= {metrics.IDENTITY, "interactivity", "landmark_jitter"}
     random = np.random.default_rng(0)
     frames = 2 * 16
     heads = np.tile(np.array([[[8.0, 4, 40, 44], [60, 4, 92, 44]]]), (frames, 1, 1))
     heads[:, 1] = np.nan
     speaking = np.zeros((frames, 2), dtype=bool)
     speaking[:20, 0] = True
-    faces = metrics.Faces(heads, speaking, np.full((frames, 2, 68, 2), np.nan), heads)
+    faces = metrics.Faces(heads, speaking, np.full((frames, 2, 68, 2), np.nan), heads, heads)
     measures = metrics.Measures(faces, random.normal(size=frames * 640) / 10, networks)
     truth = random.integers(0, 255, (frames, 64, 96, 3)).astype(np.uint8)
     for picture in truth:

@@ -10,7 +10,7 @@ from covog import command_line, config, convert, evaluate, metrics
 from covog.conditions import Placement
 from covog_clips import CHANNELS, LAYERS, make_dataset, pose
 from covog_toys import TOY, model
-from talking.core import tables
+from talking.core import keypoints, tables
 from talking.core.errors import InputError
 from talking.video import media
 
@@ -19,7 +19,8 @@ def measured(truth, made, boxes=None, speaking=None, loudness=None):
     frames = len(truth)
     boxes = np.full((frames, 1, 4), np.nan) if boxes is None else boxes
     speaking = np.zeros(boxes.shape[:2], dtype=bool) if speaking is None else speaking
-    faces = metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan), np.full(boxes.shape, np.nan))
+    unknown = np.full(boxes.shape, np.nan)
+    faces = metrics.Faces(boxes, speaking, np.full((*boxes.shape[:2], 68, 2), np.nan), unknown, unknown)
     level = np.full(frames, -60.0) if loudness is None else loudness
     measures = metrics.Measures(faces, np.repeat(10 ** (level / 20), media.SAMPLES_PER_FRAME), metrics.Networks())
     for pair in zip(truth, made, strict=True):
@@ -93,6 +94,10 @@ def test_mouth_boxes_lie_around_the_lips_in_the_placed_picture():
     assert x1 < lips[:, 0].min() < lips[:, 0].max() < x2
     assert y1 < lips[:, 1].min() < lips[:, 1].max() < y2
     np.testing.assert_allclose(faces.mouths[2, 1], [100, 40, 120, 60])
+    # Hands lie about their points: here all in one; nothing is where none is sure.
+    assert faces.hands.shape == (4, 4, 4)
+    np.testing.assert_allclose(faces.hands[0, 0], np.tile(points[0, 0, keypoints.LEFT_HAND.start] * 2, 2))
+    assert np.isnan(faces.hands[2, [1, 3]]).all() and np.isfinite(faces.hands[2, [0, 2]]).all()
 
 
 def test_loudness_is_of_each_frame():
@@ -156,7 +161,14 @@ def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     )  # fmt: skip
     command_line.evaluate(arguments)
     table = tables.read("covog_metrics", arguments.metrics)
-    assert set(table["model"]) == {"covog", "untrained", "paper"}
+    assert set(table["model"]) == {"covog", "untrained", "truth", "still", "paper"}
+    everything = table[table["part"] == "test_easy"].set_index(["model", "metric", "of"])["value"]
+    assert ("truth", "ssim", "everything") not in everything
+    assert everything["truth", "jitter", "everything"] > 0
+    assert everything["still", "jitter", "everything"] == everything["still", "warping_error", "faces"] == 0
+    # The toy's pictures become brighter by 4 a frame.
+    assert everything["truth", "warping_error", "faces"] == pytest.approx(4, abs=0.5)
+    assert 0 < everything["still", "ssim", "everything"] < 1
     ours = table[(table["model"] == "covog") & (table["part"] == "test_easy")].set_index(["metric", "of"])["value"]
     for key in [
         ("ssim", "everything"),
@@ -189,7 +201,7 @@ def test_identity_is_that_of_the_same_points_in_both_pictures():
         return np.array([1.0, 0]) if picture[0, 0, 0] < 100 else np.array([0.6, 0.8])
 
     unknown = np.full((6, 2, 4), np.nan)
-    faces = metrics.Faces(unknown, np.zeros((6, 2), dtype=bool), points, unknown)
+    faces = metrics.Faces(unknown, np.zeros((6, 2), dtype=bool), points, unknown, unknown)
     measures = metrics.Measures(faces, np.zeros(6 * 640), metrics.Networks(face_embedder=embedder))
     for _ in range(6):
         measures.add(np.zeros((32, 48, 3), dtype=np.uint8), np.full((32, 48, 3), 200, dtype=np.uint8))
@@ -201,7 +213,9 @@ def test_identity_by_dlib_is_one_for_the_same_picture():
     pytest.importorskip("dlib")
     networks = metrics.Networks.found(None)
     unknown, points = np.full((1, 1, 4), np.nan), np.random.default_rng(0).uniform(20, 60, (1, 1, 68, 2))
-    measures = metrics.Measures(metrics.Faces(unknown, unknown[..., 0] > 0, points, unknown), np.zeros(640), networks)
+    measures = metrics.Measures(
+        metrics.Faces(unknown, unknown[..., 0] > 0, points, unknown, unknown), np.zeros(640), networks
+    )
     picture = noise(1)[0].repeat(2, axis=0).repeat(2, axis=1)
     measures.add(picture, picture)
     assert measures.finish()[metrics.IDENTITY, "everything"] == pytest.approx(1)
