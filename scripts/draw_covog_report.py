@@ -18,7 +18,7 @@ def main() -> None:
     from talking.core import tables
 
     report.draw_curves(arguments.losses, arguments.curves)
-    report.write_metrics(tables.read("covog_metrics", arguments.metrics), arguments.table)
+    report.write_metrics(tables.read("covog_metrics", arguments.metrics), arguments.losses, arguments.table)
 
 
 if __name__ == "__main__":

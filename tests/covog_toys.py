@@ -29,7 +29,7 @@ TOY = {
 
 TRAINING = config.Training(
     steps=6, batch_size=2, accumulate=2, learning_rate=1e-3, mixed_precision="no", checkpointing=False, ema=0.9,
-    log_every=1, save_every=2, keep=2, validate_every=3, validation_samples=2,
+    log_every=1, save_every=2, keep=2, validate_every=3, validation_samples=2, validation_steps=0,
 )  # fmt: skip
 
 

@@ -156,6 +156,7 @@ class Training:
     keep: int = setting(2, "checkpoints kept")
     validate_every: int = setting(500, "steps between validations")
     validation_samples: int = setting(8, "fixed samples of a validation")
+    validation_steps: int = setting(10, "denoising steps of the pictures that a validation generates, 0 for none")
 
 
 @dataclass

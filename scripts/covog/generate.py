@@ -143,7 +143,7 @@ class Generator:
             shared = 0 if before is None else before[1] - start
             known = None if before is None else held_latents[:, :, -shared:]
             guided = self._conditions(script, script.start + np.arange(start, end), placement, reference)
-            latents = self._sample(guided, end - start, size, known, diffusion.generator(seed, number))
+            latents = self.sample(guided, end - start, size, known, diffusion.generator(seed, number))
             pictures = self._pictures(latents)
             if shared:
                 pictures[:shared] = cross_faded(held_pictures, pictures[:shared])
@@ -180,13 +180,15 @@ class Generator:
         return on
 
     @torch.no_grad()
-    def _sample(
+    def sample(
         self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
     ) -> torch.Tensor:
-        """Return a window's latents (1, 4, f, h, w); its first frames are held to `known` ones if given."""
+        """Return latents (b, 4, f, h, w) of a batch of windows with conditions `guided`; their first frames are held to `known` ones if
+        given."""
         schedule = diffusion.scheduler(self.noise)
         schedule.set_timesteps(self.settings.steps)
-        shape = (1, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
+        clips = len(guided["pose"])
+        shape = (clips, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
         # Conditions are encoded once for all steps and both halves of guidance.
@@ -195,7 +197,7 @@ class Generator:
         )
         unconditional = conditioning.unconditional()
         for step in schedule.timesteps:
-            at = step.to(self.device)[None]
+            at = step.to(self.device).expand(clips)
             if known is not None:
                 # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
                 count = known.shape[2]

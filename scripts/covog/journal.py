@@ -5,6 +5,7 @@ import resource
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.utils.tensorboard import SummaryWriter
@@ -66,9 +67,11 @@ class Journal:
         self._bar.set_postfix_str(said, refresh=False)
         self.start_clock()
 
-    def note_validation(self, record: torch.Tensor) -> None:
-        """Write down the record of a validation after the step just done."""
+    def note_validation(self, record: torch.Tensor, pictures: np.ndarray | None) -> None:
+        """Write down the record of a validation after the step just done, and its pictures (h, w, 3) uint8 if there are any."""
         self._note("validation", self._progress.step, record.tolist(), {})
+        if self._board and pictures is not None:
+            self._board.add_image("validation/pictures", pictures, self._progress.step, dataformats="HWC")
 
     def _note(self, kind: str, step: int, row: list[float], others: dict[str, float]) -> None:
         loss, sums, counts = row[1], row[2 : 2 + NOISE_PARTS], row[2 + NOISE_PARTS :]

@@ -1,5 +1,6 @@
 """The report's part on CovOG: training curves and the table of metrics."""
 
+import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ _COLOURS = ("#2a7f62", "#c8553d")
 _STYLE = (
     "<style>body{font:14px sans-serif;margin:1.5em}table{border-collapse:collapse;margin-bottom:2em}"
     "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}"
-    "li{color:#555}</style>"
+    "li{color:#555}img{max-width:100%}</style>"
 )
 
 
@@ -67,11 +68,11 @@ def _draw_by_noise(axes: Axes, train: pd.DataFrame) -> None:
         axes.plot(train["step"], found, linewidth=0.8, label=f"timesteps {share}")
 
 
-def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
+def write_metrics(metrics: pd.DataFrame, losses: Sequence[Path], path: Path) -> None:
     """Write a `covog_metrics` table as HTML: one table a part, a row a model (the paper's row beside them), a column a metric.
 
     A mean over clips has its 95 % interval in brackets, [–] where there is none. Skipped metrics and what replaces a test split are
-    named below.
+    named below. So are the first and the last pictures of the validations of each training, given by its MODEL/STAGE/losses.parquet.
     """
     metrics = metrics.assign(
         column=[
@@ -102,10 +103,24 @@ def write_metrics(metrics: pd.DataFrame, path: Path) -> None:
     )
     others.add("In brackets: 95 % interval of the mean over clips (Student's t); [–]: fewer than three clips, or FVD.")
     body.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in sorted(others) + sorted(skipped)) + "</ul>")
+    body += [_validation(file.parent) for file in losses]
     with atomic_write(path) as aside:
         aside.write_text(
             f"<!doctype html><meta charset=utf-8><title>CovOG</title>{_STYLE}{''.join(body)}", encoding="utf-8"
         )
+
+
+def _validation(training: Path) -> str:
+    found = sorted(training.glob("validation/step_*.jpg"))
+    if not found:
+        return ""
+    figures = [
+        f"<figure><figcaption>step {int(picture.stem.removeprefix('step_'))}: truth above, generated below</figcaption>"
+        f'<img src="data:image/jpeg;base64,{base64.b64encode(picture.read_bytes()).decode()}"></figure>'
+        for picture in dict.fromkeys([found[0], found[-1]])
+    ]
+    name = html.escape(f"{training.parent.name}, {training.name}")
+    return f"<h2>Validation pictures of {name}</h2>" + "".join(figures)
 
 
 def _cell(row: Any) -> str:

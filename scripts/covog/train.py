@@ -12,6 +12,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from covog import checkpoints, convert, data, optimizers, provenance
 from covog.config import Config, Training
 from covog.journal import Journal
+from covog.previews import Previews
 from covog.stopping import Stop
 from covog.trainer import Trainer
 from talking.core import tables
@@ -66,8 +67,9 @@ def _loop(trainer: Trainer, folder: Path) -> None:
     training, progress, main = trainer.training, trainer.progress, trainer.accelerator.is_main_process
     journal = Journal(progress, folder, trainer.accelerator, trainer.stage, trainer.images_a_step)
     stop = Stop(trainer.accelerator, progress.step)
+    previews = Previews(trainer, folder) if main else None
     if progress.step == 0 and main:
-        journal.note_validation(trainer.validate())
+        journal.note_validation(trainer.validate(), previews.draw())
     journal.open_bar(training.steps)
     while progress.step < training.steps:
         rate = optimizers.learning_rate(training, progress.step)
@@ -83,7 +85,7 @@ def _loop(trainer: Trainer, folder: Path) -> None:
         if is_due or saves:
             journal.fetch()
         if validates and main:
-            journal.note_validation(trainer.validate())
+            journal.note_validation(trainer.validate(), previews.draw())
         if saves:
             trainer.save(waits=last or stops)
             stop.saved()

@@ -1,6 +1,7 @@
 """A training's networks, samples and state: one step, a validation, a checkpoint, the weights at the end. `train` is the loop round it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,18 +146,24 @@ class Trainer:
         self.progress.step += 1
         return torch.cat([norm[None], torch.stack(rows).mean(dim=0)])
 
+    @contextmanager
+    def shown(self) -> Iterator[CovOG]:
+        """Lend the model with the weights that training would write now, the averaged ones if there are any."""
+        with self.masters.showing(self.ema.shadow_params if self.ema else self._kept):
+            yield self.model
+
     @torch.no_grad()
     def validate(self) -> torch.Tensor:
         """Return the record (as of `step`, without a norm: NaN) of the fixed samples, each at its own fixed timestep."""
         rows, count = [], len(self.fixed)
-        with self.masters.showing(self.ema.shadow_params if self.ema else self._kept):
+        with self.shown() as model:
             for number in range(count):
                 batch = data.collate([self.fixed[number]])
                 if isinstance(batch, InputError):
                     raise batch
                 at = torch.tensor([int((number + 0.5) / count * self.settings.noise.steps)], device=self.device)
                 task = self._task(batch, (number,), at)
-                rows.append(self._record(*self._losses(self.model, task), task))
+                rows.append(self._record(*self._losses(model, task), task))
         return torch.cat([torch.full((1,), torch.nan, device=self.device), torch.stack(rows).mean(dim=0)])
 
     def save(self, waits: bool) -> None:

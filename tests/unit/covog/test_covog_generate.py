@@ -105,7 +105,7 @@ def test_known_frames_enter_each_step_at_its_noise_level(generator, script, monk
     guided = generator._conditions(
         script, np.arange(6), generate.Placement.fit((96, 64), SIZE), generator._reference(script, SIZE, "bars")
     )
-    generator._sample(guided, 6, SIZE, known, generate.diffusion.generator(1))
+    generator.sample(guided, 6, SIZE, known, generate.diffusion.generator(1))
     for latents, at in seen:
         alpha = schedule.alphas_cumprod[at].item()
         noise = latents[:, :, :2] - alpha**0.5 * known

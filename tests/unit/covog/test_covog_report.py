@@ -1,5 +1,6 @@
 """CovOG's part of the report."""
 
+import base64
 import re
 
 import numpy as np
@@ -15,7 +16,7 @@ def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(t
     clips[0] = ("held_out_clips", {("psnr_mouth_db", "speaking"): 20.25})
     rows = metrics.table("covog", clips, {}, metrics.Networks(missing={"fvd": "no weights"}))
     rows.loc[rows["note"] == "", "note"] = "no <test> split"
-    report.write_metrics(pd.concat([rows, metrics.paper_rows()]), tmp_path / "metrics.html")
+    report.write_metrics(pd.concat([rows, metrics.paper_rows()]), [], tmp_path / "metrics.html")
     page = (tmp_path / "metrics.html").read_text()
     whole = page[page.index("<h2>all</h2>") : page.index("<h2>held_out_clips</h2>")]
     cells = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", whole)]
@@ -25,6 +26,23 @@ def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(t
     ]
     assert "<li>fvd: skipped: no weights</li>" in page
     assert "no &lt;test&gt; split" in page
+
+
+def test_the_first_and_the_last_validation_pictures_are_shown(tmp_path):
+    folder = tmp_path / "covog/stage2/validation"
+    folder.mkdir(parents=True)
+    for step in (0, 500, 1500):
+        (folder / f"step_{step:06d}.jpg").write_bytes(f"picture {step}".encode())
+    trainings = [tmp_path / f"covog/stage{stage}/losses.parquet" for stage in (1, 2)]
+    report.write_metrics(metrics.paper_rows(), trainings, tmp_path / "metrics.html")
+    page = (tmp_path / "metrics.html").read_text()
+    assert re.findall(r"step (\d+): truth above", page) == ["0", "1500"]
+    assert [base64.b64decode(found) for found in re.findall(r"base64,([^\"]+)", page)] == [
+        b"picture 0",
+        b"picture 1500",
+    ]
+    assert "Validation pictures of covog, stage2" in page
+    assert "covog, stage1" not in page
 
 
 def test_curves_show_every_training(tmp_path):

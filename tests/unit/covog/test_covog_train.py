@@ -5,12 +5,13 @@ import shutil
 import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from covog import checkpoints, config, convert, diffusion, latents, optimizers, train
+from covog import checkpoints, config, convert, data, diffusion, latents, optimizers, train
 from covog_clips import CHANNELS, LAYERS, make_dataset
 from covog_toys import training_settings
 from talking.core import tables
@@ -95,6 +96,51 @@ def test_what_a_run_leaves_behind(whole_run):
         assert [s for s, kind in kinds if kind == "train"] == [1, 2, 3, 4, 5, 6]
     model = convert.read_model(whole_run / "stage2/weights.safetensors")
     assert (model.config.audio_layers, model.config.audio_channels) == (LAYERS, CHANNELS)
+
+
+def drawn(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (folder / "validation").iterdir()}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_validation_pictures_change_nothing_in_a_training_nor_does_a_resume_in_them(
+    stage, dataset, whole_run, tmp_path, monkeypatch
+):
+    start = [whole_run / "stage1/weights.safetensors"] if stage == 2 else []
+    settings = training_settings(validation_steps=2)
+    train.train(settings, stage, dataset, tmp_path / "whole", start=start)
+    assert losses(tmp_path / "whole") == losses(whole_run / f"stage{stage}")
+    found = drawn(tmp_path / "whole")
+    assert sorted(found) == ["step_000000.jpg", "step_000003.jpg", "step_000006.jpg"]
+    assert len(set(found.values())) == 3
+    pictures = [
+        cv2.imdecode(np.frombuffer(found[name], np.uint8), cv2.IMREAD_COLOR).astype(float) for name in sorted(found)
+    ]
+    # Two samples of stage 1, or the three frames of a window; the truth above, the same each time.
+    assert pictures[0].shape == (2 * 40, (3 if stage == 2 else 2) * 64, 3)
+    assert np.array_equal(pictures[0][:24], pictures[2][:24])
+    fixed = data.FixedSamples(data.segments(dataset, settings.data)[1], 3 if stage == 2 else 1, 2, settings.data)
+    truth = np.concatenate([p for n in range(2 if stage == 1 else 1) for p in fixed[n]["pictures"]], axis=1)
+    # The code of the pictures keeps the mean of each 8×8 px.
+    shown, wanted = (p.reshape(5, 8, -1, 8, 3).mean(axis=(1, 3)) for p in (pictures[0][:40], truth))
+    assert np.abs(shown - wanted).mean() < 2
+    assert np.abs(pictures[0][40:] - pictures[0][:40]).mean() > 10
+    with monkeypatch.context() as patched:
+        interrupted(patched, at=5)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(settings, stage, dataset, tmp_path / "again", start=start)
+    (tmp_path / "again/validation/step_000009.jpg").write_bytes(b"of a training before")
+    train.train(settings, stage, dataset, tmp_path / "again", start=start)
+    assert losses(tmp_path / "again") == losses(whole_run / f"stage{stage}")
+    assert drawn(tmp_path / "again") == found
+
+
+def test_validation_pictures_are_drawn_from_cached_latents_too(dataset, tmp_path):
+    settings = training_settings(validation_steps=1, steps=1, mixed_precision="bf16")
+    cache = tmp_path / "latents"
+    latents.cache_all(store.split(dataset, "train"), cache, settings, torch.device("cpu"))
+    train.train(settings, 1, dataset, tmp_path / "run", cache=cache)
+    assert sorted(drawn(tmp_path / "run")) == ["step_000000.jpg", "step_000001.jpg"]
 
 
 def test_every_step_records_its_gradients_norm_and_its_errors_by_noise(whole_run):
