@@ -239,6 +239,24 @@ def test_every_kind_of_decision_is_saved(reviewing, tmp_path) -> None:
     assert reviewing.locator("#decisions li").count() == 7
 
 
+def test_keys_of_the_review_are_for_an_open_clip_and_no_text(shown) -> None:
+    # A page that throws fails the test.
+    for key in "r[]SK":
+        shown.keyboard.press(key)
+    assert shown.evaluate("review.range") is None and shown.evaluate("review.here.length") == 0
+    open_clip(shown, KEPT)
+    shown.focus("#text")
+    shown.keyboard.type("[x]")
+    assert shown.input_value("#text") == "[x]" and shown.evaluate("review.range") is None
+    shown.keyboard.press("Escape")
+    shown.evaluate("player.seek(20)")
+    shown.keyboard.press("[")
+    assert shown.evaluate("review.range") == [20, 50]
+    shown.evaluate("player.seek(30)")
+    shown.keyboard.press("]")
+    assert shown.evaluate("review.range") == [20, 31]
+
+
 def test_a_review_outlives_the_page_and_can_be_deleted_and_opened(reviewing, tmp_path) -> None:
     reviewing.keyboard.press("D")
     assert reviewing.inner_text(".tabulator-row [tabulator-field=decisions]") == "drop"

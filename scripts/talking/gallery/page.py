@@ -22,7 +22,8 @@ from talking.core.checksums import sha256
 from talking.core.schemas import Column
 from talking.dataset import store
 from talking.gallery import clips, index
-from talking.review.decisions import Decision
+from talking.review.apply import DROP_SHARES, KEEP_COVERS
+from talking.review.decisions import COLUMNS, GIVEN, KEEP, NAME, NAMED, Decision
 
 _STATIC = Path(__file__).with_name("static")
 # To be raised when a clip's file is written in another way.
@@ -30,6 +31,16 @@ _FORM = 1
 _READ = ("tracks/{}.parquet", "speaking/{}.parquet", "speech/{}.words.parquet", "people/{}.parquet")
 _POSES = "poses/{}.npz"
 _DIGITS = 4
+# What the page's review.js has to know of a review file.
+_REVIEW = {
+    "columns": COLUMNS,
+    "name": NAME.pattern,
+    "given_name": GIVEN.pattern,
+    "named": NAMED,
+    "keep": KEEP,
+    "keep_covers": KEEP_COVERS,
+    "drop_shares": DROP_SHARES,
+}
 _OF_ALL = ("index.js", "words.js", "review.js")
 
 
@@ -90,7 +101,7 @@ def write_table(
     table = rows.assign(persons=[", ".join(p) if isinstance(p, Iterable) else "" for p in rows["persons"]])
     _write(folder / "data/index.js", "index", _index(table, index.columns(), limits))
     _write(folder / "data/words.js", "words", [words[clip] for clip in rows["clip"]])
-    _write(folder / "data/review.js", "review", [decision.row() for decision in decisions])
+    _write(folder / "data/review.js", "review", [decision.row() for decision in decisions], _REVIEW)
     # The page last: it is the job's output.
     for file in sorted(_STATIC.iterdir(), key=lambda file: file.name == "index.html"):
         with atomic_write(folder / file.name) as aside:

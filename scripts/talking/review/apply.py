@@ -21,7 +21,7 @@ _REACH = 1.0
 # The score of a decision by a person, on TalkNet's scale.
 _SURE = 3.0
 # A keep holds for a clip of which it covers so much; a drop for one where they share so much of the shorter.
-_KEEP_COVERS, _DROP_SHARES = 0.8, 0.5
+KEEP_COVERS, DROP_SHARES = 0.8, 0.5
 
 
 @dataclass
@@ -188,8 +188,8 @@ def holds(decision: Decision, span: tuple[int, int]) -> bool:
     own = frames(decision)
     common, length = _common(own, span), span[1] - span[0]
     if decision.value == KEEP:
-        return common >= _KEEP_COVERS * length
-    return common >= _DROP_SHARES * min(length, own[1] - own[0])
+        return common >= KEEP_COVERS * length
+    return common >= DROP_SHARES * min(length, own[1] - own[0])
 
 
 def _said(said: list[str], decision: Decision, before: pd.DataFrame) -> pd.DataFrame:

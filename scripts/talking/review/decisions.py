@@ -33,9 +33,9 @@ FIELDS: dict[str, tuple[tuple[str, ...] | None, bool]] = {
 SILENT = ("note",)
 # Fields whose value is a person's name.
 NAMED = ("person", "rename")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 # Names that clustering gives, which are others after a rerun.
-_GIVEN = re.compile(r"p\d{6,}")
+GIVEN = re.compile(r"p\d{6,}")
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 
 
@@ -198,7 +198,7 @@ def _decision(path: Path, number: int, row: dict[str, str]) -> Decision:
     values, is_of_person = FIELDS[row["field"]]
     if values is not None and row["value"] not in values:
         raise fault(f"the value of {row['field']} is {row['value']!r}; it must be {' or '.join(values)}")
-    if row["field"] in NAMED and (not _NAME.fullmatch(row["value"]) or _GIVEN.fullmatch(row["value"])):
+    if row["field"] in NAMED and (not NAME.fullmatch(row["value"]) or GIVEN.fullmatch(row["value"])):
         raise fault(
             f"{row['value']!r} is no name for a person; a name has letters, digits, spaces and ._- and is not like p000001, which is another person after a rerun"
         )

@@ -12,6 +12,7 @@ from gallery_results import KEPT, REJECTED, UNMEASURED, make_results, read_scrip
 from talking.clips import gates
 from talking.core import arrays, tables
 from talking.gallery import clips, index, page
+from talking.review import apply, decisions
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,16 @@ def test_the_table_has_every_number_and_text_that_is_known_of_a_clip(results):
         "bystander_tracks",
     }
     assert read_script(results / "gallery/data/words.js") == [["hello you", "after", ""]]
+
+
+def test_the_page_is_told_what_holds_for_a_review_file(results):
+    rows, rules = read_script(results / "gallery/data/review.js")
+    assert rows == [] and tuple(rules["columns"]) == decisions.COLUMNS
+    assert (rules["keep"], rules["keep_covers"], rules["drop_shares"]) == ("keep", apply.KEEP_COVERS, apply.DROP_SHARES)
+    assert decisions.NAME.pattern == rules["name"] and set(rules["named"]) < set(decisions.FIELDS)
+    # They are not written down a second time.
+    script = (results / "gallery/review.js").read_text()
+    assert 'start_s", "end_s' not in script and "0.8" not in script and "{6,}" not in script
 
 
 def test_packed_poses_are_the_points_that_are_sure(results):

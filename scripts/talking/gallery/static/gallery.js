@@ -24,7 +24,7 @@ const gallery = {
     }
     makeTable();
   },
-  review(rows) { review.open(rows); },
+  review(rows, rules) { review.open(rows, rules); },
   words(texts) { this.texts = texts.map((text) => text.toLowerCase()); },
   clip(data) { remember(this.clips, data.clip, data); },
   poses(clip, data) { remember(this.packed, clip, data); },

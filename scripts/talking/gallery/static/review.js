@@ -1,15 +1,17 @@
 "use strict";
 // The review: decisions on clips, bound to video, time and place in the picture; kept in the browser and saved as review.tsv.
-const REVIEW_COLUMNS = ["video", "start_s", "end_s", "field", "value", "face", "who", "when"];
 const REVIEW_STORE = `review ${location.pathname}`;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9 ._-]*$/, GIVEN_NAME = /^p\d{6,}$/;
-const KEEP_COVERS = 0.8, DROP_SHARES = 0.5;
 
 const review = {
   // Those of the file that the workflow was run with, then what was decided or deleted here.
   ofFile: [], here: [], deleted: [], range: null,
+  // What holds for every review file, as data/review.js says: its columns, how names look, which clips a keep or drop is about.
+  rules: { columns: [] },
 
-  open(rows) { this.ofFile = rows.map((row) => Object.fromEntries(REVIEW_COLUMNS.map((name, i) => [name, row[i]]))); },
+  open(rows, rules) {
+    this.rules = { ...rules, name: new RegExp(`^(?:${rules.name})$`), given_name: new RegExp(`^(?:${rules.given_name})$`) };
+    this.ofFile = rows.map((row) => Object.fromEntries(rules.columns.map((name, i) => [name, row[i]])));
+  },
 
   all() {
     const seen = new Set(this.deleted), found = [];
@@ -91,13 +93,14 @@ const review = {
   },
 };
 
-const keyOf = (decision) => JSON.stringify(REVIEW_COLUMNS.map((name) => decision[name]));
+const keyOf = (decision) => JSON.stringify(review.rules.columns.map((name) => decision[name]));
 
 function concerns(decision, row) {
   const start = Number(decision.start_s), end = Number(decision.end_s), length = row.duration_s;
   const common = Math.min(end, row.start_s + length) - Math.max(start, row.start_s);
   if (decision.field !== "decision") return common > 0.001;
-  return decision.value === "keep" ? common >= KEEP_COVERS * length - 0.001 : common >= DROP_SHARES * Math.min(length, end - start) - 0.001;
+  const { keep, keep_covers, drop_shares } = review.rules;
+  return common >= (decision.value === keep ? keep_covers * length : drop_shares * Math.min(length, end - start)) - 0.001;
 }
 
 function told(decision) {
@@ -172,7 +175,8 @@ function periods(mask) {
 
 function asTsv(decisions) {
   const cell = (text) => (/[\t\n\r"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const rows = [REVIEW_COLUMNS, ...decisions.map((decision) => REVIEW_COLUMNS.map((name) => decision[name]))];
+  const { columns } = review.rules;
+  const rows = [columns, ...decisions.map((decision) => columns.map((name) => decision[name]))];
   return rows.map((row) => row.map(cell).join("\t")).join("\n") + "\n";
 }
 
@@ -190,9 +194,9 @@ function fromTsv(text) {
 
 async function openReview(file) {
   const [head, ...rows] = fromTsv(await file.text());
-  const missing = REVIEW_COLUMNS.filter((name) => !head?.includes(name));
+  const { columns } = review.rules, missing = columns.filter((name) => !head?.includes(name));
   if (missing.length) return player.say(`${file.name} has no column ${missing.join(", ")}: it is no review file.`);
-  for (const row of rows) review.here.push(Object.fromEntries(REVIEW_COLUMNS.map((name) => [name, row[head.indexOf(name)] ?? ""])));
+  for (const row of rows) review.here.push(Object.fromEntries(columns.map((name) => [name, row[head.indexOf(name)] ?? ""])));
   for (const row of gallery.rows) row.decisions = review.fields(row);
   gallery.table.replaceData(gallery.rows);
   review.changed();
@@ -205,6 +209,7 @@ function save() {
 }
 
 function aboutPerson(field, value) {
+  if (!player.clip) return;
   const face = player.clip.people.length ? faceOf(Number($("whom").value)) : "";
   if (!face) return player.say("No face of that person shows in this clip.");
   player.say("");
@@ -213,7 +218,7 @@ function aboutPerson(field, value) {
 
 function nameAs(field) {
   const name = $("called").value.trim();
-  if (!NAME.test(name) || GIVEN_NAME.test(name)) {
+  if (!review.rules.name.test(name) || review.rules.given_name.test(name)) {
     return player.say("Type a name of letters, digits, spaces and ._- for the person; p000001 would be another person after the next run.");
   }
   aboutPerson(field, name);
@@ -223,8 +228,8 @@ function isReviewing() { return document.body.classList.contains("reviewing"); }
 
 document.addEventListener("clipopen", ({ detail: { clip } }) => {
   $("whom").replaceChildren(...clip.people.map((person, i) => element("option", { value: i }, person.name)));
-  const names = new Set(gallery.rows.flatMap((row) => row.persons.split(", ")).filter((name) => name && !GIVEN_NAME.test(name)));
-  for (const decision of review.all()) if (["person", "rename"].includes(decision.field)) names.add(decision.value);
+  const names = new Set(gallery.rows.flatMap((row) => row.persons.split(", ")).filter((name) => name && !review.rules.given_name.test(name)));
+  for (const decision of review.all()) if (review.rules.named.includes(decision.field)) names.add(decision.value);
   $("persons").replaceChildren(...[...names].sort().map((name) => element("option", { value: name })));
   review.select(null);
   review.show();
@@ -264,6 +269,7 @@ $("note").addEventListener("click", () => {
 $("whole").addEventListener("click", () => player.clip && review.select(null));
 for (const id of ["from", "to"]) {
   $(id).addEventListener("change", () => {
+    if (!player.clip) return;
     const [start, end] = ["from", "to"].map((name) => Math.round(Number($(name).value) * player.clip.fps));
     const first = Math.min(Math.max(start, 0), player.clip.frames - 1);
     review.select([first, Math.min(Math.max(end, first + 1), player.clip.frames)]);
@@ -273,12 +279,13 @@ $("who").addEventListener("change", () => review.changed());
 $("save").addEventListener("click", save);
 $("open").addEventListener("change", () => { if ($("open").files[0]) openReview($("open").files[0]); $("open").value = ""; });
 
-Object.assign(KEYS, {
-  r: () => $("reviewing").click(),
-  "[": () => { const end = review.range?.[1] ?? player.clip.frames; review.select([player.frame, Math.max(end, player.frame + 1)]); },
-  "]": () => { const start = review.range?.[0] ?? 0; review.select([Math.min(start, player.frame), player.frame + 1]); },
-});
-for (const [key, selector] of Object.entries({ K: "[data-value=keep]", D: "[data-value=drop]", R: "[data-value=right]", S: "[data-speaking=yes]", X: "[data-speaking=no]" })) {
-  KEYS[key] = () => { if (isReviewing() && player.clip) document.querySelector(selector).click(); };
-}
+const press = (selector) => () => document.querySelector(selector).click();
+const OF_REVIEW = {
+  "[": () => review.select([player.frame, Math.max(review.range?.[1] ?? player.clip.frames, player.frame + 1)]),
+  "]": () => review.select([Math.min(review.range?.[0] ?? 0, player.frame), player.frame + 1]),
+  K: press("[data-value=keep]"), D: press("[data-value=drop]"), R: press("[data-value=right]"),
+  S: press("[data-speaking=yes]"), X: press("[data-speaking=no]"),
+};
+KEYS.r = () => $("reviewing").click();
+for (const [key, act] of Object.entries(OF_REVIEW)) KEYS[key] = () => { if (isReviewing() && player.clip) act(); };
 review.restore();
