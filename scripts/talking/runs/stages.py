@@ -63,7 +63,7 @@ READS = {
     "strict": ("media",),
     "failures": ("dataset", "report"),
     "gallery": ("dataset",),
-    "preview": ("dataset",),
+    "preview": ("annotations", "dataset"),
     "export_mit": ("dataset",),
     "export_voices": ("dataset",),
     "export_webdataset": ("dataset",),
