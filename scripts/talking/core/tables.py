@@ -93,5 +93,7 @@ def empty(name: str) -> pd.DataFrame:
 def _checked(name: str, table: pa.Table, path: str | Path) -> pa.Table:
     wanted = schema(name)
     if table.schema.names != wanted.names:
-        raise InputError(f"{path} is not a {name} table: its columns are {', '.join(table.schema.names)}.")
+        raise InputError(
+            f"{path} is not a {name} table: its columns are {', '.join(table.schema.names)}; delete it and run again."
+        )
     return table.cast(wanted)
