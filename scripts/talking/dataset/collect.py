@@ -134,7 +134,7 @@ def collect(
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
             if len(clips):
-                known = talk.read(results.root, row["video"], clips.to_pandas())
+                known = talk.read(results.root, row["video"], clips.select(talk.CLIP_COLUMNS).to_pandas())
                 found = talk.of_video(known, partial(identities.names_of, row["video"]), turn_settings)
                 for extend, of_table in zip(append_talk, found, strict=True):
                     extend(of_table)

@@ -18,6 +18,8 @@ from talking.core.intervals import Interval
 from talking.scoring.short_turns import SHORT_S
 from talking.video.media import FPS
 
+# What is read of the kept clips.
+CLIP_COLUMNS = ["clip", "split", "start_frame", "end_frame", "people", "persons"]
 _PARTICIPANT = "participant"
 # A turn: its first frame, one past its last, and the number of its person.
 _Turn = tuple[int, int, int]
@@ -25,7 +27,7 @@ _Turn = tuple[int, int, int]
 
 @dataclass
 class Known:
-    """What is known of a video: its tables, of `clips` the kept rows with their `persons` and `split`."""
+    """What is known of a video: its tables, of `clips` the kept rows and `CLIP_COLUMNS`."""
 
     video: str
     tracks: pd.DataFrame
