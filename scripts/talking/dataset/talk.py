@@ -43,9 +43,9 @@ def read(results: Path, video: str, clips: pd.DataFrame) -> Known:
     places = {
         "tracks": (f"tracks/{video}.parquet", ["track", "frame", "y1", "y2"]),
         "speaking": (f"speaking/{video}.parquet", ["track", "frame", "speaking"]),
-        "persons": (f"people/{video}.parquet", ["person", "shot", "tracks", "start_frame", "end_frame", "role"]),
+        "persons": (f"people/{video}.parquet", ["person", "tracks", "role"]),
         "words": (f"speech/{video}.words.parquet", ["word", "start_s", "end_s", "track", "speaker"]),
-        "shots": (f"shots/{video}.parquet", ["shot", "start_frame", "end_frame"]),
+        "shots": (f"shots/{video}.parquet", ["start_frame", "end_frame"]),
     }
     found = {
         name: tables.read_columns(name, results / path, columns).to_pandas() for name, (path, columns) in places.items()

@@ -20,7 +20,7 @@ def known(said, seen=None, shots=((0, 1000),), clips=(), words=()):
     faces = pd.DataFrame([(p, f, 10.0, 10.0 + 40 * (p + 1)) for p, a, b in seen for f in range(a, b)], columns=["track", "frame", "y1", "y2"])  # fmt: skip
     spoken = {(p, f) for p, a, b in said for f in range(a, b)}
     speaking = faces[["track", "frame"]].assign(speaking=[pair in spoken for pair in zip(faces["track"], faces["frame"], strict=True)])  # fmt: skip
-    people = [(p, 0, [p], 0, 1000, "participant") for p in sorted(set(faces["track"]))]
+    people = [(p, [p], "participant") for p in sorted(set(faces["track"]))]
     rows = [(f"c{a}", "train", a, b, list(people), [NAMES[p] for p in people]) for a, b, people in clips]
     columns = ["clip", "split", "start_frame", "end_frame", "people", "persons"]
     heard = [(w, a, b, t, voice[0] if voice else "") for t, w, a, b, *voice in words]
@@ -29,9 +29,9 @@ def known(said, seen=None, shots=((0, 1000),), clips=(), words=()):
         "v",
         faces,
         speaking,
-        pd.DataFrame(people, columns=["person", "shot", "tracks", "start_frame", "end_frame", "role"]),
+        pd.DataFrame(people, columns=["person", "tracks", "role"]),
         heard.astype({"track": "Float64", "start_s": float, "end_s": float}),
-        pd.DataFrame(shots, columns=["start_frame", "end_frame"]).assign(shot=range(len(shots))),
+        pd.DataFrame(shots, columns=["start_frame", "end_frame"]),
         pd.DataFrame(rows, columns=columns),
     )
 
