@@ -23,8 +23,8 @@ def write_results(results: Path) -> None:
     columns = {c.name: "" if c.type == "string" else 0 for c in schemas.SCHEMAS["clips"]}
     for folder in ("clips", "annotations", "media"):
         (results / folder).mkdir(parents=True)
-    names = {"tracks": "tracks", "speaking": "speaking", "people": "persons", "shots": "shots", "speech": "words"}
-    for name in names.values():
+    of_talk = {"tracks": "tracks", "speaking": "speaking", "people": "persons", "shots": "shots", "speech": "words"}
+    for name in of_talk.values():
         tables.write(name, tables.empty(name), results / f"{name}.parquet")
     for number in range(VIDEOS):
         video = f"v{number}"
@@ -46,7 +46,7 @@ def write_results(results: Path) -> None:
         )
         index["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in names]
         tables.write("annotations", index, results / "annotations" / f"{video}.parquet")
-        for folder, name in names.items():
+        for folder, name in of_talk.items():
             (results / folder).mkdir(exist_ok=True)
             of_video = f"{video}.words.parquet" if name == "words" else f"{video}.parquet"
             (results / folder / of_video).hardlink_to(results / f"{name}.parquet")

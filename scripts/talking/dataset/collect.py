@@ -241,7 +241,8 @@ def _clips_of(
         split = pc.if_else(pa.array(known), split, splits.WITHHELD)
     shown_before = pa.array([originals.get(clip, "") for clip in clips["clip"].to_pylist()], type=pa.string())
     split = pc.if_else(pc.equal(shown_before, ""), split, splits.DUPLICATE)
-    spans = list(zip(clips["start_frame"].to_pylist(), clips["end_frame"].to_pylist(), strict=True))
+    spans = zip(clips["start_frame"].to_pylist(), clips["end_frame"].to_pylist(), strict=True)
+    review = [checksum(apply.about(decisions, span)) for span in spans] if decisions else [""] * len(clips)
     columns = {
         "persons": pa.ListArray.from_arrays(offsets, people),
         "licence": pa.array([row["licence"]] * len(clips), type=pa.string()),
@@ -249,7 +250,7 @@ def _clips_of(
         "duplicate_of": shown_before,
         "split": split.cast(pa.string()),
         "hard_because": hard,
-        "review": pa.array([checksum(apply.about(decisions, span)) for span in spans], type=pa.string()),
+        "review": pa.array(review, type=pa.string()),
     }
     for name, values in columns.items():
         clips = clips.append_column(name, values)

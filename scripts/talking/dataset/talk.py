@@ -62,6 +62,8 @@ def of_video(
     `names_of` gives the names of the persons of tracks (n,). What somebody says off screen belongs to the turn if the voice is known
     from the screen; other voices from off screen have no turns, and only part turns of one person.
     """
+    if not known.speaking["speaking"].any():
+        return tuple(schemas.schema(name).empty_table() for name in ("turns", "listening"))
     cast = _Cast(known, names_of)
     pause, answer = (round(seconds * FPS) for seconds in (settings.turn_pause_s, settings.answer_s))
     turns, listening = [], []
