@@ -154,6 +154,11 @@ class Training:
     save_minutes: float = setting(15.0, "minutes between checkpoints, 0 for none by time")
     save_every: int = setting(0, "steps between checkpoints, 0 for none by steps")
     keep: int = setting(2, "checkpoints kept")
+    log_with: str = setting(
+        "tensorboard",
+        "where losses and validation pictures are also shown: tensorboard (files beside the weights) or wandb (needs that package)",
+        choices=["tensorboard", "wandb"],
+    )
     validate_every: int = setting(500, "steps between validations")
     validation_samples: int = setting(8, "fixed samples of a validation")
     validation_steps: int = setting(10, "denoising steps of the pictures that a validation generates, 0 for none")

@@ -1,5 +1,6 @@
 """What training records of each step: losses, gradient norm, speed, memory; fetched from the device now and then, as each fetch makes it wait."""
 
+import importlib.util
 import math
 import resource
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.utils.tensorboard import SummaryWriter
+from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from tqdm import tqdm
 
 from covog.checkpoints import Progress
@@ -17,15 +18,15 @@ from talking.core.errors import InputError
 
 
 class Journal:
-    """The losses of a training, in its `Progress`, in TensorBoard's files and on the bar; only the main process writes."""
+    """The losses of a training, in its `Progress`, on the bar and in TensorBoard's files or Weights & Biases; only the main process writes."""
 
-    def __init__(self, progress: Progress, folder: Path, accelerator: Accelerator, stage: int, images: int) -> None:
+    def __init__(
+        self, progress: Progress, folder: Path, accelerator: Accelerator, stage: int, images: int, log_with: str
+    ) -> None:
         """Continue a training's records; `images` are the frames of a step of all processes."""
         self._progress, self._accelerator, self._stage, self._images = progress, accelerator, stage, images
         self._waiting: list[tuple[torch.Tensor, float]] = []
-        self._board = None
-        if accelerator.is_main_process:
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=progress.step)
+        self._board = _board(log_with, folder, progress.step) if accelerator.is_main_process else None
         self._folder, self._bar = folder, None
         self.start_clock()
 
@@ -71,7 +72,8 @@ class Journal:
         """Write down the record of a validation after the step just done, and its pictures (h, w, 3) uint8 if there are any."""
         self._note("validation", self._progress.step, record.tolist(), {})
         if self._board and pictures is not None:
-            self._board.add_image("validation/pictures", pictures, self._progress.step, dataformats="HWC")
+            form = {"dataformats": "NHWC"} if self._board.name == "tensorboard" else {}
+            self._board.log_images({"validation/pictures": pictures[None]}, self._progress.step, **form)
 
     def _note(self, kind: str, step: int, row: list[float], others: dict[str, float]) -> None:
         loss, sums, counts = row[1], row[2 : 2 + NOISE_PARTS], row[2 + NOISE_PARTS :]
@@ -80,14 +82,26 @@ class Journal:
         self._progress.losses.append({"step": step, "kind": kind, **values, "error_by_noise": errors})
         if self._board:
             parts = {f"error_by_noise/{part}": error for part, error in enumerate(errors) if not math.isnan(error)}
-            for name, value in (values | parts).items():
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+            self._board.log({f"{kind}/{name}": value for name, value in (values | parts).items()}, step)
 
     def close(self) -> None:
-        """Close the bar and TensorBoard's files."""
+        """Close the bar and the files."""
         self._bar.close()
         if self._board:
-            self._board.close()
+            self._board.finish()
+
+
+def _board(log_with: str, folder: Path, step: int) -> GeneralTracker:
+    """Begin to write to TensorBoard's files, or to a run of Weights & Biases. Raises InputError if that is not installed."""
+    if log_with == "wandb":
+        if importlib.util.find_spec("wandb") is None:
+            raise InputError("log_with: wandb needs the package wandb; install it, or set log_with: tensorboard.")
+        board = WandBTracker("covog", dir=str(folder), name=f"{folder.parent.name}, {folder.name}")
+    else:
+        # What a killed training noted of steps that are taken again is not shown: from this one on.
+        board = TensorBoardTracker("tensorboard", str(folder), purge_step=step + 1 if step else 0)
+    board.start()
+    return board
 
 
 def memory_gb(device: torch.device) -> float:

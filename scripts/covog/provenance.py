@@ -19,7 +19,7 @@ from talking.dataset import store
 FREE = {
     f"training.{name}"
     for name in (
-        *("steps", "save_minutes", "save_every", "keep", "log_every"),
+        *("steps", "save_minutes", "save_every", "keep", "log_every", "log_with"),
         *("validate_every", "validation_samples", "validation_steps"),
         *("compile", "cuda_graph", "deterministic", "checkpointing"),
     )

@@ -65,7 +65,8 @@ def train(
 def _loop(trainer: Trainer, folder: Path) -> None:
     """Take the steps that are left, with losses, validations and checkpoints between them."""
     training, progress, main = trainer.training, trainer.progress, trainer.accelerator.is_main_process
-    journal = Journal(progress, folder, trainer.accelerator, trainer.stage, trainer.images_a_step)
+    of = trainer.stage, trainer.images_a_step, training.log_with
+    journal = Journal(progress, folder, trainer.accelerator, *of)
     stop = Stop(trainer.accelerator, progress.step)
     previews = Previews(trainer, folder) if main else None
     if progress.step == 0 and main:

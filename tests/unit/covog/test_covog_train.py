@@ -1,8 +1,11 @@
 """Training: six steps of both stages with resume, its checkpoints, and its sentences."""
 
+import importlib.machinery
 import os
 import shutil
 import signal
+import sys
+import types
 from pathlib import Path
 
 import cv2
@@ -339,9 +342,48 @@ def test_a_data_set_with_too_few_clips_is_a_sentence_or_an_empty_file(tmp_path, 
     assert "nothing is trained" in caplog.text
 
 
+def test_tensorboard_has_losses_and_pictures_and_a_resume_takes_back_the_steps_after_it(dataset, tmp_path, monkeypatch):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings = training_settings(validation_steps=1, steps=4)
+    with monkeypatch.context() as patched:
+        interrupted(patched, at=3)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(settings, 1, dataset, tmp_path)
+    train.train(settings, 1, dataset, tmp_path)
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    table = tables.read("covog_losses", tmp_path / "losses.parquet")
+    for kind in ("train", "validation"):
+        rows = table[table["kind"] == kind]
+        shown = {event.step: event.value for event in events.Scalars(f"{kind}/loss")}
+        assert shown == pytest.approx(dict(zip(rows["step"], rows["loss"], strict=True)))
+    assert [event.step for event in events.Images("validation/pictures")] == [0, 3, 4]
+
+
+def test_weights_and_biases_gets_the_same(dataset, tmp_path, monkeypatch):
+    said = []
+    run = types.SimpleNamespace(log=lambda values, step=None: said.append((step, values)), finish=lambda: None)
+    stand_in = types.ModuleType("wandb")
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("wandb", None)
+    stand_in.init, stand_in.Image = lambda **_: run, lambda picture: picture.shape
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    train.train(training_settings(validation_steps=1, steps=1, log_with="wandb"), 1, dataset, tmp_path)
+    assert [(step, sorted(values)[0]) for step, values in said] == [
+        (0, "validation/error_by_noise/1"),
+        (0, "validation/pictures"),
+        (1, "train/error_by_noise/0"),
+        (1, "validation/error_by_noise/1"),
+        (1, "validation/pictures"),
+    ]
+    assert said[1][1]["validation/pictures"] == [(80, 128, 3)]
+    assert not (tmp_path / "tensorboard").exists()
+
+
 def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
     with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
         train.train(training_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
+    with pytest.raises(InputError, match="log_with: wandb needs the package wandb; install it"):
+        train.train(training_settings(log_with="wandb"), 1, dataset, tmp_path)
     with pytest.raises(InputError, match="needs the package bitsandbytes"):
         train.train(training_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
 
