@@ -183,12 +183,10 @@ class Generator:
     def sample(
         self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
     ) -> torch.Tensor:
-        """Return latents (b, 4, f, h, w) of a batch of windows with conditions `guided`; their first frames are held to `known` ones if
-        given."""
+        """Return a window's latents (1, 4, f, h, w); its first frames are held to `known` ones if given."""
         schedule = diffusion.scheduler(self.noise)
         schedule.set_timesteps(self.settings.steps)
-        clips = len(guided["pose"])
-        shape = (clips, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
+        shape = (1, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
         # Conditions are encoded once for all steps and both halves of guidance.
@@ -197,7 +195,7 @@ class Generator:
         )
         unconditional = conditioning.unconditional()
         for step in schedule.timesteps:
-            at = step.to(self.device).expand(clips)
+            at = step.to(self.device)[None]
             if known is not None:
                 # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
                 count = known.shape[2]

@@ -31,15 +31,8 @@ class Previews:
         trainer = self._trainer
         if not trainer.training.validation_steps:
             return None
-        is_still = trainer.frames == 1
-        count = min(_ACROSS, len(trainer.fixed)) if is_still else 1
-        batch = data.collate([trainer.fixed[number] for number in range(count)])
-        if isinstance(batch, InputError):
-            raise batch
-        settings = trainer.settings
-        numbers = settings.seed, trainer.stage
-        draws = [diffusion.generator(*numbers, purpose, device=trainer.device) for purpose in range(UNCONDITIONAL)]
-        clean, conditions = inputs(batch, trainer.encoders, draws, trainer.device, settings.model.audio)
+        settings, stage, frames = trainer.settings, trainer.stage, trainer.frames
+        size, pairs = (settings.data.width, settings.data.height), []
         with trainer.shown() as model:
             generator = generate.Generator(
                 model,
@@ -48,22 +41,26 @@ class Previews:
                 replace(
                     settings.generation,
                     steps=trainer.training.validation_steps,
-                    window=trainer.frames,
+                    window=frames,
                     precision=trainer.training.mixed_precision,
                 ),
                 trainer.device,
             )
-            size = settings.data.width, settings.data.height
-            made = generator.sample(conditions, trainer.frames, size, None, diffusion.generator(*numbers))
+            # In the mode and the shapes of a validation, for which compiled blocks are compiled already.
             model.train()
-        rows = []
-        for latents in (clean, made):
-            # Samples side by side, or frames of one.
-            across = latents[:, :, 0] if is_still else latents[0].transpose(0, 1)
-            at = np.linspace(0, len(across) - 1, min(_ACROSS, len(across))).round().astype(int)
-            pictures = torch.cat([generator.encoders.decode(one[None]) for one in across[at]])
-            rows.append(np.concatenate(list(pictures.permute(0, 2, 3, 1).cpu().numpy()), axis=1))
-        drawn = np.concatenate(rows)
+            for number in range(min(_ACROSS, len(trainer.fixed)) if frames == 1 else 1):
+                batch = data.collate([trainer.fixed[number]])
+                if isinstance(batch, InputError):
+                    raise batch
+                of = settings.seed, stage, number
+                draws = [diffusion.generator(*of, purpose, device=trainer.device) for purpose in range(UNCONDITIONAL)]
+                clean, conditions = inputs(batch, trainer.encoders, draws, trainer.device, settings.model.audio)
+                made = generator.sample(conditions, frames, size, None, diffusion.generator(*of))
+                pairs.append(torch.cat([clean, made]))
+        both = torch.cat(pairs, dim=2)
+        shown = np.linspace(0, both.shape[2] - 1, min(_ACROSS, both.shape[2])).round().astype(int).tolist()
+        rows = [[generator.encoders.decode(latents[None, :, at]) for at in shown] for latents in both]
+        drawn = torch.cat([torch.cat(row, dim=3) for row in rows], dim=2)[0].permute(1, 2, 0).cpu().numpy()
         self._folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._folder / f"step_{trainer.progress.step:06d}.jpg") as aside:
             aside.write_bytes(cv2.imencode(".jpg", drawn[..., ::-1])[1].tobytes())

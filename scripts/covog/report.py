@@ -23,7 +23,7 @@ _COLOURS = ("#2a7f62", "#c8553d")
 _STYLE = (
     "<style>body{font:14px sans-serif;margin:1.5em}table{border-collapse:collapse;margin-bottom:2em}"
     "td,th{padding:.25em .8em;border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child{text-align:left}"
-    "li{color:#555}img{max-width:100%}</style>"
+    "td{white-space:nowrap}li{color:#555}img{max-width:100%}</style>"
 )
 
 
