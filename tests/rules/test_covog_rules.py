@@ -56,11 +56,12 @@ def test_the_baseline_is_trained_and_measured_beside_covog(run):
     assert (whole.config.audio, whole.config.person_masks) == (True, True)
     assert (lesser.config.audio, lesser.config.person_masks) == (False, False)
     metrics = tables.read("covog_metrics", results / "metrics.parquet")
-    assert set(metrics["model"]) == {"covog", "untrained", "baseline", "paper"}
+    assert set(metrics["model"]) == {"covog", "untrained", "baseline", "truth", "still", "paper"}
     psnr = metrics[(metrics["metric"] == "psnr_db") & (metrics["part"] == "all")].set_index("model")["value"]
     assert psnr[["covog", "untrained", "baseline"]].notna().all()
     page = (run / "results/report/covog_metrics.html").read_text()
     assert page.count("<td>baseline</td>") >= 1
+    assert "Validation pictures of baseline, stage2" in page
     for model in ("covog", "baseline"):
         assert len(list((results / "videos" / model / "compared").glob("*.mp4"))) == 1
         assert config.load(results / model / "stage1/config.yaml").stage1.steps == 2
