@@ -5,6 +5,7 @@ from pathlib import Path
 from talking.clips import qualities
 from talking.core import cli
 from talking.dataset import card, collect, splits
+from talking.removal import removals
 from talking.review import decisions
 from talking.runs import giving_up
 from talking.runs.sheet import read_sheet
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--videos", type=Path, required=True, help="table of the videos to write")
     decisions.add_argument(parser)
+    removals.add_argument(parser)
+    parser.add_argument("--same-person", type=float, default=0.0, help="as identities.same_person of the config")
     cli.add_settings(parser, card.Settings)
     cli.add_settings(parser, splits.Settings)
     cli.add_settings(parser, qualities.Settings)
@@ -51,6 +54,8 @@ def main() -> None:
         cli.settings_from(arguments, splits.Settings),
         decisions.read(arguments.review),
         cli.settings_from(arguments, qualities.Settings),
+        removals.read(arguments.removals),
+        arguments.same_person,
     )
 
 

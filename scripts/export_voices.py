@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli
-from talking.dataset import export_voices
+from talking.dataset import export_voices, protect
 
 
 def main() -> None:
@@ -13,9 +13,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--threads", type=int, default=1, help="clips written at a time")
     cli.add_settings(parser, export_voices.Settings)
+    cli.add_settings(parser, protect.Settings)
     arguments = parser.parse_args()
+    protection = cli.settings_from(arguments, protect.Settings)
     settings = cli.settings_from(arguments, export_voices.Settings)
-    export_voices.export(arguments.dataset, arguments.out, settings, arguments.threads)
+    export_voices.export(arguments.dataset, arguments.out, settings, arguments.threads, protection)
 
 
 if __name__ == "__main__":

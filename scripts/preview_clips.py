@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from talking.core import cli, tables
-from talking.dataset import preview
+from talking.dataset import preview, protect
 
 
 def main() -> None:
@@ -16,10 +16,13 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="folder of the clips' folders")
     parser.add_argument("--previews", type=Path, required=True, help="folder to write the videos to")
     cli.add_settings(parser, preview.Settings)
+    cli.add_settings(parser, protect.Settings)
     arguments = parser.parse_args()
+    protection = cli.settings_from(arguments, protect.Settings)
     clips = tables.read("dataset", arguments.clips)
     own = clips[clips["video"] == arguments.video]
-    preview.previews(own, arguments.dataset, arguments.previews, cli.settings_from(arguments, preview.Settings))
+    settings = cli.settings_from(arguments, preview.Settings)
+    preview.previews(own, arguments.dataset, arguments.previews, settings, protection)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def read(cache: Path, folder: Path, size: Size, frames: np.ndarray, reference: i
 
 
 def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: torch.device) -> None:
-    """Write the cache files of all clips that have none or an outdated one."""
+    """Write the cache files of all clips that have none or an outdated one, and remove those of other clips."""
     from tqdm import tqdm
 
     size = (settings.data.width, settings.data.height, settings.data.fit)
@@ -76,6 +76,9 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
             file.unlink()
         with atomic_write(cache / _MADE_BY) as aside:
             aside.write_text(json.dumps(to_dict(settings.encoders)))
+    wanted = {path_of(cache, clip) for clip in clips}
+    for file in set(cache.glob("*.safetensors")) - wanted:
+        file.unlink()
     encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):
         try:

@@ -112,7 +112,7 @@ rule select_clips:
     benchmark:
         "results/benchmarks/clips/{video}.tsv"
     conda:
-        "../envs/dataset.yaml"
+        "../envs/faces.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb("clips"),
@@ -122,10 +122,16 @@ rule select_clips:
         failures=times_failed("clips"),
         settings=flags("gates"),
         review=reviewed(),
+        removals=of_video(REMOVALS.checksum) if REMOVALS.rows else "",
+        same_person=lookup(within=config, dpath="identities/same_person"),
+        results=subpath(output.clips, ancestor=2),
     shell:
         "talking select-clips --candidates {input.candidates:q} --qualities {input.qualities:q}"
         " --inspections {input.inspections:q} --transcript {input.transcript:q} --pieces {input.pieces:q}"
         " --clips {output.clips:q} {params.settings}"
         ' --then apply-review --review "$TALKING_REVIEW" --video={wildcards.video:q} --to clips --table {output.clips:q}'
+        # Where removed persons are is looked up in tables that the inputs are made of.
+        ' --then apply-removals --removals "$TALKING_REMOVALS" --video={wildcards.video:q} --results {params.results:q}'
+        " --same-person {params.same_person} --clips {output.clips:q}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? select_clips {wildcards.video} {resources.tries} {log:q} {output:q}"

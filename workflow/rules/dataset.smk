@@ -118,10 +118,12 @@ rule collect_dataset:
         qualities=flags("qualities"),
         rows=ROWS.checksum(),
         review=decisions.checksum(d for own in REVIEW.values() for d in own),
+        removals=REMOVALS.checksum(),
+        same_person=lookup(within=config, dpath="identities/same_person"),
     shell:
         # Folders, not lists of files: a command line has no room for thousands of names.
         'talking collect-dataset --sheet "$TALKING_SHEET" --results {params.results:q} --clips {params.results:q}/clips'
         " --annotations {params.results:q}/annotations --media {params.results:q}/media --identities {input.identities:q}"
         " --duplicates {input.duplicates:q} --dataset {params.results:q}/dataset --videos {output.videos:q} {params.card} {params.splits} {params.qualities}"
-        ' --review "$TALKING_REVIEW"'
+        ' --review "$TALKING_REVIEW" --removals "$TALKING_REMOVALS" --same-person {params.same_person}'
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -19,9 +19,10 @@ rule export_mit:
         dataset=subpath(input[0], ancestor=2),
         folder=subpath(output.readme, parent=True),
         settings=flags("export_mit"),
+        protection=flags("export"),
     shell:
         "talking export-mit --dataset {params.dataset:q} --out {params.folder:q} --threads {threads}"
-        " {params.settings}"
+        " {params.settings} {params.protection}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
@@ -45,9 +46,10 @@ rule export_voices:
         dataset=subpath(input[0], ancestor=2),
         folder=subpath(output[0], parent=True),
         settings=flags("export_voices"),
+        protection=flags("export"),
     shell:
         "talking export-voices --dataset {params.dataset:q} --out {params.folder:q} --threads {threads}"
-        " {params.settings}"
+        " {params.settings} {params.protection}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
@@ -70,8 +72,9 @@ rule export_webdataset:
     params:
         dataset=subpath(input[0], ancestor=2),
         settings=flags("export_webdataset"),
+        protection=flags("export"),
     shell:
-        "talking export-webdataset --dataset {params.dataset:q} --out {output.shards:q} {params.settings}"
+        "talking export-webdataset --dataset {params.dataset:q} --out {output.shards:q} {params.settings} {params.protection}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
 
 
@@ -95,6 +98,7 @@ rule export_huggingface:
     params:
         dataset=subpath(input[0], ancestor=2),
         settings=flags("export_huggingface"),
+        protection=flags("export"),
     shell:
-        "talking export-huggingface --dataset {params.dataset:q} --out {output.folder:q} {params.settings}"
+        "talking export-huggingface --dataset {params.dataset:q} --out {output.folder:q} {params.settings} {params.protection}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -24,9 +24,10 @@ rule draw_gallery:
         settings=as_flags(config["gallery"] | ({"rejected": False} if config["delete_intermediates"] else {})),
         gates=flags("gates"),
         review=decisions.checksum(d for own in REVIEW.values() for d in own),
+        removals=REMOVALS.checksum(),
     shell:
         "talking draw-gallery --results {params.results:q} --gallery {params.folder:q} --threads {threads}"
-        ' {params.settings} {params.gates} --review "$TALKING_REVIEW"'
+        ' {params.settings} {params.gates} --review "$TALKING_REVIEW" --removals "$TALKING_REMOVALS"'
         " --then record-made {log:q} {params.folder:q} > {log:q} 2>&1"
 
 

@@ -54,9 +54,15 @@ rule cluster_identities:
         results=subpath(output.identities, parent=True),
         settings=flags("identities"),
         review=decisions.effect(d for own in REVIEW.values() for d in own if d.field in decisions.NAMED),
-    # Folders, not files: a command line has no room for the paths of thousands of videos.
+        removals=REMOVALS.checksum(),
+        same_person=lookup(within=config, dpath="identities/same_person"),
+    # It also writes remembered_identities.parquet. Folders, not files: a command line has no room for the paths of thousands of videos.
     shell:
         'talking cluster-identities --sheet "$TALKING_SHEET" --results {params.results:q} --embeddings {params.results:q}/embeddings'
         " --tracks {params.results:q}/tracks --identities {output.identities:q} {params.settings}"
+        ' --removals "$TALKING_REMOVALS"'
         ' --then apply-review --review "$TALKING_REVIEW" --to identities --table {output.identities:q}'
+        # Reviewers' names, too, are of nobody who was removed.
+        ' --then apply-removals --removals "$TALKING_REMOVALS" --results {params.results:q} --identities {output.identities:q}'
+        " --same-person {params.same_person}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"

@@ -21,9 +21,10 @@ rule preview_clips:
         failures=times_failed("preview"),
         dataset=subpath(input.clips, parent=True),
         settings=flags("preview"),
+        protection=flags("export"),
     shell:
         "talking preview-clips --video={wildcards.video:q} --clips {input.clips:q} --dataset {params.dataset:q}"
-        " --previews {output.previews:q} {params.settings}"
+        " --previews {output.previews:q} {params.settings} {params.protection}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? preview_clips {wildcards.video} {resources.tries} {log:q} {output:q}"
 

@@ -63,6 +63,11 @@ def products():
         wanted.append("results/gallery/index.html")
     if config["strict"]:
         wanted.append("results/strict.ok")
+    if REMOVALS.rows:
+        # What was exported before must not keep what was removed.
+        exports = ["mit/README.md", "voices/anytalker_train.json", "webdataset", "huggingface"]
+        made = [*expand("results/export/{file}", file=exports), *of_videos("results/preview/{video}")]
+        wanted += filter(os.path.exists, made)
     return wanted
 
 

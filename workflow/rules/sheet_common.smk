@@ -2,6 +2,7 @@
 
 import itertools
 
+from talking.removal import removals
 from talking.review import decisions
 from talking.runs import giving_up, long_videos, sheet, sheet_of_run
 from talking.video import fetch
@@ -64,6 +65,15 @@ def reviewed(*fields, checksum=decisions.effect):
     return of_video(lambda video: of.get(video, "")) if any(of.values()) else ""
 
 
+def read_removals():
+    """Return what was removed on request; jobs read the same file, whose place the environment variable TALKING_REMOVALS says."""
+    name, file = config["removals"], ""
+    if name and (name != removals.USUAL or os.path.exists(name)):
+        file = sheet_of_run.find(name, (".", typed_in, PROJECT), "file of removals", "removals")
+    environment.tell_jobs(TALKING_REMOVALS=str(file))
+    return removals.read(file)
+
+
 def of_videos(pattern):
     """Return a list of one path for each video of the sheet."""
     return expand(pattern, video=VIDEOS)
@@ -77,12 +87,19 @@ try:
     # Jobs and the report read the sample sheet that the run was planned with.
     is_of_run = not workflow.is_main_process or "--report" in sys.argv
     planned_by = Path(is_of_run and os.environ.get("TALKING_SHEET") or SHEET)
-    ROWS = sheet_of_run.Rows(SHEET, sheet.read_sheet(planned_by), RESULTS)
+    REMOVALS = read_removals()
+    ROWS = sheet_of_run.Rows(SHEET, REMOVALS.without_videos(sheet.read_sheet(planned_by)), RESULTS)
     ROWS.check_films(config["films"])
     if workflow.is_main_process and is_followed_by_input():
         ROWS.check_sources()
     if workflow.is_main_process and not is_of_run and not workflow.output_settings.dryrun:
         planned_by = ROWS.copy(COPIES)
+        if REMOVALS.file:
+            from talking.removal import seen
+
+            seen.keep_faces(REMOVALS, RESULTS, config["identities"]["same_person"])
+            if unknown := REMOVALS.unknown(sheet.read_sheet(SHEET)["video"]):
+                logger.warning(f"{REMOVALS.file} names videos that the sample sheet has not: {', '.join(unknown)}")
     environment.tell_jobs(TALKING_SHEET=str(planned_by))
     REVIEW = read_review()
 except InputError as error:

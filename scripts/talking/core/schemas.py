@@ -373,6 +373,12 @@ SCHEMAS: dict[str, list[Column]] = {
         _TRACK,
         Column("person", _TEXT, "", "the person, across shots and videos: p000001, ..."),
     ],
+    "remembered_identities": [
+        _VIDEO,
+        _TRACK,
+        Column("person", _TEXT, "", "the person, before reviewers named anybody"),
+        Column("highest", _INT, "", "highest number that a person was ever given, the same in each row"),
+    ],
     "people": [
         Column("person", _TEXT, "", "the person"),
         Column(
@@ -479,7 +485,7 @@ SCHEMAS["clips"] = [
         "rejected_by",
         _TEXT,
         "",
-        "gates that reject the clip (config keys), dissolve, or review, joined by commas; empty if none does",
+        "gates that reject the clip (config keys), dissolve, review or removal, joined by commas; empty if none does",
     ),
     Column(
         "reviewed",
@@ -491,7 +497,7 @@ SCHEMAS["clips"] = [
         "kept",
         _BOOL,
         "",
-        "true if no gate rejects the clip or a reviewer keeps it, and no reviewer drops it: it is in the data set",
+        "true if no gate rejects the clip or a reviewer keeps it, no reviewer drops it and nothing of it was removed: it is in the data set",
     ),
 ]
 
@@ -586,14 +592,14 @@ SCHEMAS["listening"] = [
 ]
 
 SCHEMAS["changes"] = [
-    Column("clip", _TEXT, "", "name of the clip"),
-    _VIDEO,
+    Column("clip", _TEXT, "", "name of the clip; empty if it was removed on request"),
+    Column("video", _TEXT, "", "id of its video in the sample sheet; empty if it was removed on request"),
     Column("change", _TEXT, "", "added, removed or changed"),
     Column(
         "why",
         _TEXT,
         "",
-        "new video, review, gate or model; the reason it is gone; or what changed: split, persons, review, labels or pictures",
+        "new video, review, gate or model; the reason it is gone (removal: on request); or what changed: split, persons, review, labels or pictures",
     ),
     Column("before", _TEXT, "", "split or persons before"),
     Column("after", _TEXT, "", "split or persons now"),

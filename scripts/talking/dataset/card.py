@@ -44,6 +44,7 @@ def text(
     groups: int,
     strangers: int,
     decisions: Sequence[Decision],
+    removed: dict[str, int],
     version: Version,
     settings: Settings,
     split_settings: splits.Settings,
@@ -51,7 +52,7 @@ def text(
     """Return the card of kept clips (`COLUMNS`), the tables `videos` and `people`, and `TALK_COLUMNS` of `turns` and `listening`.
 
     `groups` is the number of groups of videos that share no one, `strangers` of training clips with somebody whose face
-    could not be compared; `decisions` are those of reviewers; `version` is the data set's.
+    could not be compared; `decisions` are those of reviewers; `removed` counts what was removed on request; `version` is the data set's.
     """
     seconds = clips["duration_s"]
     template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
@@ -79,6 +80,7 @@ def text(
         off_screen=_figure(100 * clips["off_screen_share"].mean(), 0),
         not_understood=_figure(100 * clips["not_understood_share"].mean(), 0),
         review=_review(clips, decisions),
+        removed=_removed(removed),
         contact=settings.contact
         or "No contact is given. Whoever publishes this data set must name one (config key `card: contact`).",
     )
@@ -108,6 +110,13 @@ def _talk(turns: pd.DataFrame, listening: pd.DataFrame) -> str:
         f" and {_figure(100 * (turns['gap_s'] < 0).mean(), 0)} % of the replies begin before the turn ends. {seconds / 3600:.2f} hours of listening in"
         f" clips, with {heard['num_backchannels'].sum()} backchannels."
     )
+
+
+def _removed(removed: dict[str, int]) -> str:
+    if not any(removed.values()):
+        return ""
+    counted = ", ".join(f"{name} {count}" for name, count in removed.items())
+    return f"Removed on request, with every clip that showed or let hear it: {counted}.\n\n"
 
 
 def _statistics(clips: pd.DataFrame) -> list[list[str]]:

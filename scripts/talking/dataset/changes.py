@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
@@ -11,12 +12,15 @@ import pandas as pd
 
 from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
+from talking.removal.removals import CLIP, REASON
 
 # Of the table `dataset`, what a clip is compared by.
 COLUMNS = ["clip", "video", "sha256", "split", "persons", "reviewed", "review"]
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 # A section of CHANGES.md names so many clips of each kind; the table names all.
 _NAMED = 50
+# A clip that CHANGES.md names, with what changed in it.
+_CLIP = re.compile(rf"`(?P<clip>{CLIP.pattern})`(?: \([^()]*→[^()]*\))?")
 _HEAD = "# Changes of the data set\n\n"
 
 
@@ -56,13 +60,16 @@ def compare(
     """Return the table `changes` between two data sets as `read` gives them.
 
     `videos_before` are all videos of the older one; `why_gone` says, by video and clip, why the newer one lacks a clip.
+    What was removed on request is not named.
     """
     old, new = (table.set_index("clip") for table in (before, after))
     rows = []
     for clip in sorted({*old.index, *new.index}):
         a, b = (table.loc[clip] if clip in table.index else None for table in (old, new))
         if b is None:
-            rows.append((clip, a["video"], REMOVED, why_gone(a["video"], clip), a["split"], ""))
+            why = why_gone(a["video"], clip)
+            named = ("", "") if why == REASON else (clip, a["video"])
+            rows.append((*named, REMOVED, why, a["split"], ""))
         elif a is None:
             why = "new video" if b["video"] not in videos_before else _by_review(b["reviewed"]) or "gate or model"
             rows.append((clip, b["video"], ADDED, why, "", b["split"]))
@@ -71,8 +78,8 @@ def compare(
     return pd.DataFrame(rows, columns=schemas.schema("changes").names)
 
 
-def why_gone(clips: Path) -> Callable[[str, str], str]:
-    """Return a function for `compare` that looks a clip up in the tables of results/clips."""
+def why_gone(clips: Path, is_gone: Callable[[str], bool] = lambda clip: False) -> Callable[[str, str], str]:
+    """Return a function for `compare` that looks a clip up in the tables of results/clips; `is_gone` is of `removal.apply.gone_clips`."""
 
     @cache
     def of(video: str) -> pd.DataFrame | None:
@@ -82,6 +89,8 @@ def why_gone(clips: Path) -> Callable[[str, str], str]:
         return tables.read_columns("clips", path, ["clip", "rejected_by", "kept"]).to_pandas().set_index("clip")
 
     def why(video: str, clip: str) -> str:
+        if is_gone(clip):
+            return REASON
         found = of(video)
         if found is None:
             return "the video is not in the sample sheet"
@@ -92,8 +101,17 @@ def why_gone(clips: Path) -> Callable[[str, str], str]:
     return why
 
 
-def update(dataset: Path, memory: Path, clips: Path, videos: Collection[str], is_whole: bool) -> Version:
+def update(
+    dataset: Path,
+    memory: Path,
+    clips: Path,
+    videos: Collection[str],
+    is_whole: bool,
+    is_gone: Callable[[str], bool] = lambda clip: False,
+) -> Version:
     """Return the version of a data set that was just made of `videos`, and note in its folder what changed since the one in `memory`.
+
+    `is_gone` says of a clip's name whether the clip was removed on request: it is named no more.
 
     `changes.parquet` has the last changes, `CHANGES.md` all. A data set without clips, or one that lacks videos because stages
     failed, is no version.
@@ -109,8 +127,8 @@ def update(dataset: Path, memory: Path, clips: Path, videos: Collection[str], is
         is_same = content_of(before) == content
         version = Version(number + (is_whole and not is_same), content)
         if is_whole and not is_same:
-            found = compare(before, after, set(remembered["video"]), why_gone(clips))
-            _note(dataset, version, found, text(found, before, after))
+            found = compare(before, after, set(remembered["video"]), why_gone(clips, is_gone))
+            _note(dataset, version, found, text(found, before, after), is_gone)
     if is_whole:
         others = sorted(set(videos) - set(after["video"]))
         nothing = {"clip": "", "sha256": "", "split": "", "persons": [[]] * len(others), "reviewed": "", "review": ""}
@@ -126,13 +144,16 @@ def text(changes: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> st
     for kind in (ADDED, REMOVED, CHANGED):
         of_kind = changes[changes["change"] == kind]
         for why, found in of_kind.groupby("why", sort=True):
+            if why == REASON:
+                lines.append(f"- {len(found)} {kind} ({why})")
+                continue
             names = [f"`{row.clip}`{_told(row)}" for row in found.head(_NAMED).itertuples()]
             more = f" and {len(found) - _NAMED} more, in `changes.parquet`" if len(found) > _NAMED else ""
             lines.append(f"- {len(found)} {kind} ({why}): {', '.join(names)}{more}")
     return "\n".join(lines)
 
 
-def _note(dataset: Path, version: Version, changes: pd.DataFrame, told: str) -> None:
+def _note(dataset: Path, version: Version, changes: pd.DataFrame, told: str, is_gone: Callable[[str], bool]) -> None:
     tables.write("changes", changes, dataset / "changes.parquet")
     file = dataset / "CHANGES.md"
     earlier = file.read_text(encoding="utf-8").removeprefix(_HEAD) if file.exists() else ""
@@ -141,6 +162,7 @@ def _note(dataset: Path, version: Version, changes: pd.DataFrame, told: str) -> 
         # Of a job that was killed before it could remember.
         earlier = "## ".join(earlier.split("## ")[2:])
         earlier = earlier and f"## {earlier}"
+    earlier = _CLIP.sub(lambda named: "a removed clip" if is_gone(named["clip"]) else named[0], earlier)
     with atomic_write(file) as aside:
         aside.write_text(f"{_HEAD}{title}\n\n{told}\n\n{earlier}", encoding="utf-8")
 

@@ -24,6 +24,8 @@ from talking.core import schemas, tables
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 from talking.dataset import card, changes, croissant, splits, store, talk
+from talking.removal.apply import gone_clips, removed_spans
+from talking.removal.removals import Removals
 from talking.review import apply
 from talking.review.decisions import Decision, checksum, of_videos
 from talking.runs.made import forget
@@ -100,14 +102,18 @@ def collect(
     split_settings: splits.Settings | None = None,
     decisions: Sequence[Decision] = (),
     turn_settings: qualities.Settings | None = None,
+    removed: Removals | None = None,
+    same_person: float = 0.0,
 ) -> None:
     """Write the tables, splits and card of the data set below `dataset`, and `videos_table`; remove folders of other clips.
 
     `sheet` has a row a video; `decisions` of reviewers, which the tables follow already, are counted in the card;
-    `turn_settings` say what a turn is and what answers it. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
+    `turn_settings` say what a turn is and what answers it. What was `removed` is in no table over whole videos either; `same_person` says
+    who is a removed person, as for clips. Raises InputError if the sample sheet sets an impossible split, or tables do not fit together.
     """
     settings, split_settings = settings or card.Settings(), split_settings or splits.Settings()
-    turn_settings = turn_settings or qualities.Settings()
+    turn_settings, removed = turn_settings or qualities.Settings(), removed or Removals()
+    spans_of = removed_spans(removed, results.root, same_person)
     identities = Identities(results.identities)
     again = tables.read("duplicates", results.duplicates)
     originals = dict(zip(again["clip"], again["duplicate_of"], strict=True))
@@ -136,17 +142,22 @@ def collect(
             if len(clips):
                 known = talk.read(results.root, row["video"], clips.select(talk.CLIP_COLUMNS).to_pandas())
                 found = talk.of_video(known, partial(identities.names_of, row["video"]), turn_settings)
+                gone = spans_of(row["video"])
                 for extend, of_table in zip(append_talk, found, strict=True):
-                    extend(of_table)
+                    extend(talk.without(of_table, gone))
             for split in store.SPLITS:
                 lists[split](clips.filter(pc.equal(clips["split"], split)))
             _add(totals, clips, persons)
             figures.append(clips.select(card.COLUMNS).to_pandas())
     _write_people(totals, cast, assignment, dataset / "people.parquet")
     inputs = _inputs(sheet, results, cast.seconds, num_clips)
-    memory_of_clips = videos_table.with_name("remembered.parquet")
     version = changes.update(
-        dataset, memory_of_clips, results.clips, changes.readable(inputs), is_whole=not results.left_out
+        dataset,
+        videos_table.with_name("remembered.parquet"),
+        results.clips,
+        changes.readable(inputs),
+        not results.left_out,
+        gone_clips(removed, results.clips),
     )
     measured = pd.concat(figures, ignore_index=True)
     tables.write("videos", inputs, videos_table)
@@ -164,6 +175,7 @@ def collect(
             assignment.groups,
             strangers,
             decisions,
+            removed.counts(),
             version,
             settings,
             split_settings,
@@ -172,6 +184,7 @@ def collect(
     croissant.write(dataset, inputs, len(measured), settings.contact, version)
     _forget_others(results.annotations, dataset, set(sheet["video"]))
     _remove_others(dataset, names)
+    _remove_previews(videos_table.with_name("preview"), set(sheet["video"]))
     splits.write_memory(Path(split_settings.memory), splits.remembered(memory, cast, wanted, assignment))
 
 
@@ -334,3 +347,11 @@ def _remove_others(dataset: Path, names: Iterable[str]) -> None:
         others = [e.path for e in entries if e.is_dir() and _CLIP_FOLDER.fullmatch(e.name) and e.name not in names]
     for folder in others:
         shutil.rmtree(folder)
+
+
+def _remove_previews(previews: Path, videos: Collection[str]) -> None:
+    """Remove the previews of videos that are none of `videos`; those of others are made again when they are requested."""
+    for folder in previews.glob("[!.]*"):
+        if folder.name not in videos:
+            shutil.rmtree(folder)
+            forget(previews.parent, f"preview/{folder.name}")

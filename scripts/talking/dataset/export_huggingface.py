@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from talking.core import cli, tables
-from talking.dataset import store
+from talking.dataset import protect, store
 from talking.dataset.store import Clip
 from talking.video import media
 
@@ -66,14 +66,16 @@ class Settings:
     sound: bool = cli.setting(False, "include the features of the sound, several MB a clip")
 
 
-def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
+def export(
+    dataset: Path, out: Path, settings: Settings | None = None, protection: protect.Settings | None = None
+) -> None:
     """Write the data set as `data/{split}-*.parquet`, `turns/`, `listening/` and README.md below `out`, renamed to it when all are whole.
 
     A row has the columns of the table `dataset`, `mp4` and `wav` (the files themselves), `labels` of each person, `words` and,
     if the settings say so, `keypoints` and others (frames, people, …) and `sound` (frames, features). Of the tables `turns` and
     `listening`, the rows of each split are `{table}/{split}.parquet`.
     """
-    settings = settings or Settings()
+    settings, protection = settings or Settings(), protection or protect.Settings()
     rows = tables.read_columns("dataset", dataset / "clips.parquet")
     rows = rows.drop_columns(list(_LEFT_OUT))
     wanted = _schema(rows.schema, settings)
@@ -83,7 +85,7 @@ def export(dataset: Path, out: Path, settings: Settings | None = None) -> None:
     at = {clip: i for i, clip in enumerate(rows["clip"].to_pylist())}
     for split in store.SPLITS:
         folders = store.split(dataset, split)
-        clips = (_row(rows.slice(at[folder.name], 1), Clip(folder), wanted) for folder in folders)
+        clips = (_passed_on(rows.slice(at[folder.name], 1), folder, wanted, protection) for folder in folders)
         _write_shards(tqdm(clips, desc=split, total=len(folders)), wanted, split, aside, settings)
     for name in _TABLES:
         _write_table(name, tables.read_columns(name, dataset / f"{name}.parquet"), aside / name)
@@ -113,6 +115,11 @@ def _feature(kind: pa.DataType) -> Any:
     if pa.types.is_struct(kind):
         return {kind.field(i).name: _feature(kind.field(i).type) for i in range(kind.num_fields)}
     return {"_type": "Value", "dtype": {"float": "float32", "double": "float64"}.get(str(kind), str(kind))}
+
+
+def _passed_on(known: pa.Table, folder: Path, wanted: pa.Schema, protection: protect.Settings) -> pa.Table:
+    with protect.passed_on(folder, protection) as passed:
+        return _row(known, Clip(passed), wanted)
 
 
 def _row(known: pa.Table, clip: Clip, wanted: pa.Schema) -> pa.Table:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from talking.core import boxes, cli, keypoints
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import store
+from talking.dataset import protect, store
 from talking.video import encoding
 
 WIDTH, HEIGHT = 1920, 1080
@@ -79,7 +80,13 @@ class Canvas:
         return out
 
 
-def export(dataset: Path, out: Path, settings: Settings | None = None, threads: int = 1) -> None:
+def export(
+    dataset: Path,
+    out: Path,
+    settings: Settings | None = None,
+    threads: int = 1,
+    protection: protect.Settings | None = None,
+) -> None:
     """Write the data set below `out` in the published layout; unchanged clips that are there already are kept.
 
     Raises InputError if a path would hold the word "frames" twice, by which the published reader finds its folders.
@@ -98,7 +105,8 @@ def export(dataset: Path, out: Path, settings: Settings | None = None, threads: 
     for folder in [p for p in out.iterdir() if p.is_dir() and p.name not in wanted]:
         shutil.rmtree(folder)
     with ThreadPoolExecutor(threads) as pool:
-        shapes = list(tqdm(pool.map(lambda c: _export_clip(store.Clip(c), out / c.name), clips), total=len(clips)))
+        write = partial(_export_clip, out, protection or protect.Settings())
+        shapes = list(tqdm(pool.map(write, clips), total=len(clips)))
     for name, folders in splits.items():
         records = [_record(f"{root}/{clip.name}") for clip in folders]
         with atomic_write(out / f"{name}.json") as aside:
@@ -136,9 +144,11 @@ def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np
     return np.where((scores > 0)[..., None], points, relative * size[..., None, :] + centre[..., None, :])
 
 
-def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:
-    """Write one clip in the published layout; return the shape of a frame's sound features."""
-    fingerprint = hashlib.sha256((clip.path / "meta.json").read_bytes()).hexdigest()
+def _export_clip(out: Path, protection: protect.Settings, path: Path) -> tuple[int, ...]:
+    """Write one clip's folder in the published layout; return the shape of a frame's sound features."""
+    clip, folder = store.Clip(path), out / path.name
+    protected = protection.protect if protect.is_changed(path, protection) else ""
+    fingerprint = hashlib.sha256((path / "meta.json").read_bytes() + protected.encode()).hexdigest()
     if clip.sound.ndim != 3:
         raise InputError(
             f"{clip.path} has sound features of each person, which the published layout cannot hold; set sound.sound_mode: mixed."
@@ -154,8 +164,9 @@ def _export_clip(clip: store.Clip, folder: Path) -> tuple[int, ...]:
         (aside / name).mkdir(parents=True)
     canvas = Canvas.around(clip.width, clip.height)
     _write_people(clip, canvas, aside)
-    _write_pictures(clip, canvas, aside)
-    shutil.copy(clip.path / "audio.wav", aside / "audio.wav")
+    with protect.passed_on(path, protection) as passed:
+        _write_pictures(store.Clip(passed), canvas, aside)
+    shutil.copy(path / "audio.wav", aside / "audio.wav")
     _write_sound(clip, aside / "audio_embeding.pt")
     meta = {name: clip.meta[name] for name in ("source", "video", "url")}
     meta |= {"period": clip.meta["period_s"], "num_speaker": clip.people, "exported_from": fingerprint}

@@ -20,7 +20,7 @@ from talking.clips import unseen
 from talking.core import arrays, atomic, cli, keypoints
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import store
+from talking.dataset import protect, store
 from talking.dataset.export_mit import whole_boxes
 from talking.sound.embeddings import gated
 from talking.video import encoding
@@ -47,7 +47,13 @@ class Settings:
     )
 
 
-def export(dataset: Path, out: Path, settings: Settings | None = None, threads: int = 1) -> None:
+def export(
+    dataset: Path,
+    out: Path,
+    settings: Settings | None = None,
+    threads: int = 1,
+    protection: protect.Settings | None = None,
+) -> None:
     """Write the data set below `out`: a folder a clip, and for each split the list that AnyTalker reads; unchanged clips are kept.
 
     Raises InputError for a clip in which nobody's face is seen.
@@ -61,7 +67,7 @@ def export(dataset: Path, out: Path, settings: Settings | None = None, threads: 
         shutil.rmtree(folder)
     # Processes, as MediaPipe's graphs cannot be made by several threads at once.
     with ProcessPoolExecutor(threads) as pool:
-        made = pool.map(partial(_export_clip, out, root), clips)
+        made = pool.map(partial(_export_clip, out, root, protection or protect.Settings()), clips)
         inputs = dict(zip([clip.name for clip in clips], tqdm(made, total=len(clips)), strict=True))
     for name, folders in splits.items():
         listed = {clip.name: _for_anytalker(inputs[clip.name]) for clip in folders}
@@ -131,10 +137,11 @@ def _inside(box: np.ndarray) -> tuple[slice, slice]:
     return slice(y1, y2), slice(x1, x2)
 
 
-def _export_clip(out: Path, root: str, path: Path) -> dict:
+def _export_clip(out: Path, root: str, protection: protect.Settings, path: Path) -> dict:
     """Write one clip's folder and return what its JSON file holds."""
-    clip, folder = store.Clip(path), out / path.name
-    made_of = [(clip.path / "meta.json").read_text(encoding="utf-8"), root, _WAY]
+    folder = out / path.name
+    made_of = [(path / "meta.json").read_text(encoding="utf-8"), root, _WAY]
+    made_of += [protection.protect] * protect.is_changed(path, protection)
     fingerprint = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     if (folder / "multitalk.json").exists():
         known = json.loads((folder / "multitalk.json").read_text(encoding="utf-8"))
@@ -144,6 +151,15 @@ def _export_clip(out: Path, root: str, path: Path) -> dict:
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
+    with protect.passed_on(path, protection) as passed:
+        content = _write_clip(store.Clip(passed), aside, f"{root}/{folder.name}") | {"exported_from": fingerprint}
+    _write_json(aside / "multitalk.json", content)
+    aside.rename(folder)
+    return content
+
+
+def _write_clip(clip: store.Clip, aside: Path, root: str) -> dict:
+    """Write a clip's files, but its JSON file, into a folder and return what that holds; `root` is the path before their names."""
     present = np.isfinite(clip.face_boxes[..., 0])
     if not present.any(axis=0).all():
         raise InputError(f"{clip.path / 'speakers.json'} has a person without any face box; run the workflow again.")
@@ -160,21 +176,17 @@ def _export_clip(out: Path, root: str, path: Path) -> dict:
         _write_picture(aside / f"{name}_mask.png", mask * np.uint8(255))
         boxes[name] = _bounds(mask)
     atomic.link(clip.path / "video.mp4", aside / "video.mp4")
-    content = {
+    return {
         "prompt": PROMPT,
-        "cond_image": f"{root}/{folder.name}/reference.png",
+        "cond_image": f"{root}/reference.png",
         "audio_type": "para",
-        "cond_audio": {name: f"{root}/{folder.name}/{name}.wav" for name in people},
+        "cond_audio": {name: f"{root}/{name}.wav" for name in people},
         "bbox": boxes,
-        "video": f"{root}/{folder.name}/video.mp4",
-        "masks": {name: f"{root}/{folder.name}/{name}_mask.png" for name in people},
-        "people": f"{root}/{folder.name}/people.npz",
+        "video": f"{root}/video.mp4",
+        "masks": {name: f"{root}/{name}_mask.png" for name in people},
+        "people": f"{root}/people.npz",
         "reference_frame": reference,
-        "exported_from": fingerprint,
     }
-    _write_json(aside / "multitalk.json", content)
-    aside.rename(folder)
-    return content
 
 
 def _write_people(clip: store.Clip, reference: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:

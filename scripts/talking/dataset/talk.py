@@ -15,6 +15,7 @@ import pyarrow as pa
 from talking.clips import qualities
 from talking.core import intervals, schemas, tables
 from talking.core.intervals import Interval
+from talking.removal.removals import overlaps
 from talking.scoring.short_turns import SHORT_S
 from talking.video.media import FPS
 
@@ -78,6 +79,16 @@ def of_video(
                 listening += _listeners(talk, turn, [t for t in taken if t[0] < turn[1] and turn[0] < t[1]])
     found = {"turns": turns, "listening": listening}
     return tuple(pa.Table.from_pylist(rows, schema=schemas.schema(name)) for name, rows in found.items())
+
+
+def without(table: pa.Table, spans: Sequence[Interval]) -> pa.Table:
+    """Return a table `turns` or `listening` without the rows that share a frame with spans [start, end) of the video."""
+    edges = [table[name].to_numpy() for name in table.column_names if name.endswith(("start_frame", "end_frame"))]
+    if not len(table) or not spans:
+        return table
+    # Of a turn and its reply, from the first frame to the last one.
+    whole = zip(np.min(edges, axis=0), np.max(edges, axis=0), strict=True)
+    return table.filter(pa.array([not overlaps(span, spans) for span in whole]))
 
 
 class _Cast:

@@ -1,6 +1,7 @@
 """Identities: tracks grouped into persons across shots and videos, by their embeddings."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -51,16 +52,10 @@ def cluster(
         same_person = same_person or embeddings["same_person"].item()
         persons = cluster_tracks(embeddings, tracks, same_person)
         rows += [(video, track, total + person) for track, person in persons.items()]
-        count = max(persons.values(), default=-1) + 1
-        mean = np.zeros((count, embeddings["embedding"].shape[1]))
-        weights = np.minimum(embeddings["faces"], 8)[:, None]
-        members = [persons.get(int(t), -1) for t in embeddings["track"]]
-        for person, vector in zip(members, weights * embeddings["embedding"], strict=True):
-            if person >= 0:
-                mean[person] += vector
-        means.append(mean)
+        sums = embedding_sums(embeddings, persons)
+        means.append(sums)
         apart |= {(total + persons[a], total + persons[b]) for a, b in seen_together(tracks)[0]}
-        total += count
+        total += len(sums)
     table = pd.DataFrame(rows, columns=["video", "track", "person"])
     if table.empty:
         return tables.empty("identities")
@@ -73,7 +68,18 @@ def cluster(
     label[known] = group(vectors[known] / length[known, None], among, same_person)
     labels = label[table["person"]]
     numbers = {value: i for i, value in enumerate(dict.fromkeys(labels.tolist()), start=1)}
-    return table.assign(person=[f"p{numbers[value]:06d}" for value in labels.tolist()])
+    return table.assign(person=[name_of(numbers[value]) for value in labels.tolist()])
+
+
+def embedding_sums(embeddings: Mapping[str, np.ndarray], person_of: Mapping[int, int]) -> np.ndarray:
+    """Return the sum (persons, d) of each person's embeddings, each weighted by its faces; 0 of a person without any."""
+    sums = np.zeros((max(person_of.values(), default=-1) + 1, embeddings["embedding"].shape[1]))
+    weights = np.minimum(embeddings["faces"], 8)[:, None]
+    members = [person_of.get(int(t), -1) for t in embeddings["track"]]
+    for person, vector in zip(members, weights * embeddings["embedding"], strict=True):
+        if person >= 0:
+            sums[person] += vector
+    return sums
 
 
 def cluster_tracks(embeddings: Mapping[str, np.ndarray], tracks: pd.DataFrame, same_person: float) -> dict[int, int]:
@@ -120,6 +126,42 @@ def cluster_persons(people: pd.DataFrame, embeddings: Mapping[str, np.ndarray], 
     keys = {p: (True, int(labels[known[p]])) if p in known else (False, p) for p in tracks_of}
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys.values()))}
     return {t: numbers[keys[p]] for p, tracks in tracks_of.items() for t in tracks}
+
+
+def keep_names(table: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return the table `identities` with the names of an earlier one, `remembered_identities`, where persons share tracks.
+
+    A name stays with the person who has most of its tracks; new persons have numbers above all that were ever given.
+    """
+    known = {(row.video, row.track): row.person for row in before.itertuples()}
+    votes: dict[str, Counter[str]] = {person: Counter() for person in table["person"]}
+    for row in table.itertuples():
+        if (name := known.get((row.video, row.track))) is not None:
+            votes[row.person][name] += 1
+    ballots = sorted(
+        ((n, name, person) for person, of in votes.items() for name, n in of.items()), key=lambda b: (-b[0], b[1:])
+    )
+    named: dict[str, str] = {}
+    taken: set[str] = set()
+    for _, name, person in ballots:
+        if person not in named and name not in taken:
+            named[person] = name
+            taken.add(name)
+    highest = int(before["highest"].max()) if len(before) else 0
+    new = (person for person in votes if person not in named)
+    named |= {person: name_of(number) for number, person in enumerate(new, start=highest + 1)}
+    return table.assign(person=table["person"].map(named))
+
+
+def name_of(number: int) -> str:
+    """Return the name of a person by its number, from 1."""
+    return f"p{number:06d}"
+
+
+def remember(table: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return the table `remembered_identities` of a table `identities`, whose names were given after those of an earlier one."""
+    numbers = [int(person.removeprefix("p")) for person in set(table["person"])]
+    return table.assign(highest=max([*numbers, *before["highest"]], default=0))
 
 
 def strangers(person_of: Mapping[int, int], embeddings: Mapping[str, np.ndarray]) -> set[int]:

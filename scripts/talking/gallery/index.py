@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from talking.core import schemas, tables
 from talking.core.schemas import Column
+from talking.removal.apply import are_removed
 from talking.video import media
 
 # Columns of the page alone, before those of the data set.
@@ -95,4 +96,6 @@ def expected_error(clips: pd.DataFrame) -> np.ndarray:
 
 def _rejected(results: Path, video: dict) -> pd.DataFrame:
     clips = tables.read("clips", results / "clips" / f"{video['video']}.parquet")
-    return clips[~clips["kept"]].assign(state="rejected", licence=video["licence"], url=video["url"], split="")
+    return clips[~clips["kept"] & ~are_removed(clips)].assign(
+        state="rejected", licence=video["licence"], url=video["url"], split=""
+    )

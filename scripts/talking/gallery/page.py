@@ -22,7 +22,9 @@ from talking.core.checksums import sha256
 from talking.core.schemas import Column
 from talking.dataset import store
 from talking.gallery import clips, index
-from talking.review.apply import DROP_SHARES, KEEP_COVERS
+from talking.removal.apply import gone
+from talking.removal.removals import Removals
+from talking.review.apply import DROP_SHARES, KEEP_COVERS, frames
 from talking.review.decisions import COLUMNS, GIVEN, KEEP, NAME, NAMED, Decision
 
 _STATIC = Path(__file__).with_name("static")
@@ -62,11 +64,12 @@ def draw(
     settings: Settings | None = None,
     threads: int = 1,
     decisions: Iterable[Decision] = (),
+    removed: Removals | None = None,
 ) -> None:
     """Write the gallery of a folder of results; files of clips that are as they were stay, those of others are removed.
 
     `limits` are the gates, which the page names where it says why a segment was rejected. `threads` processes share the videos.
-    `decisions` are those of the review file.
+    `decisions` are those of the review file; what was `removed` is not shown.
     """
     settings = settings or Settings()
     videos = tables.read("videos", results / "videos.parquet")
@@ -87,7 +90,9 @@ def draw(
             words |= said
     _remove_others(data, made, settings.poses)
     _write_json(data / "made.json", made)
-    write_table(folder, rows, words, limits, decisions)
+    is_gone = gone(removed or Removals(), results / "clips")
+    shown = [d for d in decisions if not is_gone(d.video, frames(d))]
+    write_table(folder, rows, words, limits, shown)
 
 
 def write_table(

@@ -7,13 +7,13 @@ import argparse
 import csv
 import hashlib
 import io
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from talking.core import tab_separated
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
@@ -36,7 +36,7 @@ NAMED = ("person", "rename")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 # Names that clustering gives, which are others after a rerun.
 GIVEN = re.compile(r"p\d{6,}")
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
+_IF_MISSING = "save it from the gallery, or leave the config key review empty"
 
 
 def _digits(value: float, digits: int) -> str:
@@ -95,20 +95,12 @@ def read(path: str | Path) -> list[Decision]:
     if not str(path):
         return []
     path = Path(path)
-    return parse(_text(path), path)
+    return parse(tab_separated.text(path, "review file", _IF_MISSING), path)
 
 
 def parse(content: str, path: Path) -> list[Decision]:
     """Return the decisions of a review file's content, the oldest first; raises InputError that names the file `path`."""
-    rows = _rows(content, path)
-    if not rows:
-        return []
-    number, header = rows[0]
-    if missing := [c for c in COLUMNS if c not in header]:
-        raise InputError(
-            f"{path}, line {number}: has no column {', '.join(missing)}; the first line must be {' '.join(COLUMNS)}, separated by tabs."
-        )
-    found = [_decision(path, number, dict(zip(header, row, strict=False))) for number, row in rows[1:]]
+    found = [_decision(path, *row) for row in tab_separated.rows(content, path, COLUMNS)]
     return sorted(found, key=Decision.moment)
 
 
@@ -151,41 +143,10 @@ def _checksum(rows: Iterable[list[str]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} does not exist; save it from the gallery, or leave the config key review empty."
-        ) from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; name the review file inside it.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save it as tab-separated UTF-8 text.") from None
-
-
-def _rows(content: str, path: Path) -> list[tuple[int, list[str]]]:
-    if "\0" in content:
-        raise InputError(f"{path} is not a text file; save it as tab-separated UTF-8 text.")
-    for number, line in enumerate(content.splitlines(), start=1):
-        if line.startswith(_CONFLICT):
-            raise InputError(
-                f"{path}, line {number}: is a mark of a merge conflict; keep both sides' rows and delete the marks."
-            )
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter="\t", strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: cannot be read ({error}); correct its quotes.") from None
-    return [(number, row) for number, row in rows if any(row) and not row[0].startswith("#")]
-
-
 def _decision(path: Path, number: int, row: dict[str, str]) -> Decision:
     def fault(what: str) -> InputError:
         return InputError(f"{path}, line {number}: {what}.")
 
-    if absent := [c for c in COLUMNS if c not in row]:
-        raise fault(f"has no {absent[0]}; each row has {len(COLUMNS)} columns, separated by tabs")
     if not row["video"]:
         raise fault("names no video")
     if row["field"] not in FIELDS:
@@ -223,10 +184,7 @@ def _face(written: str, fault) -> Face:
 
 
 def _number(written: str, name: str, fault) -> float:
-    try:
-        number = float(written)
-    except ValueError:
-        raise fault(f"{name} is {written!r}, which is no number") from None
-    if not math.isfinite(number):
+    number = tab_separated.number(written)
+    if number is None:
         raise fault(f"{name} is {written!r}, which is no number")
     return number

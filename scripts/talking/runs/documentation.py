@@ -37,6 +37,7 @@ SECTIONS = {
     "report": "talking.dataset.report",
     "preview": "talking.dataset.preview",
     "gallery": "talking.gallery.page",
+    "export": "talking.dataset.protect",
     "export_mit": "talking.dataset.export_mit",
     "export_voices": "talking.dataset.export_voices",
     "export_webdataset": "talking.dataset.export_webdataset",
@@ -49,6 +50,7 @@ _JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 _TOP = {
     "videos": {"type": "string", "default": "config/videos.tsv", "description": "the sample sheet; relative to the working directory, else to where the command is typed, else to the project"},
     "review": {"type": "string", "default": "", "description": "the review file, saved from the gallery or by `import_label_studio`; found as the sample sheet is; empty: there is none"},
+    "removals": {"type": "string", "default": "removals.tsv", "description": "the file of what was removed on request, written by `talking remove`; the default in the working directory, which may be absent; another is found as the sample sheet is; empty: nothing was removed"},
     "strict": {"type": "boolean", "default": False, "description": "end a run with a video that cannot be read as failed, after all other videos are done"},
     "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download, media, faces, landmarks and looks of the pose model once everything that reads them is made; little more than its kept clips is left. A changed gate then converts the source again, any other change reruns the models"},
     "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests if its model can use one; the embedded models use none"},

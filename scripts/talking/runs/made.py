@@ -5,7 +5,7 @@ The job of results/logs/faces/v.log has results/checksums/faces/v.sha256, in the
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from talking.core import checksums
@@ -40,6 +40,19 @@ def record(log: Path, outputs: Iterable[Path]) -> None:
             raise InputError(f"{output} is missing, though its job has ended without an error.")
         for file in _files(output):
             lines.append(f"{checksums.sha256(file)}  {os.path.relpath(file, results)}\n")
+    with atomic_write(file_of(results, place)) as aside:
+        aside.write_text("".join(lines), encoding="utf-8")
+
+
+def renew(results: Path, place: str, changed: Container[str]) -> None:
+    """Write a job's checksums again after its files `changed`, paths below the results, were edited on purpose; files that are gone are left out."""
+    if not file_of(results, place).exists():
+        return
+    lines = [
+        f"{checksums.sha256(results / name) if name in changed else checksum}  {name}\n"
+        for name, checksum in read(results, place).items()
+        if (results / name).exists()
+    ]
     with atomic_write(file_of(results, place)) as aside:
         aside.write_text("".join(lines), encoding="utf-8")
 

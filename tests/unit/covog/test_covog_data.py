@@ -193,6 +193,9 @@ def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
     np.testing.assert_allclose(cached["mean"], mean, atol=2e-3, rtol=1e-3)
     image_embed = encoders.image_embeds(torch.from_numpy(plain["reference_picture"]).permute(2, 0, 1)[None])
     np.testing.assert_allclose(cached["image_embed"], image_embed[0], atol=2e-3)
+    # Those of a clip that the data set does not have any more go.
+    latents.cache_all(clips[:1], cache, settings, torch.device("cpu"))
+    assert len(clips) > 1 and list(cache.glob("*.safetensors")) == [latents.path_of(cache, clips[0])]
 
 
 def test_corrupt_and_foreign_caches_are_named(dataset, both, tmp_path):

@@ -167,3 +167,20 @@ def test_two_folders_are_compared_by_their_videos_too(results):
     videos |= {"video": ["v", "w", "x"], "status": ["ok", "ok", "failed"]}
     tables.write("videos", pd.DataFrame(videos), results / "old/videos.parquet")
     assert changes.videos_of(old) == {"v", "w"}
+
+
+def test_what_was_removed_on_request_is_named_no_more_not_in_earlier_versions_either(results):
+    memory, folder = results / "remembered.parquet", results / "dataset"
+    for clips in (
+        [(KEPT, {})],
+        [(KEPT, {}), (MOVED, {}), (GONE, {})],
+        [(KEPT, {}), (MOVED, {"split": "val"}), (GONE, {})],
+    ):
+        changes.update(data_set(folder, *clips), memory, results / "clips", ("v",), True)
+    assert f"`{MOVED}` (train → val)" in (folder / "CHANGES.md").read_text()
+    changes.update(data_set(folder, (KEPT, {})), memory, results / "clips", ("v",), True, lambda clip: clip == MOVED)
+    told = (folder / "CHANGES.md").read_text()
+    assert MOVED not in told and "train → val" not in told and GONE in told
+    assert "- 1 removed (removal)\n" in told and "- 1 changed (split): a removed clip\n" in told
+    found = tables.read("changes", folder / "changes.parquet").set_index("why")
+    assert found.at["removal", "clip"] == found.at["removal", "video"] == ""

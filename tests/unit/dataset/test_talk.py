@@ -174,3 +174,18 @@ def test_turns_are_those_that_qualities_counts_where_nobody_speaks_within_a_turn
     taken = qualities.turns_of(heard, 12)
     turns, _ = found(said, seen=[(0, 0, at), (1, 0, at)], shots=[(0, at)])
     assert len(turns) == len(qualities.answers(taken, 50)) == 39
+
+
+def test_turns_and_listening_that_touch_a_removed_span_are_left_out():
+    turns, listening = talk.of_video(
+        known([(0, 0, 100), (1, 110, 200), (0, 210, 300)]),
+        lambda tracks: [NAMES[t] for t in tracks],
+        qualities.Settings(),
+    )
+    assert pairs(turns.to_pandas()) == [("p1", 0, 100, "p2", 110, 200), ("p2", 110, 200, "p1", 210, 300)]
+    # In the pause between a turn and its reply somebody may have been heard who was removed.
+    assert pairs(talk.without(turns, [(100, 110)]).to_pandas()) == [("p2", 110, 200, "p1", 210, 300)]
+    assert len(talk.without(turns, [(150, 151)])) == 0 and len(talk.without(turns, [(300, 400)])) == len(turns)
+    left = talk.without(listening, [(150, 151)]).to_pandas()
+    assert len(left) == len(listening) - 1 and not ((left["start_frame"] < 151) & (left["end_frame"] > 150)).any()
+    assert talk.without(turns, []).equals(turns)

@@ -12,7 +12,9 @@ from gallery_results import KEPT, REJECTED, UNMEASURED, make_results, read_scrip
 from talking.clips import gates
 from talking.core import arrays, tables
 from talking.gallery import clips, index, page
+from talking.removal import removals
 from talking.review import apply, decisions
+from talking.review.decisions import Decision
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,22 @@ def test_somebody_who_is_seen_by_several_tracks_in_a_segment_that_was_not_measur
     segment = {"clip": UNMEASURED, "start_frame": 110, "end_frame": 120, "person_tracks": []}
     (one,) = video.labels(segment)["bystanders"]
     assert one["tracks"] == [3, 5]
+
+
+def test_what_was_removed_is_not_shown_nor_what_reviewers_said_of_it(tmp_path):
+    results = make_results(tmp_path)
+    table = tables.read("clips", results / "clips/v.parquet")
+    table.loc[table["clip"] == REJECTED, "rejected_by"] = "max_off_screen_share,removal"
+    tables.write("clips", table, results / "clips/v.parquet")
+    said = [
+        Decision("v", a, b, "words", w, None, "Ann", "2026-11-28") for a, b, w in ((1, 2, "open"), (3, 4, "secret"))
+    ]
+    removed = removals.Removals((removals.Removal("v", (0, 5)),))
+    page.draw(results, results / "gallery", gates.Settings(), decisions=said, removed=removed)
+    assert not (results / "gallery/data" / f"{REJECTED}.js").exists()
+    assert (results / "gallery/data" / f"{UNMEASURED}.js").exists()
+    (told,) = read_script(results / "gallery/data/review.js")
+    assert [row[4] for row in told] == ["open"]
 
 
 def test_a_data_set_without_a_clip_has_a_page(tmp_path):
