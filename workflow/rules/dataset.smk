@@ -106,7 +106,7 @@ rule collect_dataset:
     benchmark:
         "results/benchmarks/dataset.tsv"
     conda:
-        "../envs/dataset.yaml"
+        "../envs/faces.yaml"
     threads: 1
     resources:
         mem_mb=each_attempt(4000),

@@ -40,7 +40,7 @@ def dataset(tmp_path_factory):
     rows = clips.assign(
         persons=[["p1", "p2"], ["p1"]], licence="CC0", url="", duplicate_of="", split="train", hard_because=""
     )
-    rows = rows.assign(not_understood_s=[[], []], language="", words_confidence=1.0)
+    rows = rows.assign(not_understood_s=[[], []], language="", words_confidence=1.0, review="")
     rows = rows.merge(index.drop(columns="video"), on="clip")[schemas.schema("dataset").names]
     tables.write("dataset", rows, folder / "clips.parquet")
     with arrays.opened(folder / BESIDE / "poses.npz") as poses:

@@ -278,12 +278,12 @@ def test_names_stay_when_people_go(results):
 
 
 def test_changes_name_nothing_that_was_removed(tmp_path):
-    columns = ["clip", "video", "sha256", "split", "persons", "reviewed"]
-    rows = [(f"s_{v}_000000to000050", v, "00", "train", ["p1"], "") for v in ("v", "w")]
+    columns = changes.COLUMNS
+    rows = [(f"s_{v}_000000to000050", v, "00", "train", ["p1"], "", "") for v in ("v", "w")]
     before = pd.DataFrame(rows, columns=columns)
     is_gone = apply.gone_clips(removals.Removals((Removal("v"),)), tmp_path)
     why = changes.why_gone(tmp_path, is_gone)
-    found = changes.compare(before, before.head(0), why)
+    found = changes.compare(before, before.head(0), {"v", "w"}, why)
     assert found[["clip", "video", "why"]].values.tolist() == [
         ["", "", "removal"],
         ["s_w_000000to000050", "w", "the video is not in the sample sheet"],
