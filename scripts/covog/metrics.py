@@ -155,7 +155,7 @@ class Measures:
         self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self.waiting_lips: list[tuple[int, int, np.ndarray]] = []
         self.motion: list[np.ndarray] = []
-        self.before: np.ndarray | None = None
+        self.before: tuple[np.ndarray, np.ndarray] | None = None
         self.movements: list[np.ndarray | None] = [None] * people
         self.recent: list[np.ndarray] = []
         self.window: list[tuple[np.ndarray, np.ndarray]] = []
@@ -175,10 +175,10 @@ class Measures:
             self.sums["jitter", "everything"].append(float(np.abs(after - 2 * now + before).mean()))
         self._mouths(frame, truth, made)
         if self.before is not None:
-            self._warping(frame, made)
+            self._warping(frame, truth, made)
             if self.networks.face_marker is not None:
                 self._face_movements(frame, made)
-        self.before = made
+        self.before = truth, made
         if self.networks.face_embedder is not None and frame % _IDENTITY_EVERY == 0:
             self._identity(frame, truth, made)
         if self.networks.i3d is not None:
@@ -265,11 +265,12 @@ class Measures:
                 moved[person] = np.abs(here - self.recent[-2][y1:y2, x1:x2]).mean()
         self.motion.append(moved)
 
-    def _warping(self, frame: int, made: np.ndarray) -> None:
+    def _warping(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         regions = {"faces": self.faces.heads[frame], "hands": self.faces.hands[frame]}
         regions = {of: found for of, found in regions.items() if np.isfinite(found).all(axis=-1).any()}
         if regions:
-            errors = motion.warping_errors(self.before, made, list(regions.values()))
+            pairs = zip(self.before, (truth, made), strict=True)
+            errors = motion.warping_errors(*pairs, list(regions.values()))
             for of, error in zip(regions, errors, strict=True):
                 if np.isfinite(error):
                     self.sums["warping_error", of].append(error)
@@ -286,7 +287,7 @@ class Measures:
         for person, points in enumerate(self.faces.points[frame]):
             last, moved = self.movements[person], None
             if np.isfinite(points).all():
-                moved = motion.face_movement(self.networks.face_marker, self.before, made, points)
+                moved = motion.face_movement(self.networks.face_marker, self.before[1], made, points)
                 if not speaking[person] and speaking.any():
                     own = moved[motion.EYES_BROWS] - moved[motion.STEADY].mean(axis=0)
                     self.sums["interactivity", "listening"].append(float(np.linalg.norm(own, axis=-1).mean()))

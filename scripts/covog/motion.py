@@ -60,13 +60,17 @@ def cut_square(picture: np.ndarray, middle: np.ndarray, side: float, pixels: int
     return cv2.warpAffine(picture, move, (pixels, pixels), borderMode=cv2.BORDER_CONSTANT, borderValue=(110, 110, 110))
 
 
-def warping_errors(before: np.ndarray, now: np.ndarray, regions: list[np.ndarray]) -> list[float]:
-    """Return for each region, boxes (n, 4) px, the mean difference (0-255) of a picture (h, w, 3) uint8 to the one before it, moved
-    onto it by optical flow (Lai et al., 2018).
+def warping_errors(
+    truth: tuple[np.ndarray, np.ndarray], made: tuple[np.ndarray, np.ndarray], regions: list[np.ndarray]
+) -> list[float]:
+    """Return for each region, boxes (n, 4) px, the mean difference (0-255) of the second of two `made` pictures (h, w, 3) uint8 to the
+    first, moved onto it by the optical flow of the `truth` (Lai et al., 2018).
 
-    Only consistent pixels count, those whose flow there and back ends where it began (Sundaram et al., 2010); NaN if none is.
+    The flow is the truth's, as made pictures should move so, and as the flow of noise finds pairs that look alike by chance. Only
+    consistent pixels count, those whose flow there and back ends where it began (Sundaram et al., 2010); NaN if none is.
     """
-    back, there = (_flow(a, b) for a, b in ((now, before), (before, now)))
+    back, there = (_flow(a, b) for a, b in (truth[::-1], truth))
+    before, now = made
     height, width = now.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     came_x, came_y = x + back[..., 0], y + back[..., 1]

@@ -168,7 +168,8 @@ def test_evaluation_writes_videos_comparisons_and_a_table(tmp_path):
     everything = table[table["part"] == "test_easy"].set_index(["model", "metric", "of"])["value"]
     assert ("truth", "ssim", "everything") not in everything
     assert everything["truth", "jitter", "everything"] > 0
-    assert everything["still", "jitter", "everything"] == everything["still", "warping_error", "faces"] == 0
+    assert everything["still", "jitter", "everything"] == 0
+    assert everything["still", "warping_error", "faces"] < 0.2
     # The toy's pictures become brighter by 4 a frame.
     assert everything["truth", "warping_error", "faces"] == pytest.approx(4, abs=0.5)
     assert 0 < everything["still", "ssim", "everything"] < 1
