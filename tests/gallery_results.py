@@ -71,9 +71,9 @@ def _fill(folder: Path) -> None:
     tables.write("persons", people, results / "people/v.parquet")
     shots = {c.name: ["" if str(c.type) == "string" else 0] for c in schemas.SCHEMAS["shots"]} | {"end_frame": [120]}
     tables.write("shots", pd.DataFrame(shots), results / "shots/v.parquet")
-    known = talk.read(results, "v", tables.read("dataset", results / "dataset/clips.parquet"))
+    kept = tables.read_columns("dataset", results / "dataset/clips.parquet")
     names = {3: "p000002", 5: "p000001"}
-    found = talk.of_video(known, lambda tracks: [names[track] for track in tracks], qualities.Settings())
+    found = talk.make(results, "v", kept, lambda tracks: [names[track] for track in tracks], qualities.Settings())
     for name, table in zip(("turns", "listening"), found, strict=True):
         tables.write(name, table.to_pandas(), results / f"dataset/{name}.parquet")
     videos = {c.name: ["" if str(c.type) == "string" else 1] for c in schemas.SCHEMAS["videos"]}

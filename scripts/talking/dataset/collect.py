@@ -140,8 +140,8 @@ def collect(
             _check_names(clips["clip"].to_pylist(), names, row["video"])
             append(clips)
             if len(clips):
-                known = talk.read(results.root, row["video"], clips.select(talk.CLIP_COLUMNS).to_pandas())
-                found = talk.of_video(known, partial(identities.names_of, row["video"]), turn_settings)
+                names_of = partial(identities.names_of, row["video"])
+                found = talk.make(results.root, row["video"], clips, names_of, turn_settings)
                 gone = spans_of(row["video"])
                 for extend, of_table in zip(append_talk, found, strict=True):
                     extend(talk.without(of_table, gone))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from talking.clips import qualities
 from talking.core import intervals, schemas, tables
@@ -20,7 +21,7 @@ from talking.scoring.short_turns import SHORT_S
 from talking.video.media import FPS
 
 # What is read of the kept clips.
-CLIP_COLUMNS = ["clip", "split", "start_frame", "end_frame", "people", "persons"]
+_CLIP_COLUMNS = ["clip", "split", "start_frame", "end_frame", "people", "persons"]
 _PARTICIPANT = "participant"
 # A turn: its first frame, one past its last, and the number of its person.
 _Turn = tuple[int, int, int]
@@ -28,7 +29,7 @@ _Turn = tuple[int, int, int]
 
 @dataclass
 class Known:
-    """What is known of a video: its tables, of `clips` the kept rows and `CLIP_COLUMNS`."""
+    """What is known of a video: its tables, of `clips` some columns of the kept rows."""
 
     video: str
     tracks: pd.DataFrame
@@ -39,11 +40,20 @@ class Known:
     clips: pd.DataFrame
 
 
-def read(results: Path, video: str, clips: pd.DataFrame) -> Known:
-    """Read what is known of a video of a folder of results; `clips` are its rows of the table `dataset`."""
+def make(
+    results: Path,
+    video: str,
+    clips: pa.Table,
+    names_of: Callable[[np.ndarray], Sequence[str]],
+    settings: qualities.Settings,
+) -> tuple[pa.Table, pa.Table]:
+    """Return `of_video` of a video of a folder of results; `clips` are its rows of the table `dataset`."""
+    columns = ["track", "frame", "speaking"]
+    speaking = tables.read_columns("speaking", results / f"speaking/{video}.parquet", columns)
+    if not pc.any(speaking["speaking"]).as_py():
+        return tuple(schemas.schema(name).empty_table() for name in ("turns", "listening"))
     places = {
         "tracks": (f"tracks/{video}.parquet", ["track", "frame", "y1", "y2"]),
-        "speaking": (f"speaking/{video}.parquet", ["track", "frame", "speaking"]),
         "persons": (f"people/{video}.parquet", ["person", "tracks", "role"]),
         "words": (f"speech/{video}.words.parquet", ["word", "start_s", "end_s", "track", "speaker"]),
         "shots": (f"shots/{video}.parquet", ["start_frame", "end_frame"]),
@@ -52,7 +62,8 @@ def read(results: Path, video: str, clips: pd.DataFrame) -> Known:
         name: tables.read_columns(name, results / path, columns).to_pandas() for name, (path, columns) in places.items()
     }
     people = found.pop("persons")
-    return Known(video, people=people[people["role"] == _PARTICIPANT], clips=clips, **found)
+    found |= {"people": people[people["role"] == _PARTICIPANT], "speaking": speaking.to_pandas()}
+    return of_video(Known(video, clips=clips.select(_CLIP_COLUMNS).to_pandas(), **found), names_of, settings)
 
 
 def of_video(
@@ -63,8 +74,6 @@ def of_video(
     `names_of` gives the names of the persons of tracks (n,). What somebody says off screen belongs to the turn if the voice is known
     from the screen; other voices from off screen have no turns, and only part turns of one person.
     """
-    if not known.speaking["speaking"].any():
-        return tuple(schemas.schema(name).empty_table() for name in ("turns", "listening"))
     cast = _Cast(known, names_of)
     pause, answer = (round(seconds * FPS) for seconds in (settings.turn_pause_s, settings.answer_s))
     turns, listening = [], []
