@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from covog.config import Data
 from talking.core import boxes
 from talking.poses.render import draw_poses, face_box
 
@@ -48,7 +49,7 @@ class Placement:
     size: tuple[int, int]
 
     @classmethod
-    def fit(cls, source: tuple[int, int], size: tuple[int, int], way: str = "bars") -> "Placement":
+    def fit(cls, source: tuple[int, int], size: tuple[int, int], way: str = Data.fit) -> "Placement":
         """Fit a picture of `source` (width, height) into `size` (width, height): with black `bars`, by `stretch` or by `crop`."""
         scales = size[0] / source[0], size[1] / source[1]
         if way != "stretch":

@@ -81,11 +81,11 @@ def _large_enough(clips: list[Path], settings: Data) -> list[Segment]:
     return out
 
 
-def lacking(dataset: Path, settings: Data) -> str:
-    """Return why a data set cannot be trained on, "" if it can: both sides need a clip that holds a window."""
-    for what, found in zip(("train on", "validate on"), segments(dataset, settings), strict=True):
-        if not any(s.end - s.start >= settings.frames for s in found):
-            return f"{dataset} has no clip with the {settings.frames} frames of a window to {what}"
+def lacking(dataset: Path, parts: tuple[list[Segment], list[Segment]], frames: int) -> str:
+    """Return why a data set with these `segments` cannot be trained on, "" if it can: both sides need a clip that holds a window."""
+    for what, found in zip(("train on", "validate on"), parts, strict=True):
+        if not any(s.end - s.start >= frames for s in found):
+            return f"{dataset} has no clip with the {frames} frames of a window to {what}"
     return ""
 
 

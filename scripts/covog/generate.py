@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from covog import conditions, data, diffusion
 from covog.conditions import People, Placement
-from covog.config import Generation, Noise
+from covog.config import Data, Generation, Noise
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, as_dtype
@@ -130,7 +130,7 @@ class Generator:
         self.model, self.encoders = model.eval().to(device, self.dtype), encoders.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
-    def video(self, script: Script, size: tuple[int, int], seed: int = 0, way: str = "bars") -> Iterator[np.ndarray]:
+    def video(self, script: Script, size: tuple[int, int], seed: int = 0, way: str = Data.fit) -> Iterator[np.ndarray]:
         """Yield as many RGB pictures (h, w, 3) uint8 of `size` (width, height) as the script has frames, fitted in a `way` of `Data.fit`.
 
         Overlaps are held to the window before and cross-faded in pixels. The same seed gives the same video.
@@ -227,7 +227,7 @@ def write(
     size: tuple[int, int],
     samples: np.ndarray | None,
     seed: int,
-    way: str = "bars",
+    way: str,
 ) -> int:
     """Generate a video with its sound (samples at 16 kHz, cut or filled to its length); return the number of frames."""
     if samples is not None:

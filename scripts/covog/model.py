@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from covog.audio_driver import AudioContext, AudioDriver
 from covog.config import Model
 from covog.pose_encoder import PoseEncoder
-from covog.unet import Level, UNet
+from covog.unet import Given, Level, UNet
 
 
 @dataclass
@@ -98,22 +98,22 @@ class CovOG(nn.Module):
 
         The last level stops there: nothing that comes after is used.
         """
-        unet, given = self.reference_unet, (image_embed, 1, None)
+        unet, given = self.reference_unet, Given(image_embed, 1, None)
         start = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         time = unet.embed_time(start, latents.dtype)
         hidden = (unet.conv_in(latents) + pose_features).contiguous()
         skips, kept = [hidden], []
         for block in unet.down_blocks:
-            hidden, left, found = self._run(block, hidden, time, *given)
+            hidden, left, found = self._run(block, hidden, time, given)
             skips, kept = skips + left, kept + found
-        hidden, found = self._run(unet.mid_block, hidden, time, *given)
+        hidden, found = self._run(unet.mid_block, hidden, time, given)
         kept += found
         *up_blocks, last = unet.up_blocks
         for block in up_blocks:
             left = _take(skips, block)
-            hidden, found = self._run(block, hidden, time, left, skips[-1].shape[2:], *given)
+            hidden, found = self._run(block, hidden, time, left, skips[-1].shape[2:], given)
             kept += found
-        return kept + self._run(last.keep, hidden, time, _take(skips, last), *given)
+        return kept + self._run(last.keep, hidden, time, _take(skips, last), given)
 
     def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,)."""
@@ -121,32 +121,32 @@ class CovOG(nn.Module):
         time = unet.embed_time(timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
         references = iter(conditioning.reference or [])
 
-        def given(block: Level) -> tuple[torch.Tensor, int, list[torch.Tensor] | None]:
+        def given(block: Level) -> Given:
             own = list(itertools.islice(references, len(block.attentions)))
-            return conditioning.image_embed, frames, own or None
+            return Given(conditioning.image_embed, frames, own or None)
 
         heard_down, heard_up = conditioning.audio_context or ([], [])
         hidden = (unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose).contiguous()
         skips = [hidden]
         for level, block in enumerate(unet.down_blocks):
-            hidden, left, _ = self._run(block, hidden, time, *given(block))
+            hidden, left, _ = self._run(block, hidden, time, given(block))
             # The skip connections keep the block's own outputs: only the running state hears the sound.
             skips += left
             if level < len(heard_down):
                 hidden = self._run(self.audio_driver.down[level], hidden, heard_down[level])
-        hidden, _ = self._run(unet.mid_block, hidden, time, *given(unet.mid_block))
+        hidden, _ = self._run(unet.mid_block, hidden, time, given(unet.mid_block))
         for level, block in enumerate(unet.up_blocks):
             left = _take(skips, block)
             size = skips[-1].shape[2:] if skips else None
-            hidden, _ = self._run(block, hidden, time, left, size, *given(block))
+            hidden, _ = self._run(block, hidden, time, left, size, given(block))
             if level < len(heard_up):
                 hidden = self._run(self.audio_driver.up[level], hidden, heard_up[level])
         return unet.predict(hidden).unflatten(0, (-1, frames)).transpose(1, 2)
 
-    def _run(self, block: Callable, *args: Any, **kwargs: Any) -> Any:
+    def _run(self, block: Callable, *args: Any) -> Any:
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, *args, use_reentrant=False, **kwargs)
-        return block(*args, **kwargs)
+            return checkpoint(block, *args, use_reentrant=False)
+        return block(*args)
 
 
 def _take(skips: list[torch.Tensor], block: Level) -> list[torch.Tensor]:

@@ -44,13 +44,14 @@ def train(
     """
     training = settings.stage1 if stage == 1 else settings.stage2
     accelerator = _accelerator(training, stage)
-    if too_little := data.lacking(dataset, settings.data):
+    parts = data.segments(dataset, settings.data)
+    if too_little := data.lacking(dataset, parts, settings.data.frames):
         if not allow_empty:
             raise InputError(f"{too_little}; add videos, relax the gates or lower data.frames.")
         if accelerator.is_main_process:
             _leave_empty(folder, too_little)
         return
-    with closing(Trainer(settings, stage, dataset, folder, start, cache, accelerator)) as trainer:
+    with closing(Trainer(settings, stage, dataset, parts, folder, start, cache, accelerator)) as trainer:
         if accelerator.is_main_process:
             provenance.describe(folder, trainer.settings, stage, dataset)
         _loop(trainer, folder)

@@ -1,5 +1,6 @@
 """A training's networks, samples and state: one step, a validation, a checkpoint, the weights at the end. `train` is the loop round it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,10 @@ from covog.precision import DTYPES, Masters, as_dtype
 from talking.core.errors import InputError
 from talking.dataset import store
 
+# What no output depends on: the end of the reference UNet, and what would choose among the tokens of the embedding, which is one.
+_UNUSED = re.compile(
+    r"reference_unet\.up_blocks\.3\.|.*\.attentions\.\d+\.transformer_blocks\.\d+\.(norm2|attn2\.to_[qk])\."
+)
 # Numbers of the kinds of random draws; with the seed, the stage and the batch they seed a draw.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL = range(5)
 
@@ -45,6 +50,7 @@ class Trainer:
         settings: Config,
         stage: int,
         dataset: Path,
+        parts: tuple[list[data.Segment], list[data.Segment]],
         folder: Path,
         start: Sequence[Path],
         cache: Path | None,
@@ -52,7 +58,7 @@ class Trainer:
     ) -> None:
         """Begin a training or resume it from its last checkpoint. Raises InputError for what a user can correct."""
         self.training = settings.stage1 if stage == 1 else settings.stage2
-        found, held_out = data.segments(dataset, settings.data)
+        found, held_out = parts
         self.settings = settings = replace(settings, model=_model_settings(settings.model, stage, found))
         self.stage, self.accelerator, self.device = stage, accelerator, accelerator.device
         self.frames = 1 if stage == 1 else settings.data.frames
@@ -256,8 +262,7 @@ def freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Paramet
             buffer.data = buffer.data.to(dtype)
     for name, parameter in model.named_parameters():
         if stage == 1:
-            # The reference UNet's last up block ends in dead work.
-            parameter.requires_grad_(not name.startswith("reference_unet.up_blocks.3."))
+            parameter.requires_grad_(not _UNUSED.match(name))
         else:
             parameter.requires_grad_("motion_modules" in name or name.startswith("audio_driver."))
         if parameter.requires_grad:

@@ -6,6 +6,8 @@ Reference attention (Hu et al., 2023): the reference UNet leaves the normed inpu
 UNet attends to them too. All of it is passed as arguments, so that gradient checkpointing may run a block twice.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import FeedForward
@@ -142,12 +144,13 @@ class Conv(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, stride=stride, padding=1)
 
 
-class Given:
-    """What a level is given beside its hidden state, and what its self-attentions leave behind (`kept`)."""
+class Given(NamedTuple):
+    """What a level is given beside its hidden state: `image_embed` (b, 1, d), the frames of a clip, and for each of its
+    self-attentions the reference's inputs (b, h·w, c), or None."""
 
-    def __init__(self, image_embed: torch.Tensor, frames: int, reference: list[torch.Tensor] | None) -> None:
-        self.image_embed, self.frames, self.reference = image_embed, frames, reference
-        self.kept: list[torch.Tensor] = []
+    image_embed: torch.Tensor
+    frames: int
+    reference: list[torch.Tensor] | None
 
 
 class Level(nn.Module):
@@ -161,12 +164,13 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(SpatialTransformer(out, config) for _ in widths if attends)
         self.motion_modules = nn.ModuleList(MotionModule(out, config) for _ in widths if moves)
 
-    def after(self, number: int, hidden: torch.Tensor, given: Given) -> torch.Tensor:
-        """Return the hidden state after attention and motion number `number`, as far as the level has them."""
+    def after(self, number: int, hidden: torch.Tensor, given: Given, kept: list[torch.Tensor]) -> torch.Tensor:
+        """Return the hidden state after attention and motion number `number`, as far as the level has them; what self-attention
+        leaves behind is added to `kept`."""
         if self.attentions:
             still = None if given.reference is None else given.reference[number]
             hidden, normed = self.attentions[number](hidden, given.image_embed, still)
-            given.kept.append(normed)
+            kept.append(normed)
         return self.motion_modules[number](hidden, given.frames) if self.motion_modules else hidden
 
 
@@ -178,17 +182,17 @@ class DownLevel(Level):
         self.downsamplers = nn.ModuleList([] if ends else [Conv(out, 2)])
 
     def forward(
-        self, hidden: torch.Tensor, time: torch.Tensor, *given: object
+        self, hidden: torch.Tensor, time: torch.Tensor, given: Given
     ) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         """Return the hidden state, all that the way up takes from here, and what self-attentions left behind."""
-        of, left = Given(*given), []
+        left, kept = [], []
         for number, resnet in enumerate(self.resnets):
-            hidden = self.after(number, resnet(hidden, time), of)
+            hidden = self.after(number, resnet(hidden, time), given, kept)
             left.append(hidden)
         for down in self.downsamplers:
             hidden = down.conv(hidden)
             left.append(hidden)
-        return hidden, left, of.kept
+        return hidden, left, kept
 
 
 class MidLevel(Level):
@@ -199,11 +203,11 @@ class MidLevel(Level):
         self.resnets.append(ResnetBlock(width, width, 4 * config.block_out_channels[0], config.norm_groups))
 
     def forward(
-        self, hidden: torch.Tensor, time: torch.Tensor, *given: object
+        self, hidden: torch.Tensor, time: torch.Tensor, given: Given
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the hidden state, and what self-attention left behind."""
-        of = Given(*given)
-        return self.resnets[1](self.after(0, self.resnets[0](hidden, time), of), time), of.kept
+        kept: list[torch.Tensor] = []
+        return self.resnets[1](self.after(0, self.resnets[0](hidden, time), given, kept), time), kept
 
 
 class UpLevel(Level):
@@ -214,26 +218,27 @@ class UpLevel(Level):
         self.upsamplers = nn.ModuleList([] if ends else [Conv(out, 1)])
 
     def forward(
-        self, hidden: torch.Tensor, time: torch.Tensor, left: list[torch.Tensor], size: list[int] | None, *given: object
+        self, hidden: torch.Tensor, time: torch.Tensor, left: list[torch.Tensor], size: list[int] | None, given: Given
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Return the hidden state, of `size` (height, width), and what self-attentions left behind; `left` is from the way down."""
-        of = Given(*given)
+        kept: list[torch.Tensor] = []
         for number, (resnet, skip) in enumerate(zip(self.resnets, reversed(left), strict=True)):
-            hidden = self.after(number, resnet(torch.cat([hidden, skip], dim=1), time), of)
+            hidden = self.after(number, resnet(torch.cat([hidden, skip], dim=1), time), given, kept)
         for up in self.upsamplers:
             hidden = up.conv(F.interpolate(hidden, size=size, mode="nearest"))
-        return hidden, of.kept
+        return hidden, kept
 
     def keep(
-        self, hidden: torch.Tensor, time: torch.Tensor, left: list[torch.Tensor], *given: object
+        self, hidden: torch.Tensor, time: torch.Tensor, left: list[torch.Tensor], given: Given
     ) -> list[torch.Tensor]:
         """Return what self-attentions leave behind, and stop there: nothing of what follows is used."""
-        of, last = Given(*given), len(self.resnets) - 1
+        kept: list[torch.Tensor] = []
+        last = len(self.resnets) - 1
         for number, (resnet, skip) in enumerate(zip(self.resnets, reversed(left), strict=True)):
             hidden = resnet(torch.cat([hidden, skip], dim=1), time)
             if number < last:
-                hidden = self.after(number, hidden, of)
-        return [*of.kept, self.attentions[last].start(hidden)[1]]
+                hidden = self.after(number, hidden, given, kept)
+        return [*kept, self.attentions[last].start(hidden)[1]]
 
 
 class UNet(nn.Module):

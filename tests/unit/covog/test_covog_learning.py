@@ -57,3 +57,13 @@ def test_stage_2_learns_what_only_sound_and_scores_tell():
                 means[name] += loss(toy, clean, noise, steps, conditions).item()
     assert means["other sound"] > 3 * means["true"]
     assert means["other speaker"] > 2 * means["true"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_all_that_a_stage_trains_has_an_effect(stage):
+    second = stage == 2
+    toy = model(motion=second, audio=second).float()
+    trained = trainer.freeze(toy, stage, config.Training(mixed_precision="no"))
+    latents, steps, given = batch(dtype=torch.float)
+    toy(latents, steps, **given).square().mean().backward()
+    assert [name for name, parameter in trained.items() if parameter.grad is None] == []

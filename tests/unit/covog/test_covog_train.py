@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -163,14 +164,25 @@ def test_checkpoints_are_written_by_time_too(dataset, tmp_path):
     train.train(settings, 1, dataset, tmp_path)
     found = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert found == [f"step-000000{n}" for n in (1, 2, 3)]
-    # What is written while training goes on is what the step had left.
-    early = training_settings(save_every=2, steps=2)
-    train.train(early, 1, dataset, tmp_path / "early")
-    one, other = (
-        convert.read_tensors(folder / "checkpoints/step-0000002/weights.safetensors")
-        for folder in (tmp_path, tmp_path / "early")
+
+
+def test_a_checkpoint_holds_what_there_was_when_it_was_asked_for(tmp_path, monkeypatch):
+    goes_on, write = threading.Event(), checkpoints.write
+    monkeypatch.setattr(checkpoints, "write", lambda *content: (goes_on.wait(60), write(*content)))
+    writer = checkpoints.Writer(tmp_path, keep=1)
+    weights, moments, averages = torch.zeros(3, 3)
+    writer.write(
+        checkpoints.Progress({}, step=1),
+        {"w": weights},
+        {"state": {0: {"m": moments}}, "param_groups": []},
+        {"w": averages},
     )
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    for tensor in (weights, moments, averages):
+        tensor += 1
+    goes_on.set()
+    writer.close()
+    found = checkpoints.latest(tmp_path, {})
+    assert not any(tensor.any() for tensor in (found.weights["w"], found.optimizer["state"][0]["m"], found.ema["w"]))
 
 
 def test_a_cosine_falls_from_the_warm_up_to_nothing_and_is_part_of_a_trainings_identity(dataset, tmp_path):
