@@ -24,6 +24,7 @@ SCRIPTS = ROOT / "scripts"
 COMMAND_LINES = {script.stem for script in SCRIPTS.glob("*.py")}
 # Modules that an env need not hold, and why.
 OPTIONAL = {
+    "wandb": "only for log_with: wandb, which names it where it is missing",
     "bitsandbytes": "only for an optimiser that covog.yaml's comment names",
     "torchvision": "metrics do without it",
 }

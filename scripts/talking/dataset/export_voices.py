@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def export(
     for folder in [p for p in out.iterdir() if p.is_dir() and p.name not in wanted]:
         shutil.rmtree(folder)
     # Processes, as MediaPipe's graphs cannot be made by several threads at once.
-    with ProcessPoolExecutor(threads) as pool:
+    # They begin anew: threads of the libraries do not outlive a fork.
+    with ProcessPoolExecutor(threads, get_context("spawn")) as pool:
         made = pool.map(partial(_export_clip, out, root, protection or protect.Settings()), clips)
         inputs = dict(zip([clip.name for clip in clips], tqdm(made, total=len(clips)), strict=True))
     for name, folders in splits.items():
