@@ -85,8 +85,9 @@ def _rows(arguments: argparse.Namespace, file: Path) -> list[Removal]:
     face = seen.face_of(row, file, results, arguments.same_person)
     if not arguments.ranges:
         return [row]
-    videos = sorted(path.stem for path in (results / "clips").glob("[!.]*.parquet"))
-    spans = {video: seen.spans(results, video, [face], arguments.same_person) for video in videos}
+    spans = {
+        video: seen.spans(results, video, [face], arguments.same_person) for video in seen.videos(results, "clips")
+    }
     return [Removal(video, span, date=row.date, reason=row.reason) for video, of in spans.items() for span in of]
 
 

@@ -92,7 +92,7 @@ def export(
     Raises InputError if a path would hold the word "frames" twice, by which the published reader finds its folders.
     """
     root = (settings or Settings()).root or str(out.resolve())
-    splits = {name: store.split(dataset, name) for name in store.SPLITS}
+    splits = store.splits(dataset)
     clips = [clip for folders in splits.values() for clip in folders]
     for clip in clips:
         if f"{root}/{clip.name}/frames".count("frames") != 1:
@@ -100,10 +100,7 @@ def export(
                 f'the path {root}/{clip.name} has the word "frames" in it, which the published reader replaces;'
                 " export to another folder (config key `export_mit: root`) or rename the video."
             )
-    out.mkdir(parents=True, exist_ok=True)
-    wanted = {clip.name for clip in clips}
-    for folder in [p for p in out.iterdir() if p.is_dir() and p.name not in wanted]:
-        shutil.rmtree(folder)
+    store.keep_only(out, clips)
     with ThreadPoolExecutor(threads) as pool:
         write = partial(_export_clip, out, protection or protect.Settings())
         shapes = list(tqdm(pool.map(write, clips), total=len(clips)))

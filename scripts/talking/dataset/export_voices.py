@@ -60,14 +60,10 @@ def export(
     Raises InputError for a clip in which nobody's face is seen.
     """
     root = (settings or Settings()).root or str(out.resolve())
-    splits = {name: store.split(dataset, name) for name in store.SPLITS}
+    splits = store.splits(dataset)
     clips = [clip for folders in splits.values() for clip in folders]
-    out.mkdir(parents=True, exist_ok=True)
-    wanted = {clip.name for clip in clips}
-    for folder in [p for p in out.iterdir() if p.is_dir() and p.name not in wanted]:
-        shutil.rmtree(folder)
-    # Processes, as MediaPipe's graphs cannot be made by several threads at once.
-    # They begin anew: threads of the libraries do not outlive a fork.
+    store.keep_only(out, clips)
+    # Processes, as MediaPipe's graphs cannot be made by several threads at once; begun anew, as a fork ends the libraries' threads.
     with ProcessPoolExecutor(threads, get_context("spawn")) as pool:
         made = pool.map(partial(_export_clip, out, root, protection or protect.Settings()), clips)
         inputs = dict(zip([clip.name for clip in clips], tqdm(made, total=len(clips)), strict=True))

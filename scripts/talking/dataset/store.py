@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
@@ -30,6 +31,19 @@ def split(dataset: str | Path, name: str) -> list[Path]:
         raise InputError(
             f"{path} is no split of a data set ({error!r}); run the workflow up to the data set."
         ) from error
+
+
+def splits(dataset: str | Path) -> dict[str, list[Path]]:
+    """Return the folders of the clips of each split; raises InputError that names a split's file that cannot be read."""
+    return {name: split(dataset, name) for name in SPLITS}
+
+
+def keep_only(folder: Path, clips: Iterable[Path]) -> None:
+    """Make the folder of an export, and remove the folders in it that are of none of the `clips`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {clip.name for clip in clips}
+    for other in [path for path in folder.iterdir() if path.is_dir() and path.name not in wanted]:
+        shutil.rmtree(other)
 
 
 def data_set_hash(dataset: str | Path) -> str:

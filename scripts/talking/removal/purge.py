@@ -37,7 +37,7 @@ def purge(removals: Removals, results: Path, same_person: float) -> Removals:
     for video in sorted(removals.videos):
         for path in _of_video(results, video):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for video in _videos(results, "tracks"):
+    for video in seen.videos(results, "tracks"):
         if spans := removals.spans(video):
             _purge_ranges(results, video, spans)
     _purge_generated(results, removals)
@@ -50,17 +50,13 @@ def note_places(removals: Removals, results: Path, same_person: float) -> Remova
     new = []
     for person, face in zip(removals.persons, seen.read_faces(removals).values(), strict=True):
         # Of others, stages have still to say who is in them.
-        for video in _videos(results, "clips"):
+        for video in seen.videos(results, "clips"):
             for span in seen.spans(results, video, [face], same_person):
                 if intervals.subtract([span], removals.spans(video)):
                     new.append(Removal(video, span, person.clip, person.person, person.date))
     if new:
         add(removals.file, new)
     return read(removals.file)
-
-
-def _videos(results: Path, stage: str) -> list[str]:
-    return sorted(file.stem for file in (results / stage).glob("[!.]*.parquet"))
 
 
 def _of_video(results: Path, video: str) -> Iterator[Path]:
@@ -155,11 +151,7 @@ def _keeping_times(path: Path) -> Iterator[None]:
 
 def _tracks_inside(path: Path, spans: list[Interval]) -> set[int]:
     table = tables.read("tracks", path).groupby("track")["frame"].agg(["min", "max"])
-    return {
-        int(track)
-        for track, first, last in table.itertuples()
-        if any(start <= first and last < end for start, end in spans)
-    }
+    return {int(track) for track, first, last in table.itertuples() if _is_within((first, last + 1), spans)}
 
 
 def _are_in(frames: pd.Series, spans: list[Interval]) -> np.ndarray:

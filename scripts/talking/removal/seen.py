@@ -84,6 +84,11 @@ def face_of(row: Removal, file: Path | str, results: Path, same_person: float) -
     return Face(np.stack(kept).astype(np.float32), own_limit)
 
 
+def videos(results: Path, stage: str) -> list[str]:
+    """Return the videos that have a table of a stage, sorted."""
+    return sorted(file.stem for file in (results / stage).glob("[!.]*.parquet"))
+
+
 def tracks(results: Path, video: str, faces: Iterable[Face], same_person: float) -> set[int]:
     """Return the tracks of a video that show a removed person, by their embeddings.
 
