@@ -24,6 +24,11 @@ def main() -> None:
     parser.add_argument(
         "--who", nargs="*", default=[], help="who speaks instead, as person:start-end in frames: 1:0-50"
     )
+    parser.add_argument(
+        "--lips",
+        choices=["drawn", "dropped"],
+        help="lips in the poses; if not given, drawn if training always drew them",
+    )
     parser.add_argument("--frames", type=int, help="number of frames, all if not given")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same video")
     arguments = parser.parse_args()

@@ -62,10 +62,10 @@ def generate(arguments: Namespace) -> None:
         if not 1 <= arguments.frames <= script.frames:
             raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
-    size = (settings.data.width, settings.data.height)
+    shape = replace(settings.data, lips=arguments.lips or settings.data.lips)
     generator = generator_of(arguments.weights, settings)
     with checkpoints.full_disk_told(arguments.out):
-        made = making.write(arguments.out, generator, script, size, samples, arguments.seed, settings.data.fit)
+        made = making.write(arguments.out, generator, script, shape, samples, arguments.seed)
     print(f"{arguments.out}: {made} frames.")
 
 

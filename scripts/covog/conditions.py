@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from covog.config import Data
-from talking.core import boxes
+from talking.core import boxes, keypoints
 from talking.poses.render import draw_poses, face_box
 
 # Raw speaking scores (TalkNet's logits) are divided by this before they enter the model.
@@ -19,6 +19,8 @@ LATENT_CELL = 8
 FACE_LEVELS = 4
 # A person's box is grown by this much, as limbs are drawn with a width around the keypoints.
 _PERSON_GROWN = 1.05
+# A mouth's box is that of the outer lips, so many times as wide and twice so many times as high.
+_MOUTH_GROWN = 1.6
 
 
 @dataclass
@@ -91,6 +93,22 @@ class Placement:
         return out
 
 
+def without_lips(people: People) -> People:
+    """Return people whose poses do not tell what their mouths do: lips and jaw unknown, the chin, by which face boxes go, held
+    at its usual place under the nose, measured in widths of the face."""
+    points, confidence = people.keypoints.copy(), people.confidence.copy()
+    right, chin, left, nose = (points[:, :, i] for i in keypoints.FACE_BOX_POINTS)
+    width = np.linalg.norm(left - right, axis=-1, keepdims=True)
+    known = (confidence[:, :, keypoints.FACE_BOX_POINTS] > 0).all(-1)[..., None] & (width > 0)
+    below = np.where(known, chin - nose, 0).sum(0) / np.maximum(np.where(known, width, 0).sum(0), 1e-6)
+    of_chin = confidence[:, :, keypoints.CHIN].copy()
+    for part in (keypoints.JAW, keypoints.OUTER_LIPS, keypoints.INNER_LIPS):
+        confidence[:, :, part] = 0
+    confidence[:, :, keypoints.CHIN] = of_chin
+    points[:, :, keypoints.CHIN] = nose + below * width
+    return replace(people, keypoints=points, confidence=confidence)
+
+
 def pose_pictures(people: People, frames: np.ndarray, placement: Placement) -> np.ndarray:
     """Return RGB pictures (f, h, w, 3) uint8 of everybody's skeleton in the requested frames."""
     width, height = placement.size
@@ -121,6 +139,17 @@ def face_boxes(people: People, frames: np.ndarray, placement: Placement) -> np.n
     return boxes.clip(placement.boxes(found), *placement.size).swapaxes(0, 1)
 
 
+def mouth_boxes(people: People, frames: np.ndarray, placement: Placement) -> np.ndarray:
+    """Return boxes (p, f, 4) px of the placed picture around the outer lips, grown; the lower half of the face's box where there
+    are no lips, NaN where there is no face either."""
+    lips = placement.points(people.keypoints[frames][:, :, keypoints.OUTER_LIPS])
+    known = (people.confidence[frames][:, :, keypoints.OUTER_LIPS] > 0).all(-1, keepdims=True)
+    found = boxes.scale(np.concatenate([lips.min(2), lips.max(2)], axis=-1), _MOUTH_GROWN, 2 * _MOUTH_GROWN)
+    lower = face_boxes(people, frames, placement)
+    lower[..., 1] = lower[..., 1::2].mean(-1)
+    return boxes.clip(np.where(known.swapaxes(0, 1), found.swapaxes(0, 1), lower), *placement.size)
+
+
 def face_masks(found: np.ndarray, size: tuple[int, int]) -> list[np.ndarray]:
     """Return masks (p, f, h, w) float32 of face boxes (p, f, 4) at 1/8, 1/16, 1/32 and 1/64 of a picture of `size` (width, height).
 
@@ -145,17 +174,19 @@ def speaking(people: People, frames: np.ndarray) -> np.ndarray:
     return (people.scores[frames].T / SCORE_UNIT).astype(np.float32)
 
 
-def steer(people: People, frames: np.ndarray, reference: int, placement: Placement) -> dict:
-    """Return all conditions of a window: the requested frames and the reference frame, as arrays without a batch axis.
+def steer(people: People, frames: np.ndarray, reference: int, placement: Placement, lips: bool = True) -> dict:
+    """Return all conditions of a window: the requested frames, with or without lips, and the reference frame, as arrays without a
+    batch axis.
 
     `pose` (f, h, w, 3) and `reference_pose` (h, w, 3) uint8, `person_masks` (p, h, w) uint8, `face_masks` list of
     (p, f, h, w), `scores` (p, f).
     """
+    shown = people if lips else without_lips(people)
     return {
-        "pose": pose_pictures(people, frames, placement),
+        "pose": pose_pictures(shown, frames, placement),
         "reference_pose": pose_pictures(people, np.array([reference]), placement)[0],
         "person_masks": person_masks(people, placement),
-        "face_masks": face_masks(face_boxes(people, frames, placement), placement.size),
+        "face_masks": face_masks(face_boxes(shown, frames, placement), placement.size),
         "scores": speaking(people, frames),
     }
 

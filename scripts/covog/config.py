@@ -83,6 +83,13 @@ class Data:
         16.0,
         "px, clips with a smaller face in the pictures of this size are left out: a mouth would have no latents",
     )
+    lips: str = setting(
+        "drawn",
+        "lips and jaw in the pose pictures: drawn, dropped (so that only the sound can tell them) or random (dropped in half of "
+        "the training samples); a model that was trained with another choice than drawn generates without them",
+        choices=["drawn", "dropped", "random"],
+    )
+    mouth_weight: float = setting(1.0, "how many times as much the loss of latents in a mouth counts as that of others")
     workers: int = setting(4, "processes that load samples")
     max_broken: int = setting(20, "broken samples that training replaces before it fails")
 

@@ -36,11 +36,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Window:
-    """One sample: frames of a clip, and the frame of it that serves as reference."""
+    """One sample: frames of a clip, the frame of it that serves as reference, and whether lips are drawn."""
 
     clip: Path
     frames: tuple[int, ...]
     reference: int
+    lips: bool = True
 
 
 def segments(dataset: Path, settings: Data) -> tuple[list[Segment], list[Segment]]:
@@ -118,7 +119,8 @@ def draw(segment: Segment, frames: int, settings: Data, random: np.random.Genera
         away = np.abs(others - first)
         others = others[away >= min(settings.reference_distance, away.max())]
     reference = int(random.choice(others))
-    return Window(segment.clip, tuple(int(f) + segment.start for f in window), reference + segment.start)
+    lips = settings.lips == "drawn" or (settings.lips == "random" and random.random() < 0.5)
+    return Window(segment.clip, tuple(int(f) + segment.start for f in window), reference + segment.start, lips)
 
 
 class Samples(Dataset):
@@ -192,7 +194,8 @@ def sound_rows(sound: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
-    """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures.
+    """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures; with a
+    `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8).
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
     `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
@@ -200,7 +203,13 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     clip = store.Clip(window.clip)
     frames, size = np.array(window.frames), (settings.width, settings.height)
     placement = Placement.fit((clip.width, clip.height), size, settings.fit)
-    sample = conditions.steer(people_of(clip), frames, window.reference, placement)
+    people = people_of(clip)
+    sample = conditions.steer(people, frames, window.reference, placement, window.lips)
+    if settings.mouth_weight != 1:
+        mouths = conditions.face_masks(conditions.mouth_boxes(people, frames, placement), size)[0].max(
+            axis=0, initial=0
+        )
+        sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths
     sample["sound"] = sound_rows(clip.sound, frames)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)

@@ -80,9 +80,10 @@ def guided(conditional: torch.Tensor, free: torch.Tensor, guidance: float, resca
     return rescale_noise_cfg(free + guidance * (conditional - free), conditional, guidance_rescale=rescale)
 
 
-def errors(prediction: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return each clip's mean squared error (b,)."""
-    return (prediction.float() - wanted.float()).square().flatten(1).mean(dim=1)
+def errors(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Return each clip's mean squared error (b,) of latents (b, c, f, h, w), times `weights` (b, f, h, w) if there are any."""
+    found = (prediction.float() - wanted.float()).square()
+    return (found if weights is None else found * weights[:, None]).flatten(1).mean(dim=1)
 
 
 def by_noise(errors: torch.Tensor, steps: torch.Tensor, settings: Noise) -> torch.Tensor:

@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from covog import config, data, generate, metrics
-from covog.conditions import Placement, pose_pictures
+from covog.conditions import Placement, pose_pictures, without_lips
 from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
@@ -58,13 +58,12 @@ def evaluate(
     networks: metrics.Networks,
 ) -> pd.DataFrame:
     """Return the `covog_metrics` rows of one model; write its videos and comparisons to `videos`."""
-    size, way = (settings.data.width, settings.data.height), settings.data.fit
 
     def make(clip: store.Clip, segment: data.Segment, placement: Placement) -> Iterator[np.ndarray]:
         script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
         made = videos / f"{clip.path.name}.mp4"
-        generate.write(made, generator, script, size, clip.samples(), settings.seed, way)
-        _compare(clip, segment, made, placement, videos / "compared" / made.name)
+        generate.write(made, generator, script, settings.data, clip.samples(), settings.seed)
+        _compare(clip, segment, made, placement, videos / "compared" / made.name, settings.data.lips == "drawn")
         return media.frames(made)
 
     return _rows(name, make, dataset, settings, networks)
@@ -119,9 +118,12 @@ def _measured(
     return measures
 
 
-def _compare(clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path) -> None:
+def _compare(
+    clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path, with_lips: bool
+) -> None:
     """Write truth, poses and generated pictures side by side, with the sound."""
     people, frames = data.people_of(clip), range(segment.start, segment.end)
+    people = people if with_lips else without_lips(people)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
     rows = zip(_truth(clip, segment, placement), poses, media.frames(made), strict=True)
     encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(segment.start, segment.end))

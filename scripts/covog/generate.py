@@ -1,7 +1,7 @@
 """Generation: from a reference picture, poses, sound and speaking scores to a video of any length, window by window."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -130,13 +130,17 @@ class Generator:
         self.model, self.encoders = model.eval().to(device, self.dtype), encoders.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
-    def video(self, script: Script, size: tuple[int, int], seed: int = 0, way: str = Data.fit) -> Iterator[np.ndarray]:
-        """Yield as many RGB pictures (h, w, 3) uint8 of `size` (width, height) as the script has frames, fitted in a `way` of `Data.fit`.
+    def video(self, script: Script, shape: Data, seed: int = 0) -> Iterator[np.ndarray]:
+        """Yield as many RGB pictures (h, w, 3) uint8 as the script has frames, in the size and fitted as in training.
 
-        Overlaps are held to the window before and cross-faded in pixels. The same seed gives the same video.
+        Poses have lips if training always drew them. Overlaps are held to the window before and cross-faded in pixels. The same
+        seed gives the same video.
         """
-        placement = Placement.fit(script.source, size, way)
-        reference = self._reference(script, size, way)
+        size = (shape.width, shape.height)
+        placement = Placement.fit(script.source, size, shape.fit)
+        reference = self._reference(script, size, shape.fit)
+        if shape.lips != "drawn":
+            script = replace(script, people=conditions.without_lips(script.people))
         held_latents, held_pictures, before = None, None, None
         plan = windows(script.frames, self.settings.window, self.settings.overlap)
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
@@ -224,14 +228,13 @@ def write(
     path: Path,
     generator: Generator,
     script: Script,
-    size: tuple[int, int],
+    shape: Data,
     samples: np.ndarray | None,
     seed: int,
-    way: str,
 ) -> int:
     """Generate a video with its sound (samples at 16 kHz, cut or filled to its length); return the number of frames."""
     if samples is not None:
         samples = samples[script.start * media.SAMPLES_PER_FRAME :]
         length = script.frames * media.SAMPLES_PER_FRAME
         samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
-    return encoding.encode(path, generator.video(script, size, seed, way), samples)
+    return encoding.encode(path, generator.video(script, shape, seed), samples)

@@ -16,7 +16,7 @@ import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from covog import evaluation_networks, motion
-from covog.conditions import People, Placement, face_boxes
+from covog.conditions import People, Placement, face_boxes, mouth_boxes
 from talking.core import boxes, keypoints, schemas
 from talking.faces import embedding
 from talking.video import media
@@ -45,7 +45,7 @@ _OF_DLIB = [IDENTITY, "landmark_jitter", "interactivity"]
 # The paper's row (CovOG, all test), as cited by others.
 PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
 I3D = "i3d_torchscript.pt"
-_MOUTH_GROWN, _HAND_GROWN = 1.6, 1.3
+_HAND_GROWN = 1.3
 # SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
 _LIPS_GROWN, _LIPS_LOWER = 1.4, 0.2
 _FVD_WINDOW = 16
@@ -80,21 +80,16 @@ class Faces:
 
     @classmethod
     def of(cls, people: People, speaking: np.ndarray, placement: Placement) -> "Faces":
-        """Take the box around the outer lips, grown; the lower half of the face's box where there are no lips."""
-        lips = placement.points(people.keypoints[:, :, keypoints.OUTER_LIPS])
-        known = (people.confidence[:, :, keypoints.OUTER_LIPS] > 0).all(-1, keepdims=True)
-        found = boxes.scale(np.concatenate([lips.min(2), lips.max(2)], axis=-1), _MOUTH_GROWN, 2 * _MOUTH_GROWN)
-        heads = face_boxes(people, np.arange(len(lips)), placement).swapaxes(0, 1)
-        lower = heads.copy()
-        lower[..., 1] = (lower[..., 1] + lower[..., 3]) / 2
+        """Take the faces of a clip's people in all frames."""
+        frames = np.arange(len(people.keypoints))
         points = np.where(
             people.confidence[:, :, keypoints.FACE, None] > 0, people.keypoints[:, :, keypoints.FACE], np.nan
         )
         return cls(
-            boxes.clip(np.where(known, found, lower), *placement.size),
+            mouth_boxes(people, frames, placement).swapaxes(0, 1),
             speaking,
             placement.points(points),
-            heads,
+            face_boxes(people, frames, placement).swapaxes(0, 1),
             np.concatenate([_hands(people, hand, placement) for hand in _HANDS], axis=1),
         )
 

@@ -32,13 +32,14 @@ NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL = range(5)
 @dataclass
 class Task:
     """What a batch asks of the network: `noisy` latents at `timesteps` (b,) and the `conditions`, and what is `wanted` of it,
-    each clip with its weight (`weights`, b)."""
+    each clip with its weight (`weights`, b), and each latent with one if `mouth_weight` asks for it (`within`, b, f, h, w)."""
 
     noisy: torch.Tensor
     timesteps: torch.Tensor
     conditions: dict[str, Any]
     wanted: torch.Tensor
     weights: torch.Tensor
+    within: torch.Tensor | None
     unconditional: bool
 
 
@@ -215,14 +216,15 @@ class Trainer:
             {name: as_dtype(value, self.dtype) for name, value in conditions.items()},
             diffusion.target(self.schedule, clean, noise, timesteps),
             diffusion.loss_weights(self.schedule, timesteps, noise_settings),
+            batch["loss_weights"].to(self.device, non_blocking=True) if "loss_weights" in batch else None,
             unconditional,
         )
 
     @staticmethod
     def _losses(network: nn.Module, task: Task) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the weighted loss, and each clip's error (b,) without its weight."""
+        """Return the weighted loss, and each clip's error (b,) without the clip's weight."""
         prediction = network(task.noisy, task.timesteps, unconditional=task.unconditional, **task.conditions)
-        errors = diffusion.errors(prediction, task.wanted)
+        errors = diffusion.errors(prediction, task.wanted, task.within)
         return (task.weights * errors).mean(), errors.detach()
 
     def _record(self, loss: torch.Tensor, errors: torch.Tensor, task: Task) -> torch.Tensor:

@@ -160,14 +160,13 @@ def generate_some(settings: config.Config, clip: Path, precision: str, device: t
     torch.manual_seed(0)
     with device:
         network = CovOG(settings.model)
-    size = (settings.data.width, settings.data.height)
     overlap = settings.data.frames // 3
     made = config.Generation(precision=precision, window=settings.data.frames, overlap=overlap)
     encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim)
     generator = generate.Generator(network, encoders, settings.noise, made, device)
     script = generate.script_of(store.Clip(clip))
     script.end = 2 * made.window - overlap
-    _, seconds = (timed(lambda: list(generator.video(script, size)), device) for _ in range(2))
+    _, seconds = (timed(lambda: list(generator.video(script, settings.data)), device) for _ in range(2))
     return (
         f"{made.steps} steps, guidance {made.guidance}: {script.frames / seconds:.3g} frames/s, "
         f"{seconds / 2:.3g} s a window of {made.window}, {journal.memory_gb(device):.1f} GB"

@@ -39,6 +39,8 @@ CONTOUR_LEFT = INDEX["face_16"]
 NOSE_BRIDGE_END = INDEX["face_30"]
 # The published face box is bounded by these four (CovOG): 23, 31, 39 and 53.
 FACE_BOX_POINTS = [CONTOUR_RIGHT, CHIN, CONTOUR_LEFT, NOSE_BRIDGE_END]
+# What of the contour moves with the mouth.
+JAW = slice(FACE.start + 3, FACE.start + 14)
 OUTER_LIPS = slice(FACE.start + 48, FACE.start + 60)
 INNER_LIPS = slice(FACE.start + 60, FACE.start + 68)
 

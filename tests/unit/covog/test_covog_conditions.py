@@ -1,11 +1,25 @@
 """Pose pictures, masks and scores: their place, their size, and that they move with the picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from covog.conditions import People, Placement, face_boxes, face_masks, person_masks, speaking, steer
+from covog.conditions import (
+    People,
+    Placement,
+    face_boxes,
+    face_masks,
+    mouth_boxes,
+    person_masks,
+    pose_pictures,
+    speaking,
+    steer,
+    without_lips,
+)
 from covog_clips import pose
+from talking.core import keypoints
 
 
 def people(frames=6, count=2) -> People:
@@ -70,6 +84,64 @@ def test_a_missing_pose_has_the_face_tracks_box_and_draws_nothing():
     assert made["pose"][0, :, 96:].any()
     assert not made["pose"][1, :, 96:].any()
     assert made["pose"][1, :, :96].any()
+
+
+def talking(given: People, frames: slice) -> People:
+    """Return the people with their mouths and jaws wide open in some frames."""
+    points = given.keypoints.copy()
+    for part in (keypoints.OUTER_LIPS, keypoints.INNER_LIPS, keypoints.JAW):
+        points[frames, :, part, 1] += 4
+    return replace(given, keypoints=points)
+
+
+def test_without_lips_nothing_tells_what_a_mouth_does():
+    placement, frames = Placement.fit((96, 64), (192, 128)), np.arange(6)
+    first, second = (talking(people(), slice(start, None, 2)) for start in (0, 1))
+    drawn, other = (steer(p, frames, 0, placement) for p in (first, second))
+    assert (drawn["pose"] != other["pose"]).any() and (drawn["face_masks"][0] != other["face_masks"][0]).any()
+    bare, same = (steer(p, frames, 0, placement, lips=False) for p in (first, second))
+    np.testing.assert_array_equal(bare["pose"], same["pose"])
+    for one, two in zip(bare["face_masks"], same["face_masks"], strict=True):
+        np.testing.assert_array_equal(one, two)
+    # The reference picture shows its lips, so its pose does too.
+    np.testing.assert_array_equal(bare["reference_pose"], drawn["reference_pose"])
+
+
+def test_only_lips_and_jaw_are_dropped_and_the_chin_stays_under_the_nose():
+    placement, frames = Placement.fit((96, 64), (192, 128)), np.arange(6)
+    held = without_lips(people())
+    np.testing.assert_allclose(held.keypoints, people().keypoints, atol=1e-4)
+    gone = {keypoints.NAMES.index(f"face_{i}") for i in [3, 4, 5, 6, 7, 9, 10, 11, 12, 13, *range(48, 68)]}
+    assert {int(i) for i in np.flatnonzero(held.confidence[0, 0] == 0)} == gone
+    lost = np.argwhere((pose_pictures(people(), frames, placement) > pose_pictures(held, frames, placement)).any(-1))
+    mouths = people().keypoints[:, :, keypoints.OUTER_LIPS].mean(2) * 2
+    away = np.abs(mouths[lost[:, 0]] - lost[:, None, :0:-1]).min(axis=1)
+    # Lips are 3 px to each side of a mouth's middle, the jaw 4 px above it, here twice as much and a dot's radius.
+    assert len(lost) > 50 and (away.max(axis=0) <= [8, 10]).all()
+
+
+def test_without_a_face_there_are_no_lips_to_drop():
+    given = people()
+    given.confidence[:, 1] = 0
+    held = without_lips(given)
+    np.testing.assert_array_equal(held.keypoints[:, 0], without_lips(people()).keypoints[:, 0])
+    assert np.isfinite(held.keypoints).all()
+    assert not held.confidence[:, 1].any()
+
+
+@pytest.mark.parametrize("way", ["bars", "stretch", "crop"])
+def test_mouth_boxes_lie_round_the_lips_wherever_the_picture_is_placed(way):
+    placement, frames = Placement.fit((96, 64), (160, 128), way), np.array([1, 4])
+    given = people()
+    given.confidence[4, 1] = 0
+    given.valid[4, 1] = False
+    found = mouth_boxes(given, frames, placement)
+    middle = given.keypoints[frames][:, :, keypoints.OUTER_LIPS].mean(2).swapaxes(0, 1)
+    wanted = np.concatenate([middle - (4.8, 4.8), middle + (4.8, 4.8)], axis=-1)
+    wanted[1, 1] = given.faces[4, 1]
+    wanted[1, 1, 1] = wanted[1, 1, 1::2].mean()
+    inside = np.clip(placement.boxes(wanted), 0, (160, 128) * 2)
+    np.testing.assert_allclose(found, inside, atol=1e-3)
 
 
 def test_person_masks_cover_a_person_over_the_whole_clip_whatever_window_is_asked():

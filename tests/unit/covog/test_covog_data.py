@@ -148,6 +148,45 @@ def test_each_persons_own_sound_is_padded_and_generated_from(tmp_path):
         generate.script_of(short, long)
 
 
+def test_lips_are_dropped_always_or_in_half_of_the_samples(both):
+    drawn, dropped, at_random = (
+        data.Samples(both, 5, replace(SETTINGS, lips=lips), seed=3) for lips in ("drawn", "dropped", "random")
+    )
+    windows = [at_random.window(n) for n in range(400)]
+    assert 160 < sum(w.lips for w in windows) < 240
+    assert windows == [at_random.window(n) for n in range(400)]
+    assert [replace(w, lips=True) for w in windows] == [drawn.window(n) for n in range(400)]
+    assert not any(dropped.window(n).lips for n in range(20))
+    with_lips, without = drawn[0], dropped[0]
+    assert (with_lips["pose"] != without["pose"]).any()
+    for name in ("reference_pose", "person_masks", "sound", "pictures"):
+        np.testing.assert_array_equal(with_lips[name], without[name])
+
+
+@pytest.mark.parametrize("fit", ["bars", "crop"])
+def test_the_losses_weights_are_those_of_the_mouths_latents(both, fit):
+    wide = replace(SETTINGS, mouth_weight=5.0, fit=fit, width=192, height=96)
+    samples = data.Samples(both, 5, wide, seed=3)
+    assert "loss_weights" not in data.Samples(both, 5, replace(wide, mouth_weight=1.0), seed=3)[0]
+    window, sample = samples.window(0), samples[0]
+    weights = sample["loss_weights"]
+    assert weights.shape == (5, 12, 24)
+    placement = data.Placement.fit((96, 64), (192, 96), fit)
+    people = len(sample["scores"])
+    mouths = [[(left_shoulder_at(f, p) - 10, 24) for p in range(people)] for f in window.frames]
+    across, down = np.meshgrid(np.arange(24) * 8 + 4, np.arange(12) * 8 + 4)
+    nearest = np.full(weights.shape, np.inf)
+    for frame, at in enumerate(placement.points(np.array(mouths))):
+        for x, y in at:
+            nearest[frame] = np.minimum(nearest[frame], np.maximum(abs(across - x), abs(down - y)))
+    # A mouth's box reaches 4.8 px to each side, in px of the video; a cell 4 px, in px of the picture.
+    reach = 4.8 * placement.scale[0]
+    assert (weights[nearest > reach + 5] == 1).all()
+    assert (weights[nearest < reach - 5] == 5).all() and (nearest < reach - 5).any()
+    assert weights.min() == 1 and weights.max() <= 5
+    assert data.collate([samples[0], samples[1]])["loss_weights"].shape == (2, 5, 12, 24)
+
+
 def test_clips_shorter_than_the_window_are_left_out_by_name(both, caplog):
     with pytest.raises(InputError, match="no clip has the 50 frames of a window"):
         data.Samples(both, 50, SETTINGS, seed=0)

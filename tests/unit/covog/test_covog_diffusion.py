@@ -115,3 +115,21 @@ def test_draws_depend_on_the_numbers_alone():
     first = torch.rand(3, generator=diffusion.generator(7, 1, 2))
     assert torch.equal(first, torch.rand(3, generator=diffusion.generator(7, 1, 2)))
     assert not torch.equal(first, torch.rand(3, generator=diffusion.generator(7, 2, 1)))
+
+
+def test_a_latents_weight_acts_on_it_alone():
+    random = torch.Generator().manual_seed(0)
+    wanted, start = (torch.randn(2, 4, 3, 5, 8, generator=random) for _ in range(2))
+    weights = torch.ones(2, 3, 5, 8)
+    weights[1, 2, 1:3, 4] = 7
+    gradients = []
+    for given in (None, weights):
+        prediction = start.clone().requires_grad_()
+        diffusion.errors(prediction, wanted, given).sum().backward()
+        gradients.append(prediction.grad)
+    plain, weighted = gradients
+    inside = (weights == 7)[:, None].expand_as(plain)
+    assert torch.equal(weighted[~inside], plain[~inside])
+    torch.testing.assert_close(weighted[inside], 7 * plain[inside])
+    same = diffusion.errors(start, wanted, torch.ones_like(weights))
+    assert torch.equal(same, diffusion.errors(start, wanted))

@@ -25,6 +25,7 @@ SETTINGS = config.Config(
     generation=config.Generation(steps=2, window=6, overlap=2),
 )
 SIZE = (64, 40)
+SHAPE = SETTINGS.data
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_windows_cover_every_number_of_frames(length, overlap):
 
 @pytest.mark.parametrize("frames", [1, 5, 6, 7, 13])
 def test_a_video_has_as_many_frames_as_the_script(generator, script, frames):
-    pictures = list(generator.video(cut(script, frames), SIZE))
+    pictures = list(generator.video(cut(script, frames), SHAPE))
     assert len(pictures) == frames
     assert all(p.shape == (40, 64, 3) and p.dtype == np.uint8 for p in pictures)
 
@@ -76,24 +77,24 @@ def test_lengths_1_to_200(clip, tmp_path):
     generator = generate.Generator(toy, encoders, SETTINGS.noise, quick, torch.device("cpu"))
     long = generate.script_of(store.Clip(make(tmp_path / "toy_v1_000000to000200", frames=200)))
     for frames in (1, 12, 13, 22, 200):
-        assert sum(1 for _ in generator.video(cut(long, frames), (72, 16))) == frames
+        assert sum(1 for _ in generator.video(cut(long, frames), config.Data(width=72, height=16))) == frames
 
 
 def test_a_seed_gives_the_same_video_and_another_one_another(generator, script):
-    one, same, other = (np.stack(list(generator.video(cut(script, 8), SIZE, seed))) for seed in (3, 3, 4))
+    one, same, other = (np.stack(list(generator.video(cut(script, 8), SHAPE, seed))) for seed in (3, 3, 4))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_scores_and_sound_change_the_video(generator, script):
     shorter = cut(script, 4)
-    first = np.stack(list(generator.video(shorter, SIZE))).astype(float)
+    first = np.stack(list(generator.video(shorter, SHAPE))).astype(float)
     others = [
         replace(shorter, people=generate.spoken_by(shorter.people, [(1, 0, 4)])),
         replace(shorter, sound=shorter.sound + 3),
     ]
     for other in others:
-        assert np.abs(np.stack(list(generator.video(other, SIZE))) - first).max() > 0
+        assert np.abs(np.stack(list(generator.video(other, SHAPE))) - first).max() > 0
 
 
 def test_known_frames_enter_each_step_at_its_noise_level(generator, script, monkeypatch):
@@ -132,7 +133,7 @@ def test_somebody_else_speaks(script):
 def weights(generator, tmp_path):
     convert.write_model(generator.model, tmp_path / "weights.safetensors")
     config.save(SETTINGS, tmp_path / "config.yaml")
-    names = "clip sound_clip reference poses sound audio scores frames".split()
+    names = "clip sound_clip reference poses sound audio scores frames lips".split()
     return Namespace(
         weights=tmp_path / "weights.safetensors", config=tmp_path / "config.yaml", out=tmp_path / "out.mp4",
         reference_frame=0, who=[], seed=0, **dict.fromkeys(names),
@@ -164,7 +165,7 @@ def test_loose_files_give_the_clips_video(weights, generator, clip, script, tmp_
     loose = generate.script_of_files(*files)
     assert loose.source == (WIDTH, HEIGHT)
     assert np.array_equal(loose.people.scores, script.people.scores)
-    ours, theirs = (np.stack(list(generator.video(cut(s, 3), SIZE))).astype(int) for s in (loose, script))
+    ours, theirs = (np.stack(list(generator.video(cut(s, 3), SHAPE))).astype(int) for s in (loose, script))
     # Only the person masks differ: without face tracks they are the bodies alone.
     assert ours.shape == theirs.shape
     (tmp_path / "scores.csv").write_text("\n".join(["frame,person,score", *rows[:5]]))

@@ -1,5 +1,6 @@
 """Training: six steps of both stages with resume, its checkpoints, and its sentences."""
 
+import dataclasses
 import importlib.machinery
 import os
 import shutil
@@ -157,6 +158,20 @@ def test_every_step_records_its_gradients_norm_and_its_errors_by_noise(whole_run
     assert np.isfinite(errors).any(axis=1).all()
     # Two fixed samples, at the middle of each half of the timesteps.
     assert np.isfinite(np.stack(validation["error_by_noise"])).tolist() == [[False, True, False, True]] * 3
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_weight_of_mouths_enters_the_loss_and_dropped_lips_the_poses(stage, dataset, tmp_path):
+    def first_loss(name: str, **changes) -> float:
+        settings = training_settings(steps=1)
+        settings.data = dataclasses.replace(settings.data, **changes)
+        train.train(settings, stage, dataset, tmp_path / name)
+        return losses(tmp_path / name)[0][2]
+
+    plain, three, five = (first_loss(f"mouth_{w}", mouth_weight=w) for w in (1.0, 3.0, 5.0))
+    assert three > plain
+    assert five - plain == pytest.approx(2 * (three - plain), rel=1e-4)
+    assert first_loss("without_lips", lips="dropped", mouth_weight=3.0) == pytest.approx(three, rel=0.1)
 
 
 def test_checkpoints_are_written_by_time_too(dataset, tmp_path):
