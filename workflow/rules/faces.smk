@@ -1,9 +1,9 @@
 rule detect_faces:
     """Finding the faces in {wildcards.video}."""
     input:
+        *WEIGHT_LIST.below(config["faces"]["weights"]),
         media="results/media/{video}.mp4",
         shots="results/shots/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["faces"]["weights"]),
         parts=PARTS.outputs("faces", "parquet"),
     output:
         faces=intermediate("results/faces/{video}.parquet"),
@@ -32,10 +32,10 @@ rule detect_faces:
 rule track_faces:
     """Joining the faces of {wildcards.video} into tracks, and finding their landmarks."""
     input:
+        *WEIGHT_LIST.below(config["embeddings"]["weights"]),
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
         parts=PARTS.outputs("tracks", "parquet"),
         parts_of_landmarks=PARTS.outputs("landmarks", "npz"),
     output:
@@ -70,9 +70,9 @@ rule track_faces:
 rule embed_faces:
     """Embedding the faces of {wildcards.video}."""
     input:
+        *WEIGHT_LIST.below(config["embeddings"]["weights"]),
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
     output:
         embeddings="results/embeddings/{video}.npz",
     log:

@@ -4,9 +4,9 @@
 
 use rule detect_faces as detect_faces_of_part with:
     input:
+        *WEIGHT_LIST.below(config["faces"]["weights"]),
         media="results/media/{video}.mp4",
         shots="results/shots/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["faces"]["weights"]),
         parts=[],
     output:
         faces=temp("results/parts/faces/{video}.{part}.parquet"),
@@ -18,10 +18,10 @@ use rule detect_faces as detect_faces_of_part with:
 
 use rule track_faces as track_faces_of_part with:
     input:
+        *WEIGHT_LIST.below(config["embeddings"]["weights"]),
         media="results/media/{video}.mp4",
         faces="results/faces/{video}.parquet",
         shots="results/shots/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["embeddings"]["weights"]),
         parts=[],
         parts_of_landmarks=[],
     output:
@@ -35,12 +35,12 @@ use rule track_faces as track_faces_of_part with:
 
 use rule score_asd as score_asd_of_part with:
     input:
+        *WEIGHT_LIST.below(config["speaking"]["weights"]),
         media="results/media/{video}.mp4",
         sound="results/media/{video}.wav",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         voice="results/voice/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["speaking"]["weights"]),
         parts=[],
     output:
         asd=temp("results/parts/asd/{video}.{part}.parquet"),
@@ -52,11 +52,11 @@ use rule score_asd as score_asd_of_part with:
 
 use rule estimate_poses as estimate_poses_of_part with:
     input:
+        *WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
         media="results/media/{video}.mp4",
         candidates="results/candidates/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        weights=WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
         parts=[],
     output:
         poses=temp("results/parts/poses/{video}.{part}.npz"),

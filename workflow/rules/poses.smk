@@ -1,11 +1,11 @@
 rule estimate_poses:
     """Estimating the poses of the people in {wildcards.video} ({params.model})."""
     input:
+        *WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
         media="results/media/{video}.mp4",
         candidates="results/candidates/{video}.parquet",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
-        weights=WEIGHT_LIST.below(config["poses"]["sapiens_weights"]),
         parts=PARTS.outputs("poses", "npz"),
     output:
         poses="results/poses/{video}.npz",

@@ -1,13 +1,14 @@
 rule embed_sound:
     """Embedding the sound of {wildcards.video} ({params.model})."""
     input:
+        *WEIGHT_LIST.below(config["sound"]["weights"]),
+        *WEIGHT_LIST.below(config["sound"]["separation_weights"]),
         sound="results/media/{video}.wav",
         candidates="results/candidates/{video}.parquet",
         speaking=branch(
             config["sound"]["sound_mode"] == "per_person",
             then="results/speaking/{video}.parquet",
         ),
-        weights=WEIGHT_LIST.below(config["sound"]["weights"]) + WEIGHT_LIST.below(config["sound"]["separation_weights"]),
     output:
         embedded=directory("results/sound/{video}"),
     log:

@@ -1,12 +1,12 @@
 rule score_asd:
     """Scoring each face of {wildcards.video} for speaking ({params.model})."""
     input:
+        *WEIGHT_LIST.below(config["speaking"]["weights"]),
         media="results/media/{video}.mp4",
         sound="results/media/{video}.wav",
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
         voice="results/voice/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["speaking"]["weights"]),
         # Without a network it is quick, and compares the faces of the whole video with its sound.
         parts=PARTS.outputs("asd", "parquet", is_cut=config["speaking"]["model"] != "lip_sync"),
     output:

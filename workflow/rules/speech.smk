@@ -27,11 +27,11 @@ rule detect_voice:
 rule diarize:
     """Separating the voices of {wildcards.video} (diarization)."""
     input:
+        *WEIGHT_LIST.below(config["diarization"]["weights"]),
         sound="results/media/{video}.wav",
         asd="results/asd/{video}.parquet",
         people="results/people/{video}.parquet",
         embeddings="results/embeddings/{video}.npz",
-        weights=WEIGHT_LIST.below(config["diarization"]["weights"]),
     output:
         turns="results/speech/{video}.rttm",
     log:
@@ -60,9 +60,10 @@ rule diarize:
 rule transcribe:
     """Transcribing {wildcards.video}."""
     input:
+        *WEIGHT_LIST.below(config["words"]["weights"]),
+        *WEIGHT_LIST.below(config["words"]["aligner_weights"]),
         sound="results/media/{video}.wav",
         voice="results/voice/{video}.parquet",
-        weights=WEIGHT_LIST.below(config["words"]["weights"]) + WEIGHT_LIST.below(config["words"]["aligner_weights"]),
     output:
         transcript="results/speech/{video}.transcript.parquet",
         pieces="results/speech/{video}.pieces.parquet",
