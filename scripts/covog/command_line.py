@@ -57,7 +57,7 @@ def generate(arguments: Namespace) -> None:
     else:
         raise InputError("give --clip, or all of --reference, --poses, --sound and --scores.")
     if arguments.who:
-        script = replace(script, people=making.spoken_by(script.people, turns(arguments.who)))
+        script = making.spoken_by(script, turns(arguments.who))
     if arguments.frames is not None:
         if not 1 <= arguments.frames <= script.frames:
             raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")

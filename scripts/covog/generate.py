@@ -50,15 +50,17 @@ class Script:
 def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_frame: int = 0) -> Script:
     """Return the script of a data set's clip, with the sound of another one if given: as long as the shorter of the two.
 
-    Who speaks is still decided by this clip's scores; `spoken_by` changes that.
-    Raises InputError if the sound has each person's own speech, of another number of people.
+    Who speaks is decided by this clip's scores, or, where each person has their own sound, by those of the clip that the sound is
+    of; `spoken_by` changes that. Raises InputError if the sound is of another number of people.
     """
-    people = data.people_of(clip)
-    sound = np.asarray((sound_clip or clip).sound, dtype=np.float32)
-    if sound.ndim == 4 and sound.shape[1] != clip.people:
-        raise InputError(
-            f"{sound_clip.path} has the speech of {sound.shape[1]} people, {clip.path} has {clip.people}; take a clip with as many people."
-        )
+    heard, people = sound_clip or clip, data.people_of(clip)
+    sound = np.asarray(heard.sound, dtype=np.float32)
+    if sound.ndim == 4:
+        if heard.people != clip.people:
+            raise InputError(
+                f"{heard.path} has the speech of {heard.people} people, {clip.path} has {clip.people}; take a clip with as many people."
+            )
+        people = replace(people, scores=heard.scores)
     reference = clip.pictures_at(np.array([reference_frame]))[0]
     frames = min(clip.frames, len(sound))
     return Script(people, sound, (clip.width, clip.height), reference, people, reference_frame, 0, frames)
@@ -91,17 +93,23 @@ def script_of_files(reference: Path, poses: Path, sound: Path, scores: Path) -> 
     return Script(people, heard, (width, height), picture, people, 0, 0, len(heard))
 
 
-def spoken_by(people: People, turns: list[tuple[int, int, int]]) -> People:
-    """Return people whose scores make exactly these (person, start, end) turns speech.
+def spoken_by(script: Script, turns: list[tuple[int, int, int]]) -> Script:
+    """Return the script with exactly these (person, start, end) turns as speech.
 
-    Raises InputError if there is no such person.
+    Where each person has their own sound, a turn has that of whoever spoke in its frames, and listeners that of whoever did
+    least. Raises InputError if there is no such person.
     """
-    scores = np.full_like(people.scores, LISTENS)
+    were, sound = script.people.scores, script.sound
+    scores = np.full_like(were, LISTENS)
     for person, start, end in turns:
         if not 0 <= person < scores.shape[1]:
             raise InputError(f"there is no person {person}: the clip has persons 0 to {scores.shape[1] - 1}.")
         scores[start:end, person] = SPEAKS
-    return People(people.keypoints, people.confidence, people.bodies, people.valid, people.faces, scores)
+    if sound.ndim == 4:
+        frames = np.arange(min(len(sound), len(scores)))
+        voice, silence = (sound[frames, which[frames]][:, None] for which in (were.argmax(axis=1), were.argmin(axis=1)))
+        sound = np.where((scores[frames] == SPEAKS)[..., None, None], voice, silence)
+    return replace(script, people=replace(script.people, scores=scores), sound=sound)
 
 
 def windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:

@@ -90,7 +90,7 @@ def test_scores_and_sound_change_the_video(generator, script):
     shorter = cut(script, 4)
     first = np.stack(list(generator.video(shorter, SHAPE))).astype(float)
     others = [
-        replace(shorter, people=generate.spoken_by(shorter.people, [(1, 0, 4)])),
+        generate.spoken_by(shorter, [(1, 0, 4)]),
         replace(shorter, sound=shorter.sound + 3),
     ]
     for other in others:
@@ -119,14 +119,41 @@ def test_overlaps_are_faded_over():
 
 
 def test_somebody_else_speaks(script):
-    scores = generate.spoken_by(script.people, [(1, 0, 5), (0, 5, 20)]).scores
+    scores = generate.spoken_by(script, [(1, 0, 5), (0, 5, 20)]).people.scores
     assert (scores[:5] == [generate.LISTENS, generate.SPEAKS]).all()
     assert (scores[5:] == [generate.SPEAKS, generate.LISTENS]).all()
     assert command_line.turns(["1:0-5", "0:5-20"]) == [(1, 0, 5), (0, 5, 20)]
     with pytest.raises(InputError, match="no person 2"):
-        generate.spoken_by(script.people, [(2, 0, 5)])
+        generate.spoken_by(script, [(2, 0, 5)])
     with pytest.raises(InputError, match="--who 1-5"):
         command_line.turns(["1-5"])
+
+
+def test_somebody_else_who_speaks_has_the_voice_of_who_did(tmp_path):
+    clips = []
+    for number, frames in enumerate((20, 15)):
+        folder = make(tmp_path / f"toy_v{number}_000175to{175 + frames:06d}", frames=frames)
+        # In the first clip person 1 speaks, in the other one person 0 after eight frames.
+        speaks = np.zeros((frames, 2), dtype=bool)
+        speaks[: 8 if number else None, 1] = True
+        speaks[8 if number else frames :, 0] = True
+        heard = np.tile(speaks[..., None, None], (1, 1, LAYERS, CHANNELS)) * (number + 1)
+        np.savez(folder / "sound.npz", sound=heard.astype(np.float16))
+        speakers = json.loads((folder / "speakers.json").read_text())
+        for person, scores in zip(speakers["people"], np.where(speaks, 3.0, -2.0).T.tolist(), strict=True):
+            person["speaking_score"] = scores
+        (folder / "speakers.json").write_text(json.dumps(speakers))
+        clips.append(store.Clip(folder))
+    changed = generate.spoken_by(generate.script_of(clips[0]), [(0, 3, 9)])
+    wanted = np.zeros((20, 2))
+    wanted[3:9, 0] = 1
+    np.testing.assert_array_equal(changed.sound, np.tile(wanted[..., None, None], (1, 1, LAYERS, CHANNELS)))
+    # The voices of another clip come with its scores, by which they are told apart.
+    borrowed = generate.script_of(*clips)
+    assert borrowed.frames == 15
+    np.testing.assert_array_equal(borrowed.people.scores, clips[1].scores)
+    turned = generate.spoken_by(borrowed, [(1, 0, 15)])
+    assert (turned.sound[:, 1] == 2).all() and not turned.sound[:, 0].any()
 
 
 @pytest.fixture
