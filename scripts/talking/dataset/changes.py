@@ -113,14 +113,18 @@ def update(
 
     `is_gone` says of a clip's name whether the clip was removed on request: it is named no more.
 
-    `changes.parquet` has the last changes, `CHANGES.md` all. A data set without clips, or one that lacks videos because stages
-    failed, is no version.
+    `changes.parquet` has the last changes, `CHANGES.md` all; the first version has none, and its table no rows. A data set without
+    clips, or one that lacks videos because stages failed, is no version.
     """
     after = read(dataset)
     is_whole = is_whole and not after.empty
     content = content_of(after)
     if not memory.exists():
         version = Version(1, content)
+        if is_whole:
+            persons = after["persons"].explode().nunique()
+            told = f"The first version: {len(after)} clips, {persons} persons, {after['video'].nunique()} videos."
+            _note(dataset, version, tables.empty("changes"), told, is_gone)
     else:
         remembered = tables.read("remembered", memory)
         before, number = remembered[remembered["clip"] != ""], int(remembered["version"].iloc[0])

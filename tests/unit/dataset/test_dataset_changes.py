@@ -92,23 +92,36 @@ def test_a_version_is_one_more_when_the_content_changes(results):
         return changes.update(dataset, results / "remembered.parquet", results / "clips", {"v"}, is_whole)
 
     first = update((KEPT, {}), (MOVED, {}))
-    assert first.number == 1 and not (results / "dataset/CHANGES.md").exists()
+    file = results / "dataset/CHANGES.md"
+    assert first.number == 1 and "The first version: 2 clips, 1 persons, 1 videos." in (noted := file.read_text())
+    assert noted.count("## Version 1 ") == 1 and tables.read("changes", file.with_name("changes.parquet")).empty
     # The order of clips is no content, and a data set that lacks what failed is no version.
     assert update((MOVED, {}), (KEPT, {})) == first
     assert update((KEPT, {}), is_whole=False).number == 1
-    assert update((KEPT, {}), (MOVED, {})) == first and not (results / "dataset/CHANGES.md").exists()
+    assert update((KEPT, {}), (MOVED, {})) == first and file.read_text() == noted
     second = update((KEPT, {}))
     assert second.number == 2 and second.content != first.content
     assert update((KEPT, {})) == second
     assert update((KEPT, {}), ("s_x_000000to000100", {"video": "x"})).number == 3
-    text = (results / "dataset/CHANGES.md").read_text()
+    text = file.read_text()
     assert text.count("# Changes of the data set") == 1
     assert (
         text.index("## Version 3")
         < text.index("1 added (new video)")
         < text.index("## Version 2")
         < text.index(f"`{MOVED}`")
+        < text.index("## Version 1 ")
     )
+
+
+def test_a_first_run_with_failed_stages_notes_no_version_and_a_killed_one_notes_it_once(results):
+    dataset, memory = data_set(results / "dataset", (KEPT, {})), results / "remembered.parquet"
+    changes.update(dataset, memory, results / "clips", {"v"}, is_whole=False)
+    assert not (dataset / "CHANGES.md").exists() and not (dataset / "changes.parquet").exists()
+    for _ in range(2):
+        assert changes.update(dataset, memory, results / "clips", {"v"}, is_whole=True).number == 1
+        memory.unlink()
+    assert (dataset / "CHANGES.md").read_text().count("The first version: 1 clips") == 1
 
 
 def test_a_data_set_without_clips_is_no_version_and_the_next_one_counts_on(results):
@@ -120,7 +133,7 @@ def test_a_data_set_without_clips_is_no_version_and_the_next_one_counts_on(resul
         ).number
 
     assert [made((KEPT, {})), made((KEPT, {}), (GONE, {})), made(), made((GONE, {})), made()] == [1, 2, 2, 3, 3]
-    assert (results / "dataset/CHANGES.md").read_text().count("## Version") == 2
+    assert (results / "dataset/CHANGES.md").read_text().count("## Version") == 3
 
 
 def test_a_job_that_was_killed_before_it_remembered_notes_nothing_twice(results):
