@@ -31,7 +31,9 @@ def main() -> None:
     parser.add_argument("--end-s", type=float, help="where it ends")
     parser.add_argument("--clip", default="", help="a clip that shows the person to remove")
     parser.add_argument(
-        "--person", default="", help="the person's number in the clip from the left, from 0; or, without --clip, name"
+        "--person",
+        default="",
+        help="the person's number in the clip from the left, from 0; a bystander's, as in the gallery: b0; or, without --clip, name",
     )
     parser.add_argument(
         "--ranges",

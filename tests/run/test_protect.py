@@ -25,7 +25,7 @@ def test_no_face_is_found_where_a_bystander_was(run, tmp_path):
     track = [box if not 40 <= n < 60 else [None] * 4 for n, box in enumerate(second["face_track"])]
     labels["bystanders"] = [{"tracks": [second["track"]], "start": 0, "face_track": track}]
     (folder / "speakers.json").write_text(json.dumps(labels))
-    with protect.passed_on(folder, protect.Settings(protect="bystanders")) as passed:
+    with protect.passed_on(folder, protect.Settings(protect="bystander_faces")) as passed:
         faces = [detect.detect(clip / "video.mp4", detect.Settings(), [0]) for clip in (folder, passed)]
         frames = Clip(folder).frames
         assert media.size_and_length(passed / "video.mp4") == media.size_and_length(folder / "video.mp4")
@@ -33,7 +33,7 @@ def test_no_face_is_found_where_a_bystander_was(run, tmp_path):
         first = np.array(labels["people"][0]["face_track"], dtype=float)
         middle = (faces[1][["x1", "y1"]].to_numpy() + faces[1][["x2", "y2"]].to_numpy()) / 2
         assert np.abs(middle - (first[:, :2] + first[:, 2:]) / 2).max() < 5
-        box = protect.boxes(Clip(folder))[:, 0].round().astype(int)
+        box = protect.boxes(labels["bystanders"], frames)[:, 0].round().astype(int)
         for (x1, y1, x2, y2), *pictures in zip(
             box, *(media.frames(f / "video.mp4") for f in (folder, passed)), strict=True
         ):
@@ -41,3 +41,8 @@ def test_no_face_is_found_where_a_bystander_was(run, tmp_path):
             assert change[y1:y2, x1:x2].mean() > 15
             change[max(0, y1 - 4) : y2 + 4, max(0, x1 - 4) : x2 + 4] = 0
             assert change.mean() < 3
+    with protect.passed_on(folder, protect.Settings(protect="whole_bystanders")) as passed:
+        found = detect.detect(passed / "video.mp4", detect.Settings(), [0])
+        assert len(found) == frames and np.abs(found["x1"].to_numpy() - first[:, 0]).max() < 10
+    with protect.passed_on(folder, protect.Settings(protect="all_faces")) as passed:
+        assert detect.detect(passed / "video.mp4", detect.Settings(), [0]).empty

@@ -109,7 +109,7 @@ def test_a_removed_person_is_in_no_file_and_nobody_else_changes(published, tmp_p
     before_removal = where(results, secrets)
     assert set().union(*before_removal.values()) == secrets
     assert {"export", "preview", "gallery", "dataset", "speech"} <= {file.split("/")[0] for file in before_removal}
-    assert "has the persons 0 to 1" in remove(folder, "--clip", GONE, "--person", "7").stderr
+    assert "has the persons 0, 1, not 7" in remove(folder, "--clip", GONE, "--person", "7").stderr
     assert not (folder / "removals.tsv").exists()
     done = remove(folder, "--clip", GONE, "--person", str(number), "--reason", "asked by mail")
     assert done.returncode == 0, done.stderr

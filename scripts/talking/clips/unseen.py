@@ -4,6 +4,7 @@ The segmentation is MediaPipe's selfie segmentation for wide pictures. It says w
 person: somebody in front of or close beside a person with a found face is not noticed.
 """
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -25,16 +26,20 @@ _THIN = 0.8
 # face, elbows, sofas, logos and balloons had up to 6.5, and people without a found face mostly 7.8 and more.
 _LEAST_AREA = 7.0
 
+# Graphs cannot be made by several threads at once; they run side by side.
+_MAKING = threading.Lock()
 # From an RGB picture (height, width, 3) to the probability (height, width) that a pixel belongs to a person.
 Segmenter = Callable[[np.ndarray], np.ndarray]
 
 
 def segmenter() -> Segmenter:
     """Return a function from an RGB picture (height, width, 3) to the probability (height, width) that a pixel is of a person."""
-    mediapipe_parts.prepare()
-    from mediapipe.python.solution_base import SolutionBase
+    with _MAKING:
+        mediapipe_parts.prepare()
+        from mediapipe.python.solution_base import SolutionBase
 
-    network = SolutionBase(binary_graph_path=_GRAPH, side_inputs={"model_selection": 1}, outputs=["segmentation_mask"])
+        inputs = {"model_selection": 1}
+        network = SolutionBase(binary_graph_path=_GRAPH, side_inputs=inputs, outputs=["segmentation_mask"])
 
     def of_people(picture: np.ndarray) -> np.ndarray:
         return network.process({"image": np.ascontiguousarray(picture)}).segmentation_mask
@@ -70,22 +75,25 @@ def unseen_area(people: np.ndarray, faces: np.ndarray) -> float:
     """
     import cv2
 
-    size = np.sqrt((faces[:, 2:] - faces[:, :2]).prod(axis=1))
-    least = max(1.0, float(size.min()))
-    remaining = (people & ~_explained(people.shape, faces, size)).astype(np.uint8)
+    least = max(1.0, float(_sizes(faces).min()))
+    remaining = (people & ~explained(people.shape, faces)).astype(np.uint8)
     side = max(3, round(_THIN * least) | 1)
     thick = cv2.morphologyEx(remaining, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     _, _, parts, _ = cv2.connectedComponentsWithStats(thick)
     return float(parts[1:, cv2.CC_STAT_AREA].max(initial=0) / least**2)
 
 
-def _explained(shape: tuple[int, int], faces: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return which pixels (height, width) bool lie where the heads and bodies of faces (n, 4) px of `size` (n,) px can be."""
+def explained(shape: tuple[int, int], faces: np.ndarray) -> np.ndarray:
+    """Return which pixels (height, width) bool lie where the heads and bodies of faces (n, 4) px can be."""
     x, y = np.arange(shape[1])[None, None] + 0.5, np.arange(shape[0])[None, :, None] + 0.5
     _, top, _, chin = (faces[:, i, None, None] for i in range(4))
     aside = np.abs(x - (faces[:, 0] + faces[:, 2])[:, None, None] / 2)
-    size = size[:, None, None]
+    size = _sizes(faces)[:, None, None]
     head = (aside < _HEAD_ASIDE * size) & (y > top - _HEAD_ABOVE * size) & (y < chin + _HEAD_BELOW * size)
     below = y - (chin - _NECK * size)
     half = np.minimum(_NECK_HALF * size + _WIDENING * below, _BODY_HALF * size)
     return (head | ((below > 0) & (aside < half))).any(axis=0)
+
+
+def _sizes(faces: np.ndarray) -> np.ndarray:
+    return np.sqrt((faces[:, 2:] - faces[:, :2]).prod(axis=1))

@@ -91,7 +91,7 @@ def export(
         _write_table(name, tables.read_columns(name, dataset / f"{name}.parquet"), aside / name)
     clips = rows.to_pandas()
     card = (dataset / "README.md").read_text(encoding="utf-8")
-    (aside / "README.md").write_text(_front(clips, aside) + card, encoding="utf-8")
+    (aside / "README.md").write_text(_front(clips, aside) + card + protect.note(protection), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     aside.rename(out)
 

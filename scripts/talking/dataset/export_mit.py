@@ -4,7 +4,6 @@ The published layout (Multi-human Interactive Talking, arXiv 2508.03050) is what
 labels in their pixels. Other sizes are scaled and put in the middle of black.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from talking.core import boxes, cli, keypoints
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.dataset import protect, store
+from talking.dataset import bodies, protect, store
 from talking.video import encoding
 
 WIDTH, HEIGHT = 1920, 1080
@@ -91,7 +90,7 @@ def export(
 
     Raises InputError if a path would hold the word "frames" twice, by which the published reader finds its folders.
     """
-    root = (settings or Settings()).root or str(out.resolve())
+    root, protection = (settings or Settings()).root or str(out.resolve()), protection or protect.Settings()
     splits = store.splits(dataset)
     clips = [clip for folders in splits.values() for clip in folders]
     for clip in clips:
@@ -102,24 +101,14 @@ def export(
             )
     store.keep_only(out, clips)
     with ThreadPoolExecutor(threads) as pool:
-        write = partial(_export_clip, out, protection or protect.Settings())
+        write = partial(_export_clip, out, protection)
         shapes = list(tqdm(pool.map(write, clips), total=len(clips)))
     for name, folders in splits.items():
         records = [_record(f"{root}/{clip.name}") for clip in folders]
         with atomic_write(out / f"{name}.json") as aside:
             _write_json(aside, records)
     with atomic_write(out / "README.md") as aside:
-        aside.write_text(_mit_readme(set(shapes)), encoding="utf-8")
-
-
-def whole_boxes(faces: np.ndarray) -> np.ndarray:
-    """Return face boxes (f, p, 4) with missing ones (NaN) interpolated linearly between the nearest known boxes."""
-    whole, frames = faces.copy(), np.arange(len(faces))
-    for person, edge in np.ndindex(faces.shape[1:]):
-        known = np.flatnonzero(np.isfinite(faces[:, person, edge]))
-        if known.size:
-            whole[:, person, edge] = np.interp(frames, known, faces[known, person, edge])
-    return whole
+        aside.write_text(_mit_readme(set(shapes)) + protect.note(protection), encoding="utf-8")
 
 
 def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -143,38 +132,31 @@ def whole_poses(points: np.ndarray, scores: np.ndarray, faces: np.ndarray) -> np
 
 def _export_clip(out: Path, protection: protect.Settings, path: Path) -> tuple[int, ...]:
     """Write one clip's folder in the published layout; return the shape of a frame's sound features."""
-    clip, folder = store.Clip(path), out / path.name
-    protected = protection.protect if protect.is_changed(path, protection) else ""
-    fingerprint = hashlib.sha256((path / "meta.json").read_bytes() + protected.encode()).hexdigest()
-    if clip.sound.ndim != 3:
+    sound = store.Clip(path).sound
+    if sound.ndim != 3:
         raise InputError(
-            f"{clip.path} has sound features of each person, which the published layout cannot hold; set sound.sound_mode: mixed."
+            f"{path} has sound features of each person, which the published layout cannot hold; set sound.sound_mode: mixed."
         )
-    shape = clip.sound.shape[1:]
-    if (folder / "meta.json").exists():
-        if json.loads((folder / "meta.json").read_text(encoding="utf-8"))["exported_from"] == fingerprint:
-            return shape
-        shutil.rmtree(folder)
-    aside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
+    protect.exported(path, out / path.name, protection, "meta.json", (), _write_clip)
+    return sound.shape[1:]
+
+
+def _write_clip(clip: store.Clip, passed: store.Clip, folder: Path) -> dict:
+    """Write a clip's files, but meta.json, into a folder and return what that holds."""
     for name in ("frames", "pose_frame", "pose"):
-        (aside / name).mkdir(parents=True)
+        (folder / name).mkdir()
     canvas = Canvas.around(clip.width, clip.height)
-    _write_people(clip, canvas, aside)
-    with protect.passed_on(path, protection) as passed:
-        _write_pictures(store.Clip(passed), canvas, aside)
-    shutil.copy(path / "audio.wav", aside / "audio.wav")
-    _write_sound(clip, aside / "audio_embeding.pt")
+    _write_people(clip, canvas, folder)
+    _write_pictures(passed, canvas, folder)
+    shutil.copy(clip.path / "audio.wav", folder / "audio.wav")
+    _write_sound(clip, folder / "audio_embeding.pt")
     meta = {name: clip.meta[name] for name in ("source", "video", "url")}
-    meta |= {"period": clip.meta["period_s"], "num_speaker": clip.people, "exported_from": fingerprint}
-    _write_json(aside / "meta.json", meta)
-    aside.rename(folder)
-    return shape
+    return meta | {"period": clip.meta["period_s"], "num_speaker": clip.people}
 
 
 def _write_people(clip: store.Clip, canvas: Canvas, folder: Path) -> None:
     """Write the three speaker_info files and a pose file a frame."""
-    boxes_ = whole_boxes(clip.face_boxes)
+    boxes_ = bodies.whole_boxes(clip.face_boxes)
     faces = canvas.boxes(boxes_)
     points, scores = whole_poses(clip.keypoints, clip.pose_scores, boxes_), clip.pose_scores
     points = canvas.points(points)
@@ -213,7 +195,7 @@ def _instance_box(clip: store.Clip, canvas: Canvas, person: int) -> list[float]:
     if valid.any():
         box = boxes.union(clip.body_boxes[valid, person])
     else:
-        face = boxes.union(whole_boxes(clip.face_boxes[:, [person]]))
+        face = boxes.union(bodies.whole_boxes(clip.face_boxes[:, [person]]))
         size = face[2:] - face[:2]
         box = np.concatenate([face[:2] - size * (1, 0.5), face[2:] + size * (1, 3)])
     return np.round(canvas.boxes(boxes.clip(box, clip.width, clip.height)), 2).tolist()

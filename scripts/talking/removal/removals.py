@@ -4,7 +4,7 @@
 |---|---|
 | a video | `video` |
 | a range of it | `video`, `start_s`, `end_s` |
-| a person | `clip` and `person`, the number from the left (from 0); or `person` alone, a name of the table `people` |
+| a person | `clip` and `person`, the number from the left (from 0), of a bystander with a `b` before it; or `person` alone, a name of the table `people` |
 
 A range with a `person` is a place where that person was, noted when the person's data were deleted. `date` and `reason` are for
 whoever keeps the file, and are copied nowhere.
@@ -212,8 +212,10 @@ def removal(where: str, row: dict[str, str], line: int = 0) -> Removal:
             video_and_span(clip)
         except InputError as error:
             raise fault(str(error).rstrip(".")) from None
-        if not person.isdecimal():
-            raise fault(f"person is {person!r}; with a clip it is the person's number from the left, from 0 on")
+        if not person.removeprefix("b").isdecimal():
+            raise fault(
+                f"person is {person!r}; with a clip it is the person's number from the left, from 0 on, or a bystander's in the gallery, like b0"
+            )
     if row["date"]:
         try:
             date.fromisoformat(row["date"])

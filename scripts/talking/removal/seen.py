@@ -204,10 +204,11 @@ def _tracks_in_clip(row: Removal, where: str, results: Path, video: str) -> set[
         raise InputError(
             f"{where}: there is no clip {row.clip} in {results / 'clips'}; look its name up in the gallery."
         )
-    people = found["person_tracks"].iloc[0]
-    if int(row.person) >= len(people):
-        raise InputError(f"{where}: {row.clip} has the persons 0 to {len(people) - 1}, not {row.person}.")
-    return set(map(int, people[int(row.person)]))
+    people, bystanders = found[["person_tracks", "bystander_tracks"]].iloc[0]
+    known = {str(i): own for i, own in enumerate(people)} | {f"b{i}": own for i, own in enumerate(bystanders)}
+    if row.person not in known:
+        raise InputError(f"{where}: {row.clip} has the persons {', '.join(known)}, not {row.person}.")
+    return set(map(int, known[row.person]))
 
 
 def _kept(removals: Removals) -> dict[str, Face]:

@@ -1,5 +1,7 @@
 """Looking at clips again: hands and writing over faces, fingerprints, and what is done with a clip that was there before."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import matplotlib
 import numpy as np
@@ -76,6 +78,13 @@ def test_hands_count_over_whose_face_they_lie_whoever_owns_them() -> None:
 @pytest.fixture(scope="module")
 def of_people():
     return unseen.segmenter()
+
+
+def test_threads_that_segment_at_once_all_find_the_same(of_people) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (90, 160, 3), dtype=np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: unseen.segmenter()(picture), range(8)))
+    assert all(np.array_equal(one, of_people(picture)) for one in found)
 
 
 def test_a_moderator_who_is_seen_from_behind_is_noticed(shared, of_people) -> None:

@@ -1,4 +1,4 @@
-"""Clips as they are passed on: bystanders' faces are gone from the pictures, and everything else is as it was."""
+"""Clips as they are passed on: who is protected is gone from the pictures, and everything else is as it was."""
 
 import json
 import tarfile
@@ -25,7 +25,8 @@ from talking.dataset import (
 from talking.video import media
 
 ALONE, BESIDE = "s_v_000010to000034", "s_v_000034to000058"
-PROTECTED = protect.Settings(protect="bystanders")
+PROTECTED = protect.Settings(protect="bystander_faces")
+WHOLE, ALL = protect.Settings(protect="whole_bystanders"), protect.Settings(protect="all_faces")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,12 @@ def assert_only_the_face_is_gone(pictures, dataset):
 
 
 def test_a_clip_without_bystanders_is_its_own_folder(dataset):
-    for clip, settings in ((ALONE, PROTECTED), (ALONE, protect.Settings()), (BESIDE, protect.Settings())):
+    for clip, settings in (
+        (ALONE, PROTECTED),
+        (ALONE, WHOLE),
+        (ALONE, protect.Settings()),
+        (BESIDE, protect.Settings()),
+    ):
         assert not protect.is_changed(dataset / clip, settings)
         with protect.passed_on(dataset / clip, settings) as folder:
             assert folder == dataset / clip
@@ -95,7 +101,7 @@ def test_of_a_clip_with_a_bystander_only_the_pictures_of_the_face_are_others(dat
         assert all((folder / name).read_bytes() == (before.path / name).read_bytes() for name in names)
         facts = after.meta["files"]["video.mp4"]
         assert facts == {"bytes": (folder / "video.mp4").stat().st_size, "sha256": sha256(folder / "video.mp4")}
-        assert after.meta["protected"] == "bystanders" and after.meta["num_people"] == before.meta["num_people"]
+        assert after.meta["protected"] == "bystander_faces" and after.meta["num_people"] == before.meta["num_people"]
         sounds = [sound_of(clip.path / "video.mp4") for clip in (before, after)]
         assert sounds[0] == sounds[1] != b""
     assert not folder.exists()
@@ -106,20 +112,70 @@ def sound_of(video):
         return b"".join(bytes(packet) for packet in container.demux(container.streams.audio[0]) if packet.size)
 
 
-def test_a_bystander_who_is_lost_for_a_moment_is_hidden_there_too(dataset, tmp_path):
-    speakers = json.loads((dataset / BESIDE / "speakers.json").read_text())
+def test_a_bystander_who_is_lost_for_a_moment_is_hidden_there_too():
     box, away = [10, 10, 20, 30], [None] * 4
-    speakers["bystanders"] = [
+    bystanders = [
         {"tracks": [1], "start": 2, "face_track": [box, away, away, [12, 10, 22, 30]]},
         {"tracks": [2], "start": 0, "face_track": [box] + [away] * 60 + [box]},
     ]
-    (tmp_path / "speakers.json").write_text(json.dumps(speakers | {"num_frames": 100}))
-    (tmp_path / "meta.json").write_text(json.dumps({"num_frames": 100}))
-    found = protect.boxes(store.Clip(tmp_path))
+    found = protect.boxes(bystanders, 100)
     seen = np.isfinite(found[..., 0])
-    assert np.flatnonzero(seen[:, 0]).tolist() == list(range(0, 5 + 12 + 1))
-    assert np.flatnonzero(seen[:, 1]).tolist() == [*range(0, 13), *range(61 - 12, 61 + 13)]
+    assert np.flatnonzero(seen[:, 0]).tolist() == list(range(0, 5 + 25 + 1))
+    assert np.flatnonzero(seen[:, 1]).tolist() == [*range(0, 26), *range(61 - 25, 61 + 26)]
     assert found[2, 0].tolist() == [7.5, 5, 22.5, 35] and found[4, 0, 0] == pytest.approx(7.5 + 2 * 2 / 3)
+
+
+def parts(folder):
+    """Return the pictures of the second clip at the bystander's face and below it, and at the face of who takes part, as floats."""
+    face, body, other = [], [], []
+    for frame, picture in enumerate(media.frames(folder / "video.mp4"), start=34):
+        face.append(picture[frame : frame + 20, 30:50])
+        body.append(picture[frame + 30 : frame + 50, 20:40])
+        other.append(picture[frame : frame + 20, 50:70])
+    return [np.stack([p for p in of if p.shape == (20, 20, 3)]).astype(float) for of in (face, body, other)]
+
+
+def test_a_whole_bystander_goes_from_pictures_and_labels_and_nobody_else(dataset):
+    before, kept = parts(dataset / BESIDE), store.Clip(dataset / BESIDE)
+    with protect.passed_on(dataset / BESIDE, WHOLE) as folder:
+        after, clip = parts(folder), store.Clip(folder)
+        for i in range(2):
+            assert detail(after[i]) < detail(before[i]) / 2 and np.abs(after[i] - before[i]).mean() > 10
+        assert np.abs(after[2] - before[2]).mean() < 3
+        assert kept.speakers["bystanders"] and clip.speakers == kept.speakers | {"bystanders": []}
+        changed = {"video.mp4", "speakers.json"}
+        for file in folder.iterdir():
+            assert (file.read_bytes() == (kept.path / file.name).read_bytes()) == (
+                file.name not in {*changed, "meta.json"}
+            )
+        for name in changed:
+            facts = {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}
+            assert clip.meta["files"][name] == facts != kept.meta["files"][name]
+        assert clip.meta["protected"] == "whole_bystanders" and clip.meta["num_people"] == 1
+
+
+def test_all_faces_are_hidden_in_every_clip_and_nothing_else_is_changed(dataset):
+    before = parts(dataset / BESIDE)
+    with protect.passed_on(dataset / BESIDE, ALL) as folder:
+        after = parts(folder)
+        for i in (0, 2):
+            assert detail(after[i]) < detail(before[i]) / 2 and np.abs(after[i] - before[i]).mean() > 10
+        assert np.abs(after[1] - before[1]).mean() < 3
+        assert (folder / "speakers.json").read_bytes() == (dataset / BESIDE / "speakers.json").read_bytes()
+    with protect.passed_on(dataset / ALONE, ALL) as folder:
+        assert store.Clip(folder).meta["protected"] == "all_faces"
+
+
+def test_masks_of_the_export_of_voices_are_the_same_with_hidden_people(dataset, tmp_path):
+    for settings in (protect.Settings(), WHOLE, ALL):
+        export_voices.export(dataset, tmp_path / settings.protect, protection=settings)
+    plain, *hidden = (
+        arrays.opened(tmp_path / name / BESIDE / "people.npz") for name in ("nobody", "whole_bystanders", "all_faces")
+    )
+    for other in hidden:
+        assert all(np.array_equal(plain[name], other[name], equal_nan=True) for name in plain)
+    shown, of_all = (cv2.imread(str(tmp_path / name / BESIDE / "reference.png")) for name in ("nobody", "all_faces"))
+    assert detail(of_all[34:54, 50:70].astype(float)) < detail(shown[34:54, 50:70].astype(float)) / 2
 
 
 def test_every_export_hides_the_bystander_and_copies_the_other_clip(dataset, tmp_path):
@@ -134,6 +190,8 @@ def test_every_export_hides_the_bystander_and_copies_the_other_clip(dataset, tmp
     assert_only_the_face_is_gone(pictures_of(held[f"{BESIDE}.mp4"], tmp_path), dataset)
 
     export_huggingface.export(dataset, tmp_path / "huggingface", protection=PROTECTED)
+    told = "\nIn the pictures of this copy, the faces of bystanders, who do not take part, are made unrecognisable.\n"
+    assert (tmp_path / "huggingface/README.md").read_text().endswith(told)
     alone, beside = pq.read_table(tmp_path / "huggingface/data/train-00000-of-00001.parquet").to_pylist()
     assert alone["mp4"] == {"bytes": (dataset / ALONE / "video.mp4").read_bytes(), "path": f"{ALONE}.mp4"}
     assert beside["mp4"]["path"] == f"{BESIDE}.mp4" and len(beside["labels"]) == 1
@@ -146,6 +204,7 @@ def test_every_export_hides_the_bystander_and_copies_the_other_clip(dataset, tmp
     out = tmp_path / "mit"
     export_mit.export(dataset, out, protection=PROTECTED)
     assert_only_the_face_is_gone(in_mit(out / BESIDE / "frames"), dataset)
+    assert (out / "README.md").read_text().endswith(told)
     first = {file.name: file.stat().st_mtime_ns for file in (out / BESIDE).iterdir()}
     export_mit.export(dataset, out, protection=PROTECTED)
     assert {file.name: file.stat().st_mtime_ns for file in (out / BESIDE).iterdir()} == first

@@ -13,7 +13,7 @@ import webdataset
 from made_video import clips_of, make_sources
 from talking.core import arrays, keypoints
 from talking.core.errors import InputError
-from talking.dataset import annotate, export_mit, export_webdataset, store
+from talking.dataset import annotate, bodies, export_mit, export_webdataset, store
 from talking.video import media
 
 SPAN = (10, 34)
@@ -81,7 +81,7 @@ def test_who_is_away_has_the_box_between_the_nearest_ones():
     faces[:, 0] = np.arange(6)[:, None] * [10, 0, 10, 1] + [0, 5, 8, 20]
     whole = faces.copy()
     faces[2:4, 0] = faces[:2, 1] = np.nan
-    np.testing.assert_allclose(export_mit.whole_boxes(faces), whole)
+    np.testing.assert_allclose(bodies.whole_boxes(faces), whole)
 
 
 @pytest.mark.slow

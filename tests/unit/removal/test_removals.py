@@ -220,6 +220,18 @@ def test_a_person_of_a_clip_is_found_in_all_videos_and_nobody_else(tmp_path, res
     assert not found.faces.exists()
 
 
+def test_a_bystander_of_a_clip_is_found_where_the_same_person_takes_part_too(tmp_path, results):
+    table = tables.read("clips", results / "clips/w.parquet")
+    table["bystander_tracks"] = [[[2, 3]], []]
+    tables.write("clips", table.assign(person_tracks=[[[1]], [[1]]]), results / "clips/w.parquet")
+    _, of_bystander = kept_faces(written(tmp_path, "\t\t\ts_w_000000to000060\tb0\t\t\n"), results)
+    assert seen.spans(results, "v", of_bystander.values(), 0.0) == [(0, 50), (102, 110)]
+    assert seen.spans(results, "w", of_bystander.values(), 0.0) == [(10, 30), (31, 50)]
+    # Whoever keeps the clips, those in which the person is seen go.
+    gone = apply.clips(table, seen.spans(results, "w", of_bystander.values(), 0.0))
+    assert gone["kept"].tolist() == [False, True]
+
+
 def test_a_person_far_from_the_own_mean_is_found_by_a_second_embedding(tmp_path, results):
     with arrays.opened(results / "embeddings/w.npz") as file:
         of_video = dict(file)
@@ -235,7 +247,8 @@ def test_a_person_far_from_the_own_mean_is_found_by_a_second_embedding(tmp_path,
     ("line", "said"),
     [
         ("\t\t\ts_v_000000to000051\t0\t\t\n", "there is no clip s_v_000000to000051"),
-        ("\t\t\ts_v_000000to000050\t2\t\t\n", "has the persons 0 to 1, not 2"),
+        ("\t\t\ts_v_000000to000050\t2\t\t\n", "has the persons 0, 1, not 2"),
+        ("\t\t\ts_v_000000to000050\tb0\t\t\n", "has the persons 0, 1, not b0"),
         ("\t\t\t\tp000009\t\t\n", "no person 'p000009'"),
         ("\t\t\t\tp000004\t\t\n", "remove the ranges that show the person"),
     ],

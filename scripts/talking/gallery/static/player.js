@@ -168,10 +168,13 @@ function drawLabels(clip, frame, points) {
   pen.strokeStyle = BYSTANDER;
   pen.lineWidth = line;
   pen.setLineDash([2 * line, 3 * line]);
-  for (const bystander of clip.bystanders) {
+  pen.fillStyle = BYSTANDER;
+  clip.bystanders.forEach((bystander, i) => {
     const box = boxAt(bystander.boxes, frame - bystander.start);
-    if (box) pen.strokeRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-  }
+    if (!box) return;
+    pen.strokeRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
+    pen.fillText(`b${i}`, box[0], Math.max(box[1] - 0.3 * size, size));
+  });
   pen.setLineDash([]);
 }
 
