@@ -5,10 +5,11 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
-from covog import checkpoints, config, convert, metrics
+from covog import checkpoints, config, convert, metrics, photo
 from covog import evaluate as evaluation
 from covog import generate as making
 from covog.frozen_encoders import FrozenEncoders
@@ -43,19 +44,24 @@ def turns(who: list[str]) -> list[tuple[int, int, int]]:
     return [tuple(map(int, match.groups())) for match in found]
 
 
-def generate(arguments: Namespace) -> None:
-    """Run `scripts/generate.py`."""
-    settings = config.load(arguments.config)
-    loose = [arguments.reference, arguments.poses, arguments.sound, arguments.scores]
+def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
+    """Run `scripts/generate.py`; `photographed` is what `photo.script_of_picture` makes a script of, for --picture."""
+    settings = config.load(arguments.config or arguments.weights.parent / "config.yaml")
+    loose = [arguments.reference, arguments.poses, *(arguments.sound or [None]), arguments.scores]
     samples = media.sound(arguments.audio) if arguments.audio else None
-    if arguments.clip:
+    if photographed:
+        random = np.random.default_rng(arguments.seed)
+        library = photo.motions(arguments.dataset or photo.data_set_of(arguments.weights), random)
+        script = photo.script_of_picture(*photographed, library, random)
+        samples = np.clip(sum(photographed[2]), -1, 1) if samples is None else samples
+    elif arguments.clip:
         heard = store.Clip(arguments.sound_clip or arguments.clip)
         script = making.script_of(store.Clip(arguments.clip), heard, arguments.reference_frame)
         samples = heard.samples() if samples is None else samples
-    elif all(loose):
+    elif len(loose) == 4 and all(loose):
         script = making.script_of_files(*loose)
     else:
-        raise InputError("give --clip, or all of --reference, --poses, --sound and --scores.")
+        raise InputError("give --clip, --picture and --sound, or all of --reference, --poses, --sound and --scores.")
     if arguments.who:
         script = making.spoken_by(script, turns(arguments.who))
     if arguments.frames is not None:
@@ -64,6 +70,12 @@ def generate(arguments: Namespace) -> None:
         script = replace(script, end=arguments.frames)
     shape = replace(settings.data, lips=arguments.lips or settings.data.lips)
     generator = generator_of(arguments.weights, settings)
+    widths, found = generator.model.config, script.sound.shape[-2:]
+    if widths.audio and found != (widths.audio_layers, widths.audio_channels):
+        raise InputError(
+            f"{arguments.weights} hears sound of {widths.audio_layers} × {widths.audio_channels} features, this sound has "
+            f"{found[0]} × {found[1]}; take sound of the network that its data set has (--sound-model)."
+        )
     with checkpoints.full_disk_told(arguments.out):
         made = making.write(arguments.out, generator, script, shape, samples, arguments.seed)
     print(f"{arguments.out}: {made} frames.")

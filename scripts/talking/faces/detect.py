@@ -97,6 +97,16 @@ def detect(
     return pd.DataFrame(found, columns=["frame", *_COLUMNS]).astype({"frame": int})
 
 
+def in_picture(picture: np.ndarray, settings: Settings) -> np.ndarray:
+    """Return the faces (n, 15) of one RGB picture (h, w, 3): box, confidence and five points, in its pixels.
+
+    As in a video, a face counts that is also found from nearby. Raises InputError if the model's weights are missing.
+    """
+    finder = _Finder(MODELS[settings.model](settings), settings)
+    finder.see(0, np.ascontiguousarray(picture[..., ::-1]), True)
+    return np.array([chain.faces[-1] for chain in finder.chains()]).reshape(-1, 15)
+
+
 @dataclass
 class _Chain:
     """Successive detections of one face: frames, detections (15,), and the confidence of the last search that found it."""

@@ -124,6 +124,17 @@ class FaceMesh:
         self._graph.wait_until_done()
 
 
+def of_picture(picture: np.ndarray, faces: np.ndarray, mesh: FaceMesh | None = None) -> np.ndarray:
+    """Return the 68 points (n, 68, 2) px of the faces (n, 4) px of one RGB picture (h, w, 3), NaN where lost."""
+    settings, marks = Settings(), mesh or FaceMesh()
+    found = [marks(picture, (b[:2] + b[2:]) / 2, settings.region * np.max(b[2:] - b[:2]), 0.0) for b in faces]
+    if mesh is None:
+        marks.close()
+    return np.stack(
+        [p[MESH_TO_IBUG, :2] if score >= settings.min_score else np.full((POINTS, 2), np.nan) for p, score in found]
+    )
+
+
 def mark(video: str | Path, tracks: pd.DataFrame, settings: Settings) -> dict[str, np.ndarray]:
     """Return the arrays of `landmarks/{video}.npz` for a `tracks` table of a `media/` video, decoding where faces are.
 

@@ -12,12 +12,10 @@ import numpy as np
 from talking import poses
 from talking.core import boxes, keypoints
 from talking.core.errors import InputError
-from talking.faces.landmarks import MESH_TO_IBUG, FaceMesh
-from talking.poses.looks import Piece
+from talking.faces import landmarks
+from talking.poses import still
 
 _GROUPS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
-# Face points are looked for in so many times the face's size; a mesh counts from this score on.
-_FACE_REACH, _MESH_SCORE = 1.4, 0.5
 # A keypoint that is found, and one that is marked as seen (COCO's visibility).
 _FOUND, _SEEN = 0.5, 2
 # Shoulders nearer than this, in body sizes, have no left and right: the person is seen from the side.
@@ -59,10 +57,11 @@ def score(
     Errors of body keypoints (17) are divided by the square root of the body box's area, of the face's (68) by that of the face
     box's; only keypoints of valid poses count that were marked as seen and were found.
     """
-    model, mesh = poses.MODELS[settings.model](settings, threads), FaceMesh()
+    model, mesh = poses.MODELS[settings.model](settings, threads), landmarks.FaceMesh()
     body, face, found_body, valid, marked, swapped = [], [], [], [], [], []
     for picture, people in annotated:
-        found = _found(picture, people, model, mesh, settings)
+        faces = np.array([person.face for person in people])
+        found = still.of_picture(picture, faces, landmarks.of_picture(picture, faces, mesh), model, settings)
         for i, person in enumerate(people):
             points, scores = found["keypoints"][0, i], found["scores"][0, i]
             off = np.linalg.norm(points - person.points[:, :2], axis=-1)
@@ -119,48 +118,3 @@ def _people(annotations: list[dict], image: int) -> Iterator[Person]:
             x, y, width, height = *(head.mean(0) - (side / 2, 0.45 * side)), side, side
         face = np.array([x, y, x + width, y + height])
         yield Person(face, points, float(np.sqrt(np.prod(one["bbox"][2:]))), bool(one["face_valid"]))
-
-
-@dataclass
-class _Shown:
-    """An annotated picture, as a model asks for pictures."""
-
-    picture: np.ndarray
-
-    def rgb(self) -> np.ndarray:
-        return self.picture
-
-
-def _found(
-    picture: np.ndarray, people: list[Person], model: poses.Model, mesh: FaceMesh, settings: poses.Settings
-) -> dict[str, np.ndarray]:
-    """Return the checked poses of the people of one picture, as a clip of one frame."""
-    face_boxes = np.array([person.face for person in people])
-    marks = [mesh(picture, (b[:2] + b[2:]) / 2, _FACE_REACH * np.max(b[2:] - b[:2]), 0.0) for b in face_boxes]
-    seen = np.array([value > _MESH_SCORE for _, value in marks])
-    lost = np.full((68, 2), np.nan)
-    points = np.stack([p[MESH_TO_IBUG, :2] if ok else lost for (p, _), ok in zip(marks, seen, strict=True)])
-    whole = np.array([0, 0, picture.shape[1], picture.shape[0]])
-    pieces = [
-        Piece(
-            i,
-            0,
-            box[None],
-            points[i][None],
-            whole,
-            np.delete(face_boxes, i, 0)[None],
-            goal=0,
-        )
-        for i, box in enumerate(face_boxes)
-    ]
-    model.look(_Shown(picture), 0, pieces)
-    model.flush()
-    found, scores = (np.stack(of) for of in zip(*(piece.found[0] for piece in pieces), strict=True))
-    if not poses.FINDS_FACE[settings.model]:
-        for i in range(len(pieces)):
-            poses.add_faces(
-                found[i][None], scores[i][None], np.zeros(1, int), points[i][None], seen[i][None].astype(float)
-            )
-    return poses.checked(
-        found[None], scores[None], face_boxes[None], np.tile(whole, (1, len(people), 1)), settings.min_score
-    )

@@ -160,7 +160,7 @@ def test_somebody_else_who_speaks_has_the_voice_of_who_did(tmp_path):
 def weights(generator, tmp_path):
     convert.write_model(generator.model, tmp_path / "weights.safetensors")
     config.save(SETTINGS, tmp_path / "config.yaml")
-    names = "clip sound_clip reference poses sound audio scores frames lips".split()
+    names = "clip sound_clip reference poses sound audio scores frames lips picture dataset".split()
     return Namespace(
         weights=tmp_path / "weights.safetensors", config=tmp_path / "config.yaml", out=tmp_path / "out.mp4",
         reference_frame=0, who=[], seed=0, **dict.fromkeys(names),
@@ -182,7 +182,7 @@ def test_command_line_writes_a_video_with_sound_of_the_very_length(weights, clip
 
 
 def test_loose_files_give_the_clips_video(weights, generator, clip, script, tmp_path):
-    with pytest.raises(InputError, match="give --clip, or all of"):
+    with pytest.raises(InputError, match="give --clip, --picture"):
         command_line.generate(weights)
     cv2.imwrite(str(tmp_path / "reference.png"), script.reference[..., ::-1])
     scores = json.loads((clip / "speakers.json").read_text())["people"]
