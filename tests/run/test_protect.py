@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from talking.core import arrays
 from talking.dataset import protect
 from talking.dataset.store import Clip, split
 from talking.faces import detect
@@ -25,6 +26,9 @@ def test_no_face_is_found_where_a_bystander_was(run, tmp_path):
     track = [box if not 40 <= n < 60 else [None] * 4 for n, box in enumerate(second["face_track"])]
     labels["bystanders"] = [{"tracks": [second["track"]], "start": 0, "face_track": track}]
     (folder / "speakers.json").write_text(json.dumps(labels))
+    (folder / "meta.json").write_text(json.dumps(Clip(known).meta | {"num_people": 1}))
+    with arrays.opened(known / "poses.npz") as poses:
+        arrays.write(folder / "poses.npz", [(name, poses[name][:, :1]) for name in poses])
     with protect.passed_on(folder, protect.Settings(protect="bystander_faces")) as passed:
         faces = [detect.detect(clip / "video.mp4", detect.Settings(), [0]) for clip in (folder, passed)]
         frames = Clip(folder).frames
