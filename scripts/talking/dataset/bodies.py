@@ -17,8 +17,8 @@ def masks(probability: np.ndarray, faces: np.ndarray, points: np.ndarray, scores
     """Return which pixel (h, w) belongs to whom, uint8: 0 to nobody, i + 1 to person i.
 
     `probability` (h, w) is that of a pixel to belong to anybody; `faces` (n, 4) and, of the first p ≤ n people, `points`
-    (p, 133, 2) with their `scores` are in its pixels. A pixel belongs to the nearest body, of equally near ones to the first.
-    All of a face's box belongs to its person, where two boxes overlap to the one with the larger face.
+    (p, 133, 2) with their `scores` are in its pixels. A pixel belongs to the nearest body, of equally near ones to the
+    one with the larger face, which is in front. All of a face's box belongs to its person, where two boxes overlap to the one with the larger face.
     """
     import cv2
 
@@ -28,8 +28,9 @@ def masks(probability: np.ndarray, faces: np.ndarray, points: np.ndarray, scores
     bodies = [_body(probability.shape, *of) for of in zip(faces, size, poses, strict=True)]
     away = np.stack([cv2.distanceTransform(1 - body, cv2.DIST_L2, 3) / s for body, s in zip(bodies, size, strict=True)])
     is_person = (probability > 0.5) & (away.min(axis=0) <= _REACH)
-    labels = np.where(is_person, away.argmin(axis=0) + 1, 0).astype(np.uint8)
-    for person in np.argsort(size, kind="stable"):
+    in_front = np.argsort(-size, kind="stable")
+    labels = np.where(is_person, in_front[away[in_front].argmin(axis=0)] + 1, 0).astype(np.uint8)
+    for person in in_front[::-1]:
         labels[_inside(faces[person])] = person + 1
     return labels
 
