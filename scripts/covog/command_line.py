@@ -31,7 +31,7 @@ def generator_of(weights: Path, settings: config.Config) -> making.Generator:
 
 
 def _generator(model: CovOG, settings: config.Config) -> making.Generator:
-    encoders = FrozenEncoders(settings.encoders, model.config.cross_attention_dim)
+    encoders = FrozenEncoders(settings.encoders, model.config)
     return making.Generator(model, encoders, settings.noise, settings.generation, device())
 
 

@@ -22,6 +22,16 @@ class Model:
 
     block_out_channels: list[int] = setting([320, 640, 1280, 1280], "channels of the UNets' four levels")
     layers_per_block: int = setting(2, "residual layers of a down block")
+    latent_channels: int = setting(
+        4,
+        "numbers for each 8×8 px of a picture: 4 of the VAE; 1 to 192 of the code of patches (encoders.vae)",
+        minimum=1,
+    )
+    differences: bool = setting(
+        False,
+        "make the picture's difference to the reference picture: the denoising UNet sees the reference's latents and pose beside "
+        "its own, and begins by repeating it (else all of the picture, from the reference attention alone, as published)",
+    )
     heads: int = setting(8, "attention heads of the spatial transformers")
     norm_groups: int = setting(32, "groups of the group norms")
     cross_attention_dim: int = setting(768, "width of the reference picture's embedding")
@@ -50,7 +60,10 @@ class Model:
 class Encoders:
     """The frozen networks around the model."""
 
-    vae: str = setting("stabilityai/sd-vae-ft-mse", "folder of the VAE, or 'patches': a fixed code without download")
+    vae: str = setting(
+        "stabilityai/sd-vae-ft-mse",
+        "folder of the VAE, or 'patches': a fixed code without download, of model.latent_channels",
+    )
     image_encoder: str = setting(
         "lambdalabs/sd-image-variations-diffusers", "folder of the CLIP image encoder, or 'random': a tiny one"
     )
@@ -77,6 +90,7 @@ class Data:
     )
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
+    variation: float = setting(0.0, "0-1, how far the pictures of stage 1 are moved and zoomed at random")
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
     held_out: float = setting(0.2, "0-1, fraction of the training clips kept for validation if there is no split val")
     min_face_px: float = setting(
@@ -103,7 +117,11 @@ class Noise:
     beta_end: float = setting(0.012, "last beta")
     beta_schedule: str = setting("scaled_linear", "course of the betas", choices=["linear", "scaled_linear"])
     zero_terminal_snr: bool = setting(True, "rescale the betas so that the last step is pure noise")
-    prediction: str = setting("v_prediction", "what the model predicts", choices=["v_prediction", "epsilon"])
+    prediction: str = setting(
+        "v_prediction",
+        "what the model predicts: velocity, noise or the latents themselves",
+        choices=["v_prediction", "epsilon", "sample"],
+    )
     offset: float = setting(0.05, "strength of the noise shared by a clip's frames and pixels")
     snr_gamma: float = setting(5.0, "gamma of the min-SNR loss weights, 0 for equal weights")
     snr_weights: str = setting(

@@ -198,7 +198,7 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8).
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
-    `mean` and `std` (f, 4, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
+    `mean` and `std` (f, c, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
     """
     clip = store.Clip(window.clip)
     frames, size = np.array(window.frames), (settings.width, settings.height)

@@ -55,29 +55,32 @@ def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Ten
 
 
 def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return what the model is to predict: the noise, or the velocity (Salimans & Ho, 2022)."""
-    if schedule.config.prediction_type == "epsilon":
-        return noise
+    """Return what the model is to predict: the noise, the latents, or the velocity (Salimans & Ho, 2022)."""
+    if schedule.config.prediction_type != "v_prediction":
+        return noise if schedule.config.prediction_type == "epsilon" else latents
     return schedule.get_velocity(latents, noise, steps)
 
 
 def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
     """Return the min-SNR weight (b,) of each clip at timesteps (b,) (Hang et al., 2023), 1 if gamma is 0.
 
-    For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
+    For the latents themselves it is that which gives velocity's loss. For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
     noisiest steps, with which every generation begins, then weigh 1 instead of next to nothing.
     """
     snr = compute_snr(schedule, steps)
     if settings.snr_gamma == 0:
         return torch.ones_like(snr)
     whole = snr if settings.prediction == "epsilon" else snr + 1
-    return (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma) / whole
+    weights = (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma)
+    return weights if settings.prediction == "sample" else weights / whole
 
 
 def guided(conditional: torch.Tensor, free: torch.Tensor, guidance: float, rescale: float) -> torch.Tensor:
     """Return the prediction of classifier-free guidance (b, ...), its standard deviation scaled back towards that of the
     conditional one by a part `rescale` of 0-1 (Lin et al., 2024, section 3.4)."""
-    return rescale_noise_cfg(free + guidance * (conditional - free), conditional, guidance_rescale=rescale)
+    both = free + guidance * (conditional - free)
+    # A prediction of zeros has no spread.
+    return rescale_noise_cfg(both, conditional, guidance_rescale=rescale) if rescale else both
 
 
 def errors(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:

@@ -1,9 +1,10 @@
 """The frozen encoders around the model: the VAE, and the CLIP image encoder that embeds the reference picture.
 
-Without downloads there are two replacements: `patches`, a fixed code of 8×8 px patches in place of the VAE, and
+Without downloads there are two replacements: `patches`, the cosine transform of 8×8 px patches in place of the VAE, and
 `random`, a small CLIP image encoder with seeded random weights.
 """
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -16,14 +17,18 @@ from covog import config
 from talking.core.errors import InputError
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# px of a side of a patch, and what brightness is multiplied with, so that its mean has about unit variance.
+_PATCH, _CODE_SCALE = 8, 0.3
 
 
 class FrozenEncoders(nn.Module):
     """VAE and image encoder; pictures go in and out as (n, 3, h, w) uint8."""
 
-    def __init__(self, settings: config.Encoders, token_width: int) -> None:
+    def __init__(self, settings: config.Encoders, model: config.Model) -> None:
+        """Load the networks for a model's latents and embeddings. Raises InputError if they do not fit it."""
         super().__init__()
-        self.patches = PatchCode() if settings.vae == "patches" else None
+        token_width, channels = model.cross_attention_dim, model.latent_channels
+        self.patches = PatchCode(channels) if settings.vae == "patches" else None
         self.vae = _fetched(AutoencoderKL, settings.vae, "encoders.vae") if settings.vae != "patches" else None
         if settings.image_encoder == "random":
             self.image_encoder = _random_clip(token_width)
@@ -33,6 +38,10 @@ class FrozenEncoders(nn.Module):
                 CLIPVisionModelWithProjection, settings.image_encoder, "encoders.image_encoder", **inside
             )
         self.image_crop = settings.image_crop
+        if self.vae is not None and self.vae.config.latent_channels != channels:
+            raise InputError(
+                f"{settings.vae} makes latents of {self.vae.config.latent_channels} channels; set model.latent_channels to that."
+            )
         made = self.image_encoder.config.projection_dim
         if made != token_width:
             raise InputError(
@@ -42,7 +51,7 @@ class FrozenEncoders(nn.Module):
 
     @torch.no_grad()
     def encode(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and standard deviation (n, 4, h / 8, w / 8) of the pictures' scaled latents."""
+        """Return mean and standard deviation (n, c, h / 8, w / 8) of the pictures' scaled latents."""
         if self.patches is not None:
             mean = self.patches.encode(pictures.float() / 127.5 - 1)
             return mean, torch.zeros_like(mean)
@@ -52,7 +61,7 @@ class FrozenEncoders(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return pictures of scaled latents (n, 4, h, w)."""
+        """Return pictures of scaled latents (n, c, h, w)."""
         if self.patches is not None:
             pictures = self.patches.decode(latents.float())
         else:
@@ -74,32 +83,40 @@ class FrozenEncoders(nn.Module):
 
 
 class PatchCode(nn.Module):
-    """A fixed linear code in a VAE's place: of each 8×8 px patch the mean colour and the slope of its brightness.
+    """A fixed linear code in a VAE's place: coefficients of the cosine transform of each 8×8 px patch, as in JPEG.
 
-    Its four channels are brightness, brightness's slope from top to bottom, and two colour differences, each scaled to
-    about unit variance on pictures of people.
+    Channels are the lowest frequencies of brightness and, to half as high a frequency, of two colour differences. High ones are
+    amplified, by less than would give all the same variance: their differences between frames have about the same one then.
     """
 
-    _SCALE = (3.0, 12.0, 8.0, 8.0)
-
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
+        """Make the code of the first `channels` of 192 channels."""
         super().__init__()
+        if not 1 <= channels <= 3 * _PATCH**2:
+            raise InputError(f"model.latent_channels is {channels}; a patch has {3 * _PATCH**2} numbers.")
         bright = torch.tensor([0.299, 0.587, 0.114])
-        blue, red = (torch.eye(3)[channel] - bright for channel in (2, 0))
-        flat = torch.ones(8, 8)
-        slope = torch.linspace(1, -1, 8)[:, None].expand(8, 8)
-        colours, shapes = torch.stack([bright, bright, blue, red]), torch.stack([flat, slope, flat, flat])
-        rows = torch.einsum("kc,kyx->kcyx", colours, shapes) * torch.tensor(self._SCALE)[:, None, None, None] / 64
+        planes = torch.stack([bright, *(torch.eye(3)[colour] - bright for colour in (2, 0))])
+        cosines = (torch.arange(_PATCH)[:, None] * (torch.arange(_PATCH) + 0.5) * torch.pi / _PATCH).cos()
+        cosines = F.normalize(cosines, dim=1)
+        # The frequency of a colour difference counts twice.
+        places = sorted(
+            itertools.product(range(3), range(_PATCH), range(_PATCH)), key=lambda p: (p[1] + p[2]) * (2 if p[0] else 1)
+        )[:channels]
+        scales = torch.tensor([_CODE_SCALE * (1 + down + across) ** 0.5 for _, down, across in places])
+        rows = torch.stack(
+            [planes[p][:, None, None] * cosines[down][:, None] * cosines[across] for p, down, across in places]
+        )
+        rows *= scales[:, None, None, None]
         self.register_buffer("analysis", rows, persistent=False)
         self.register_buffer("synthesis", torch.linalg.pinv(rows.flatten(1)).T.reshape(rows.shape), persistent=False)
 
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return latents (n, 4, h / 8, w / 8) of pictures (n, 3, h, w) in -1..1."""
-        return F.conv2d(pictures, self.analysis, stride=8)
+        """Return latents (n, c, h / 8, w / 8) of pictures (n, 3, h, w) in -1..1."""
+        return F.conv2d(pictures, self.analysis, stride=_PATCH)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return pictures in -1..1 of latents (n, 4, h / 8, w / 8)."""
-        return F.conv_transpose2d(latents, self.synthesis, stride=8)
+        """Return pictures in -1..1 of latents (n, c, h / 8, w / 8)."""
+        return F.conv_transpose2d(latents, self.synthesis, stride=_PATCH)
 
 
 def _fetched(kind: type, source: str, key: str, **inside: str) -> nn.Module:

@@ -195,10 +195,13 @@ class Generator:
     def sample(
         self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
     ) -> torch.Tensor:
-        """Return a window's latents (1, 4, f, h, w); its first frames are held to `known` ones if given."""
+        """Return a window's latents (1, c, f, h, w); its first frames are held to `known` ones if given."""
         schedule = diffusion.scheduler(self.noise)
         schedule.set_timesteps(self.settings.steps)
-        shape = (1, 4, frames, size[1] // conditions.LATENT_CELL, size[0] // conditions.LATENT_CELL)
+        channels = self.model.config.latent_channels
+        shape = (1, channels, frames, *(side // conditions.LATENT_CELL for side in size[::-1]))
+        # What is made is the difference to this.
+        base = guided["reference_latents"][:, :, None] if self.model.config.differences else 0.0
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
         # Conditions are encoded once for all steps and both halves of guidance.
@@ -211,13 +214,13 @@ class Generator:
             if known is not None:
                 # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
                 count = known.shape[2]
-                latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
+                latents[:, :, :count] = schedule.add_noise(known - base, noise[:, :, :count], at)
             prediction = self.model.denoise(latents.to(self.dtype), at, conditioning).float()
             if self.settings.guidance != 1:
                 free = self.model.denoise(latents.to(self.dtype), at, unconditional).float()
                 prediction = diffusion.guided(prediction, free, self.settings.guidance, self.settings.guidance_rescale)
             latents = schedule.step(prediction, step, latents).prev_sample
-        return latents
+        return latents + base
 
     def _pictures(self, latents: torch.Tensor) -> np.ndarray:
         """Return a window's pictures (f, h, w, 3) as float32, decoded a frame at a time to save memory."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def path_of(cache: Path, clip: Path) -> Path:
 
 
 def write(cache: Path, folder: Path, size: Size, encoders: FrozenEncoders, device: torch.device) -> None:
-    """Write mean and standard deviation (f, 4, h / 8, w / 8) and embedding (f, d) of every frame of a clip, in half precision."""
+    """Write mean and standard deviation (f, c, h / 8, w / 8) and embedding (f, d) of every frame of a clip, in half precision."""
     clip = store.Clip(folder)
     placement = Placement.fit((clip.width, clip.height), size[:2], size[2])
     made: dict[str, list[torch.Tensor]] = {"mean": [], "std": [], "image_embed": []}
@@ -75,11 +76,11 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
         for file in cache.glob("*.safetensors"):
             file.unlink()
         with atomic_write(cache / _MADE_BY) as aside:
-            aside.write_text(json.dumps(to_dict(settings.encoders)))
+            aside.write_text(json.dumps(_made_by(settings)))
     wanted = {path_of(cache, clip) for clip in clips}
     for file in set(cache.glob("*.safetensors")) - wanted:
         file.unlink()
-    encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim).to(device)
+    encoders = FrozenEncoders(settings.encoders, settings.model).to(device)
     for folder in tqdm(clips, desc="latents", unit=" clips"):
         try:
             read(cache, folder, size, np.array([0]), 0)
@@ -100,9 +101,13 @@ def _anew(cache: Path) -> str:
     return f"run cache_latents.py again, or delete {cache}.done and run the workflow again"
 
 
+def _made_by(settings: config.Config) -> dict[str, Any]:
+    return to_dict(settings.encoders) | {"latent_channels": settings.model.latent_channels}
+
+
 def _is_of(cache: Path, settings: config.Config) -> bool:
     try:
-        return json.loads((cache / _MADE_BY).read_text(encoding="utf-8")) == to_dict(settings.encoders)
+        return json.loads((cache / _MADE_BY).read_text(encoding="utf-8")) == _made_by(settings)
     except (FileNotFoundError, ValueError):
         return False
 

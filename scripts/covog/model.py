@@ -13,20 +13,25 @@ from covog.audio_driver import AudioContext, AudioDriver
 from covog.config import Model
 from covog.pose_encoder import PoseEncoder
 from covog.unet import Given, Level, UNet
+from talking.core.errors import InputError
 
 
 @dataclass
 class Conditioning:
-    """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames."""
+    """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames.
+
+    `beside` are the reference's latents (b, c, h, w) for a model of differences.
+    """
 
     pose: torch.Tensor
     image_embed: torch.Tensor
     reference: list[torch.Tensor] | None
+    beside: torch.Tensor | None
     audio_context: tuple[list[AudioContext], list[AudioContext]] | None
 
     def unconditional(self) -> "Conditioning":
         """Return the conditioning of classifier-free guidance's other half: no reference, an embedding of zeros, the rest as it is."""
-        return Conditioning(self.pose, torch.zeros_like(self.image_embed), None, self.audio_context)
+        return replace(self, image_embed=torch.zeros_like(self.image_embed), reference=None)
 
 
 class CovOG(nn.Module):
@@ -41,6 +46,11 @@ class CovOG(nn.Module):
         width = config.block_out_channels[0]
         self.pose_guider = PoseEncoder(width, block_out_channels=tuple(config.pose_guider_channels))
         self.pose_adaptor = PoseEncoder(width, block_out_channels=tuple(config.pose_adaptor_channels))
+        if config.differences:
+            if config.pose_guider_channels != config.pose_adaptor_channels:
+                raise InputError("model.differences needs the same pose_guider_channels and pose_adaptor_channels.")
+            self.pose_guider.awaken()
+            self.pose_adaptor.negate(self.pose_guider)
         self.audio_driver = AudioDriver(config) if config.audio else None
 
     def set_audio_residual(self, residual: str) -> None:
@@ -52,7 +62,7 @@ class CovOG(nn.Module):
     def forward(
         self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, unconditional: bool = False, **conditions: Any
     ) -> torch.Tensor:
-        """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,).
+        """Return the prediction (b, c, f, h, w) for noisy latents (b, c, f, h, w) at timesteps (b,).
 
         `conditions` are those of `encode_conditions`; `unconditional` leaves out the reference picture.
         """
@@ -75,7 +85,7 @@ class CovOG(nn.Module):
         """Encode all conditions of a batch of windows.
 
         `pose` (b, 3, f, H, W) 0-1, `person_masks` (b, p, H, W), `present` (b, p) bool, `image_embed` (b, 1, d),
-        `reference_latents` (b, 4, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
+        `reference_latents` (b, c, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
         `scores` (b, p, f) raw scores / 3, `face_masks` (b, p, f, h, w) at 1/8, 1/16, 1/32, 1/64 of the picture.
         """
         audio_context = None
@@ -84,11 +94,15 @@ class CovOG(nn.Module):
         if not self.config.person_masks:
             person_masks, present = torch.ones_like(person_masks[:, :1]), torch.ones_like(present[:, :1])
         features = self.pose_guider(pose, person_masks, present)
-        conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, audio_context)
+        beside = reference_latents if self.config.differences else None
+        if beside is not None or not unconditional:
+            reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
+        if beside is not None:
+            features = features + reference_features
+        conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, beside, audio_context)
         if unconditional:
             return conditioning.unconditional()
-        reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)[:, :, 0]
-        conditioning.reference = self.keep_reference(reference_latents, reference_features, image_embed)
+        conditioning.reference = self.keep_reference(reference_latents, reference_features[:, :, 0], image_embed)
         return conditioning
 
     def keep_reference(
@@ -116,7 +130,7 @@ class CovOG(nn.Module):
         return kept + self._run(last.keep, hidden, time, _take(skips, last), given)
 
     def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
-        """Return the prediction (b, 4, f, h, w) for noisy latents (b, 4, f, h, w) at timesteps (b,)."""
+        """Return the prediction (b, c, f, h, w) for noisy latents (b, c, f, h, w) at timesteps (b,)."""
         unet, frames = self.denoising_unet, noisy_latents.shape[2]
         time = unet.embed_time(timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
         references = iter(conditioning.reference or [])
@@ -126,6 +140,9 @@ class CovOG(nn.Module):
             return Given(conditioning.image_embed, frames, own or None)
 
         heard_down, heard_up = conditioning.audio_context or ([], [])
+        if conditioning.beside is not None:
+            beside = conditioning.beside[:, :, None].expand(-1, -1, frames, -1, -1)
+            noisy_latents = torch.cat([noisy_latents, beside], dim=1)
         hidden = (unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose).contiguous()
         skips = [hidden]
         for level, block in enumerate(unet.down_blocks):

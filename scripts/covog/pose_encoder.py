@@ -4,6 +4,7 @@ import functools
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+from torch import nn
 
 
 class PoseEncoder(ControlNetConditioningEmbedding):
@@ -12,6 +13,22 @@ class PoseEncoder(ControlNetConditioningEmbedding):
     Its convolutions have biases, so the sum is not the embedding of all persons at once, and a padded
     person must be left out rather than given an empty mask.
     """
+
+    def awaken(self) -> None:
+        """Set weights that let poses through at once. With those that convolutions have by default, and none in the last one,
+        a mouth that moves would be millionths of what the UNet is given."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                # SiLU halves what is small.
+                nn.init.normal_(parameter, std=2 / parameter[0].numel() ** 0.5)
+            else:
+                nn.init.zeros_(parameter)
+
+    def negate(self, other: "PoseEncoder") -> None:
+        """Take the weights of another encoder of the same widths so that the sum of both begins at 0 where poses are the same."""
+        self.load_state_dict(other.state_dict())
+        with torch.no_grad():
+            self.conv_out.weight.neg_()
 
     def forward(self, pose: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Return features (b, c, f, h / 8, w / 8) of pose pictures (b, 3, f, h, w).

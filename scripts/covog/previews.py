@@ -71,5 +71,5 @@ class Previews:
             # With cached latents only the VAE is missing.
             alone = replace(self._trainer.settings.encoders, image_encoder="random")
             with torch.random.fork_rng(devices=[]):
-                self._encoders = FrozenEncoders(alone, self._trainer.settings.model.cross_attention_dim)
+                self._encoders = FrozenEncoders(alone, self._trainer.settings.model)
         return self._encoders

@@ -18,6 +18,7 @@ from covog.config import Config, Training
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
+from covog.variation import varied
 from talking.core.errors import InputError
 from talking.dataset import store
 
@@ -26,7 +27,7 @@ _UNUSED = re.compile(
     r"reference_unet\.up_blocks\.3\.|.*\.attentions\.\d+\.transformer_blocks\.\d+\.(norm2|attn2\.to_[qk])\."
 )
 # Numbers of the kinds of random draws; with the seed, the stage and the batch they seed a draw.
-NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL = range(5)
+NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VARIATION = range(6)
 
 
 @dataclass
@@ -69,11 +70,13 @@ class Trainer:
         self.progress = resumed.progress if resumed else checkpoints.Progress(identity)
         self.progress.settings = identity
         self.writer = checkpoints.Writer(folder / "checkpoints", self.training.keep)
-        self.encoders = None
-        if cache is None:
-            self.encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim).to(self.device)
-        else:
+        varies = stage == 1 and settings.data.variation > 0
+        encoders = None
+        if cache is None or varies:
+            encoders = FrozenEncoders(settings.encoders, settings.model).to(self.device)
+        if cache is not None:
             latents.check(cache, settings)
+        self.encoders, self.coder = encoders if cache is None else None, encoders if varies else None
         self._make_network(resumed)
         self._make_samples(found, held_out, cache)
 
@@ -203,6 +206,11 @@ class Trainer:
         noise_settings, seed = self.settings.noise, (self.settings.seed, self.stage, *numbers)
         draws = [diffusion.generator(*seed, purpose, device=self.device) for purpose in range(UNCONDITIONAL)]
         clean, conditions = inputs(batch, self.encoders, draws, self.device, self.settings.model.audio)
+        if self.coder is not None and timesteps is None:
+            random = diffusion.generator(*seed, VARIATION, device=self.device)
+            clean, conditions = varied(clean, conditions, self.coder, self.settings.data.variation, random)
+        if self.settings.model.differences:
+            clean = clean - conditions["reference_latents"][:, :, None]
         noise = diffusion.noise_like(clean, noise_settings.offset, draws[NOISE])
         is_training = timesteps is None
         if is_training:
@@ -308,7 +316,7 @@ def inputs(
     device: torch.device,
     with_sound: bool,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return a batch's clean latents (b, 4, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
+    """Return a batch's clean latents (b, c, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
     on = {
         name: [v.to(device, non_blocking=True) for v in value]
         if isinstance(value, list)

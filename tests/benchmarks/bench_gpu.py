@@ -162,7 +162,7 @@ def generate_some(settings: config.Config, clip: Path, precision: str, device: t
         network = CovOG(settings.model)
     overlap = settings.data.frames // 3
     made = config.Generation(precision=precision, window=settings.data.frames, overlap=overlap)
-    encoders = FrozenEncoders(settings.encoders, settings.model.cross_attention_dim)
+    encoders = FrozenEncoders(settings.encoders, settings.model)
     generator = generate.Generator(network, encoders, settings.noise, made, device)
     script = generate.script_of(store.Clip(clip))
     script.end = 2 * made.window - overlap

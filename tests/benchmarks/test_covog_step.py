@@ -141,7 +141,7 @@ class Bench:
             encoders=config.Encoders(str(folder / "vae"), str(folder / "clip"), ""),
             data=config.Data(width=WIDTH, height=HEIGHT, frames=FRAMES),
         )
-        encoders = FrozenEncoders(settings.encoders, TOKEN_WIDTH)
+        encoders = FrozenEncoders(settings.encoders, config.Model(cross_attention_dim=TOKEN_WIDTH))
         hearing = Wav2Vec2Model(Wav2Vec2Config(
             hidden_size=SOUND_WIDTH, num_hidden_layers=12, num_attention_heads=2, intermediate_size=640,
             conv_dim=[104] * 7,

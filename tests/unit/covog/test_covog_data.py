@@ -227,7 +227,7 @@ def test_cached_latents_are_those_of_the_pictures(dataset, both, tmp_path):
     plain = data.Samples(both, 5, SETTINGS, seed=3)[0]
     cached = data.Samples(both, 5, SETTINGS, seed=3, cache=cache)[0]
     assert "pictures" not in cached
-    encoders = latents.FrozenEncoders(settings.encoders, 16)
+    encoders = latents.FrozenEncoders(settings.encoders, settings.model)
     mean, _ = encoders.encode(torch.from_numpy(plain["pictures"]).permute(0, 3, 1, 2))
     np.testing.assert_allclose(cached["mean"], mean, atol=2e-3, rtol=1e-3)
     image_embed = encoders.image_embeds(torch.from_numpy(plain["reference_picture"]).permute(2, 0, 1)[None])

@@ -37,7 +37,7 @@ def clip(tmp_path_factory):
 def generator():
     toy = model(audio_layers=LAYERS, audio_channels=CHANNELS).float()
     return generate.Generator(
-        toy, FrozenEncoders(SETTINGS.encoders, 16), SETTINGS.noise, SETTINGS.generation, torch.device("cpu")
+        toy, FrozenEncoders(SETTINGS.encoders, SETTINGS.model), SETTINGS.noise, SETTINGS.generation, torch.device("cpu")
     )
 
 
@@ -73,11 +73,28 @@ def test_a_video_has_as_many_frames_as_the_script(generator, script, frames):
 def test_lengths_1_to_200(clip, tmp_path):
     toy = model(audio=False, motion=False, block_out_channels=[32] * 4).float()
     quick = config.Generation(steps=1, window=12, overlap=3, guidance=1)
-    encoders = FrozenEncoders(SETTINGS.encoders, 16)
+    encoders = FrozenEncoders(SETTINGS.encoders, SETTINGS.model)
     generator = generate.Generator(toy, encoders, SETTINGS.noise, quick, torch.device("cpu"))
     long = generate.script_of(store.Clip(make(tmp_path / "toy_v1_000000to000200", frames=200)))
     for frames in (1, 12, 13, 22, 200):
         assert sum(1 for _ in generator.video(cut(long, frames), config.Data(width=72, height=16))) == frames
+
+
+def test_an_untrained_model_of_differences_repeats_the_reference_picture_and_a_trained_one_does_not(script):
+    toy = config.Model(**{**TOY, "latent_channels": 12, "differences": True, "pose_adaptor_channels": [4, 4, 8, 8]})
+    encoders, shorter = FrozenEncoders(SETTINGS.encoders, toy), cut(script, 8)
+    placed = generate.Placement.fit((script.reference.shape[1], script.reference.shape[0]), SIZE).picture(
+        script.reference
+    )
+    pictures = torch.from_numpy(placed).permute(2, 0, 1)[None]
+    repeated = encoders.decode(encoders.encode(pictures)[0])[0].permute(1, 2, 0).numpy()
+    for alive in (False, True):
+        network = model(alive=alive, **vars(toy) | {"audio": False}).float()
+        generator = generate.Generator(
+            network, encoders, config.Noise(prediction="sample"), SETTINGS.generation, torch.device("cpu")
+        )
+        made = np.stack(list(generator.video(shorter, SIZE)))
+        assert (np.abs(made.astype(int) - repeated).max() <= 1) != alive
 
 
 def test_a_seed_gives_the_same_video_and_another_one_another(generator, script):
@@ -206,7 +223,7 @@ def test_windows_longer_than_the_position_code_are_refused():
     with pytest.raises(InputError, match="can number 24 frames"):
         generate.Generator(
             model(),
-            FrozenEncoders(SETTINGS.encoders, 16),
+            FrozenEncoders(SETTINGS.encoders, SETTINGS.model),
             SETTINGS.noise,
             config.Generation(window=25),
             torch.device("cpu"),
@@ -216,7 +233,7 @@ def test_windows_longer_than_the_position_code_are_refused():
 def test_the_image_encoder_sees_the_whole_picture_or_its_centre():
     wide = torch.randint(0, 255, (1, 3, 40, 80), dtype=torch.uint8)
     whole, centre = (
-        FrozenEncoders(config.Encoders(vae="patches", image_encoder="random", image_crop=crop), 16)
+        FrozenEncoders(config.Encoders(vae="patches", image_encoder="random", image_crop=crop), SETTINGS.model)
         for crop in ("whole", "centre")
     )
     torch.testing.assert_close(centre.image_embeds(wide), whole.image_embeds(wide[..., 20:60]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from covog_toys import batch, model
+from talking.core.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,28 @@ def test_unconditional_prediction_ignores_the_reference_and_keeps_pose_and_sound
     for kept in ("pose", "sound"):
         changed = {**given, kept: given[kept].flip(-1)}
         assert differ(first, toy(latents, times, unconditional=True, **changed)) > EFFECT
+
+
+def test_a_model_of_differences_begins_with_none_and_sees_the_reference_beside_its_own_latents():
+    latents, times, given = batch()
+    widths = {"differences": True, "pose_adaptor_channels": [4, 4, 8, 8]}
+    fresh = model(alive=False, **widths)
+    assert differ(fresh(latents, times, **given), torch.zeros_like(latents)) == 0
+    # Poses that differ from the reference's are added to what the UNet is given at once, the same ones cancel out.
+    assert fresh.encode_conditions(**given).pose.std() > 0.1
+    still = {**given, "pose": given["reference_pose"][:, :, None].repeat(1, 1, 3, 1, 1)}
+    assert fresh.encode_conditions(**still).pose.abs().max() == 0
+    toy = model(**widths)
+    # The unconditional half has no attention to the reference, but its latents and pose.
+    first = toy(latents, times, unconditional=True, **given)
+    for name in ("reference_latents", "reference_pose"):
+        changed = {**given, name: given[name] + 0.5}
+        assert differ(first, toy(latents, times, unconditional=True, **changed)) > EFFECT
+
+
+def test_a_model_of_differences_needs_two_pose_encoders_of_the_same_widths():
+    with pytest.raises(InputError, match="the same pose_guider_channels and pose_adaptor_channels"):
+        model(differences=True)
 
 
 def test_one_guide_serves_both_halves_of_guidance():
