@@ -29,8 +29,8 @@ class Model:
     )
     differences: bool = setting(
         False,
-        "make the picture's difference to the reference picture: the denoising UNet sees the reference's latents and pose beside "
-        "its own, and begins by repeating it (else all of the picture, from the reference attention alone, as published)",
+        "make the picture's difference to the reference picture, in one step and without noise: the denoising UNet sees the "
+        "reference's latents, and at first repeats them (else all of the picture, of noise, as published)",
     )
     heads: int = setting(8, "attention heads of the spatial transformers")
     norm_groups: int = setting(32, "groups of the group norms")
@@ -117,11 +117,7 @@ class Noise:
     beta_end: float = setting(0.012, "last beta")
     beta_schedule: str = setting("scaled_linear", "course of the betas", choices=["linear", "scaled_linear"])
     zero_terminal_snr: bool = setting(True, "rescale the betas so that the last step is pure noise")
-    prediction: str = setting(
-        "v_prediction",
-        "what the model predicts: velocity, noise or the latents themselves",
-        choices=["v_prediction", "epsilon", "sample"],
-    )
+    prediction: str = setting("v_prediction", "what the model predicts", choices=["v_prediction", "epsilon"])
     offset: float = setting(0.05, "strength of the noise shared by a clip's frames and pixels")
     snr_gamma: float = setting(5.0, "gamma of the min-SNR loss weights, 0 for equal weights")
     snr_weights: str = setting(

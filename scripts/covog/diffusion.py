@@ -11,6 +11,8 @@ from talking.core.errors import InputError
 
 # Parts of the timesteps whose errors are recorded apart.
 NOISE_PARTS = 4
+# Root mean square, of the latents of `frozen_encoders.PatchCode`, by which two frames of a person who talks differ.
+_DIFFERENCE = 0.05
 
 
 def scheduler(settings: Noise) -> DDIMScheduler:
@@ -54,33 +56,40 @@ def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Ten
     return torch.randint(0, settings.steps, (count,), generator=random, device=random.device)
 
 
+def difference(latents: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Return what a model of differences makes for latents (b, c, f, h, w), of about unit variance; `reference` (b, c, h, w)."""
+    return (latents - reference[:, :, None]) / _DIFFERENCE
+
+
+def with_difference(made: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Undo `difference`."""
+    return reference[:, :, None] + _DIFFERENCE * made
+
+
 def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Return what the model is to predict: the noise, the latents, or the velocity (Salimans & Ho, 2022)."""
-    if schedule.config.prediction_type != "v_prediction":
-        return noise if schedule.config.prediction_type == "epsilon" else latents
+    """Return what the model is to predict: the noise, or the velocity (Salimans & Ho, 2022)."""
+    if schedule.config.prediction_type == "epsilon":
+        return noise
     return schedule.get_velocity(latents, noise, steps)
 
 
 def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
     """Return the min-SNR weight (b,) of each clip at timesteps (b,) (Hang et al., 2023), 1 if gamma is 0.
 
-    For the latents themselves it is that which gives velocity's loss. For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
+    For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
     noisiest steps, with which every generation begins, then weigh 1 instead of next to nothing.
     """
     snr = compute_snr(schedule, steps)
     if settings.snr_gamma == 0:
         return torch.ones_like(snr)
     whole = snr if settings.prediction == "epsilon" else snr + 1
-    weights = (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma)
-    return weights if settings.prediction == "sample" else weights / whole
+    return (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma) / whole
 
 
 def guided(conditional: torch.Tensor, free: torch.Tensor, guidance: float, rescale: float) -> torch.Tensor:
     """Return the prediction of classifier-free guidance (b, ...), its standard deviation scaled back towards that of the
     conditional one by a part `rescale` of 0-1 (Lin et al., 2024, section 3.4)."""
-    both = free + guidance * (conditional - free)
-    # A prediction of zeros has no spread.
-    return rescale_noise_cfg(both, conditional, guidance_rescale=rescale) if rescale else both
+    return rescale_noise_cfg(free + guidance * (conditional - free), conditional, guidance_rescale=rescale)
 
 
 def errors(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:

@@ -200,27 +200,28 @@ class Generator:
         schedule.set_timesteps(self.settings.steps)
         channels = self.model.config.latent_channels
         shape = (1, channels, frames, *(side // conditions.LATENT_CELL for side in size[::-1]))
-        # What is made is the difference to this.
-        base = guided["reference_latents"][:, :, None] if self.model.config.differences else 0.0
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
         # Conditions are encoded once for all steps and both halves of guidance.
         conditioning = self.model.encode_conditions(
             **{name: as_dtype(value, self.dtype) for name, value in guided.items()}
         )
+        if self.model.config.differences:
+            made = self.model.denoise(latents.to(self.dtype), schedule.timesteps[:1].to(self.device), conditioning)
+            return diffusion.with_difference(made.float(), guided["reference_latents"])
         unconditional = conditioning.unconditional()
         for step in schedule.timesteps:
             at = step.to(self.device)[None]
             if known is not None:
                 # Known frames enter each step as noisy as the step expects its input to be, with the noise they began with.
                 count = known.shape[2]
-                latents[:, :, :count] = schedule.add_noise(known - base, noise[:, :, :count], at)
+                latents[:, :, :count] = schedule.add_noise(known, noise[:, :, :count], at)
             prediction = self.model.denoise(latents.to(self.dtype), at, conditioning).float()
             if self.settings.guidance != 1:
                 free = self.model.denoise(latents.to(self.dtype), at, unconditional).float()
                 prediction = diffusion.guided(prediction, free, self.settings.guidance, self.settings.guidance_rescale)
             latents = schedule.step(prediction, step, latents).prev_sample
-        return latents + base
+        return latents
 
     def _pictures(self, latents: torch.Tensor) -> np.ndarray:
         """Return a window's pictures (f, h, w, 3) as float32, decoded a frame at a time to save memory."""

@@ -20,13 +20,13 @@ from talking.core.errors import InputError
 class Conditioning:
     """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames.
 
-    `beside` are the reference's latents (b, c, h, w) for a model of differences.
+    `instead` are the reference's latents (b, c, h, w), which a model of differences sees instead of noisy ones.
     """
 
     pose: torch.Tensor
     image_embed: torch.Tensor
     reference: list[torch.Tensor] | None
-    beside: torch.Tensor | None
+    instead: torch.Tensor | None
     audio_context: tuple[list[AudioContext], list[AudioContext]] | None
 
     def unconditional(self) -> "Conditioning":
@@ -94,12 +94,12 @@ class CovOG(nn.Module):
         if not self.config.person_masks:
             person_masks, present = torch.ones_like(person_masks[:, :1]), torch.ones_like(present[:, :1])
         features = self.pose_guider(pose, person_masks, present)
-        beside = reference_latents if self.config.differences else None
-        if beside is not None or not unconditional:
+        instead = reference_latents if self.config.differences else None
+        if instead is not None or not unconditional:
             reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
-        if beside is not None:
+        if instead is not None:
             features = features + reference_features
-        conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, beside, audio_context)
+        conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, instead, audio_context)
         if unconditional:
             return conditioning.unconditional()
         conditioning.reference = self.keep_reference(reference_latents, reference_features[:, :, 0], image_embed)
@@ -132,6 +132,9 @@ class CovOG(nn.Module):
     def denoise(self, noisy_latents: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Return the prediction (b, c, f, h, w) for noisy latents (b, c, f, h, w) at timesteps (b,)."""
         unet, frames = self.denoising_unet, noisy_latents.shape[2]
+        if conditioning.instead is not None:
+            noisy_latents = conditioning.instead[:, :, None].expand(-1, -1, frames, -1, -1)
+            timesteps = torch.zeros_like(timesteps)
         time = unet.embed_time(timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
         references = iter(conditioning.reference or [])
 
@@ -140,9 +143,6 @@ class CovOG(nn.Module):
             return Given(conditioning.image_embed, frames, own or None)
 
         heard_down, heard_up = conditioning.audio_context or ([], [])
-        if conditioning.beside is not None:
-            beside = conditioning.beside[:, :, None].expand(-1, -1, frames, -1, -1)
-            noisy_latents = torch.cat([noisy_latents, beside], dim=1)
         hidden = (unet.conv_in(noisy_latents.transpose(1, 2).flatten(0, 1)) + conditioning.pose).contiguous()
         skips = [hidden]
         for level, block in enumerate(unet.down_blocks):

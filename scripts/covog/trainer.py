@@ -206,25 +206,34 @@ class Trainer:
         noise_settings, seed = self.settings.noise, (self.settings.seed, self.stage, *numbers)
         draws = [diffusion.generator(*seed, purpose, device=self.device) for purpose in range(UNCONDITIONAL)]
         clean, conditions = inputs(batch, self.encoders, draws, self.device, self.settings.model.audio)
-        if self.coder is not None and timesteps is None:
-            random = diffusion.generator(*seed, VARIATION, device=self.device)
-            clean, conditions = varied(clean, conditions, self.coder, self.settings.data.variation, random)
-        if self.settings.model.differences:
-            clean = clean - conditions["reference_latents"][:, :, None]
-        noise = diffusion.noise_like(clean, noise_settings.offset, draws[NOISE])
+        within = batch["loss_weights"].to(self.device, non_blocking=True) if "loss_weights" in batch else None
         is_training = timesteps is None
+        if self.coder is not None and is_training:
+            random = diffusion.generator(*seed, VARIATION, device=self.device)
+            clean, conditions, within = varied(
+                clean, conditions, within, self.coder, self.settings.data.variation, random
+            )
+        noise = diffusion.noise_like(clean, noise_settings.offset, draws[NOISE])
         if is_training:
             timesteps = diffusion.timesteps(len(clean), noise_settings, draws[STEPS])
         # The same on every rank, as all must take the same way through the network.
         shared = diffusion.generator(*seed[:3], UNCONDITIONAL)
         unconditional = is_training and torch.rand(1, generator=shared).item() < noise_settings.condition_dropout
+        if self.settings.model.differences:
+            wanted, weights = (
+                diffusion.difference(clean, conditions["reference_latents"]),
+                torch.ones_like(clean[:, 0, 0, 0, 0]),
+            )
+        else:
+            wanted = diffusion.target(self.schedule, clean, noise, timesteps)
+            weights = diffusion.loss_weights(self.schedule, timesteps, noise_settings)
         return Task(
             self.schedule.add_noise(clean, noise, timesteps).to(self.dtype),
             timesteps,
             {name: as_dtype(value, self.dtype) for name, value in conditions.items()},
-            diffusion.target(self.schedule, clean, noise, timesteps),
-            diffusion.loss_weights(self.schedule, timesteps, noise_settings),
-            batch["loss_weights"].to(self.device, non_blocking=True) if "loss_weights" in batch else None,
+            wanted,
+            weights,
+            within,
             unconditional,
         )
 

@@ -249,8 +249,7 @@ class UNet(nn.Module):
         super().__init__()
         widths, count = config.block_out_channels, config.layers_per_block
         channels = config.latent_channels
-        takes = channels * (1 + (predicts and config.differences))
-        self.conv_in = nn.Conv2d(takes, widths[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.time_proj = Timesteps(widths[0], flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(widths[0], 4 * widths[0])
         ends = [level == len(widths) - 1 for level in range(len(widths))]
@@ -272,10 +271,9 @@ class UNet(nn.Module):
             self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[0], eps=1e-5)
             self.conv_out = nn.Conv2d(widths[0], channels, 3, padding=1)
             if config.differences:
-                # No difference at first, found from the reference rather than from the noise.
+                # No difference at first.
                 nn.init.zeros_(self.conv_out.weight)
                 nn.init.zeros_(self.conv_out.bias)
-                nn.init.zeros_(self.conv_in.weight[:, :channels])
 
     def embed_time(self, timesteps: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return the activated embedding (b, c) of timesteps (b,), as residual blocks take it."""

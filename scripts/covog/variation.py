@@ -12,10 +12,15 @@ _ZOOM, _SHIFT = 0.5, 0.5
 
 
 def varied(
-    clean: torch.Tensor, conditions: dict[str, Any], encoders: FrozenEncoders, strength: float, random: torch.Generator
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return the clean latents (b, c, 1, h, w) and the conditions of stills with pictures, poses and masks moved alike, each clip
-    its own way; the embedding stays that of the whole picture."""
+    clean: torch.Tensor,
+    conditions: dict[str, Any],
+    within: torch.Tensor | None,
+    encoders: FrozenEncoders,
+    strength: float,
+    random: torch.Generator,
+) -> tuple[torch.Tensor, dict[str, Any], torch.Tensor | None]:
+    """Return the clean latents (b, c, 1, h, w), the conditions and the latents' weights (b, 1, h, w) of stills with pictures, poses
+    and masks moved alike, each clip its own way; the embedding stays that of the whole picture."""
     drawn = 2 * torch.rand(len(clean), 3, generator=random, device=random.device).to(clean.device) - 1
     moves = torch.zeros(len(clean), 2, 3, device=clean.device)
     moves[:, 0, 0] = moves[:, 1, 1] = (1 + _ZOOM) ** (strength * drawn[:, 0])
@@ -28,9 +33,10 @@ def varied(
     def recoded(latents: torch.Tensor) -> torch.Tensor:
         return encoders.encode(moved(encoders.decode(latents).float(), beyond="border"))[0].float()
 
-    return recoded(clean[:, :, 0])[:, :, None], conditions | {
+    conditions = conditions | {
         "pose": moved(conditions["pose"][:, :, 0])[:, :, None],
         "reference_pose": moved(conditions["reference_pose"]),
         "reference_latents": recoded(conditions["reference_latents"]),
         "person_masks": moved(conditions["person_masks"], mode="nearest"),
     }
+    return recoded(clean[:, :, 0])[:, :, None], conditions, None if within is None else moved(within, beyond="border")

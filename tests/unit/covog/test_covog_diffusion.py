@@ -37,7 +37,7 @@ def test_generation_starts_at_the_last_step():
     assert schedule.timesteps.tolist() == list(range(999, 0, -50))
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 def test_noised_latents_and_target(prediction):
     settings = Noise(prediction=prediction, zero_terminal_snr=prediction != "epsilon")
     schedule = diffusion.scheduler(settings)
@@ -50,24 +50,21 @@ def test_noised_latents_and_target(prediction):
         atol=1e-4,
         rtol=0,
     )
-    velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    wanted = {"v_prediction": velocity, "epsilon": noise, "sample": latents}[prediction]
+    wanted = noise if prediction == "epsilon" else alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     torch.testing.assert_close(diffusion.target(schedule, latents, noise, steps), wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("form", ["released", "paper"])
 @pytest.mark.parametrize("gamma", [5.0, 0.0])
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
 def test_min_snr_weights(prediction, gamma, form):
     settings = Noise(prediction=prediction, zero_terminal_snr=False, snr_gamma=gamma, snr_weights=form)
     steps = torch.tensor([0, 100, 500, 999])
     alpha = signal_to_noise(settings)[steps]
     snr = alpha / (1 - alpha)
-    added = prediction != "epsilon"
+    added = prediction == "v_prediction"
     bounded = np.minimum(snr + (added and form == "released"), gamma)
-    # Velocity's error is that of the latents times (SNR + 1), the noise's that times the SNR.
-    unit = {"v_prediction": snr + 1, "epsilon": snr, "sample": np.ones(4)}[prediction]
-    wanted = bounded / unit if gamma else np.ones(4)
+    wanted = bounded / (snr + added) if gamma else np.ones(4)
     ours = diffusion.loss_weights(diffusion.scheduler(settings), steps, settings)
     np.testing.assert_allclose(ours, wanted, rtol=2e-3)
 

@@ -90,10 +90,8 @@ def test_an_untrained_model_of_differences_repeats_the_reference_picture_and_a_t
     repeated = encoders.decode(encoders.encode(pictures)[0])[0].permute(1, 2, 0).numpy()
     for alive in (False, True):
         network = model(alive=alive, **vars(toy) | {"audio": False}).float()
-        generator = generate.Generator(
-            network, encoders, config.Noise(prediction="sample"), SETTINGS.generation, torch.device("cpu")
-        )
-        made = np.stack(list(generator.video(shorter, SIZE)))
+        generator = generate.Generator(network, encoders, SETTINGS.noise, SETTINGS.generation, torch.device("cpu"))
+        made = np.stack(list(generator.video(shorter, SHAPE)))
         assert (np.abs(made.astype(int) - repeated).max() <= 1) != alive
 
 

@@ -48,7 +48,7 @@ def test_unconditional_prediction_ignores_the_reference_and_keeps_pose_and_sound
         assert differ(first, toy(latents, times, unconditional=True, **changed)) > EFFECT
 
 
-def test_a_model_of_differences_begins_with_none_and_sees_the_reference_beside_its_own_latents():
+def test_a_model_of_differences_begins_with_none_and_sees_the_reference_instead_of_noise():
     latents, times, given = batch()
     widths = {"differences": True, "pose_adaptor_channels": [4, 4, 8, 8]}
     fresh = model(alive=False, **widths)
@@ -58,6 +58,7 @@ def test_a_model_of_differences_begins_with_none_and_sees_the_reference_beside_i
     still = {**given, "pose": given["reference_pose"][:, :, None].repeat(1, 1, 3, 1, 1)}
     assert fresh.encode_conditions(**still).pose.abs().max() == 0
     toy = model(**widths)
+    assert differ(toy(latents, times, **given), toy(latents + 1, times - 1, **given)) == 0
     # The unconditional half has no attention to the reference, but its latents and pose.
     first = toy(latents, times, unconditional=True, **given)
     for name in ("reference_latents", "reference_pose"):

@@ -19,10 +19,13 @@ def test_pictures_poses_and_masks_are_moved_alike_and_each_clip_its_own_way():
         "person_masks": seen,
         "image_embed": torch.zeros(2, 1, 16),
     }
-    still, same = variation.varied(picture[:, :, None], given, encoders, 0.0, diffusion.generator(1))
+    still, same, none = variation.varied(picture[:, :, None], given, None, encoders, 0.0, diffusion.generator(1))
     torch.testing.assert_close(still[:, :, 0], picture, atol=0.02, rtol=0)
     torch.testing.assert_close(same["pose"], given["pose"], atol=1e-5, rtol=0)
-    clean, moved = variation.varied(picture[:, :, None], given, encoders, 0.6, diffusion.generator(1))
+    weights = 1 + torch.nn.functional.avg_pool2d(seen, 8)
+    clean, moved, within = variation.varied(picture[:, :, None], given, weights, encoders, 0.6, diffusion.generator(1))
+    assert none is None
+    assert (within - 1 - torch.nn.functional.avg_pool2d(moved["pose"][:, :, 0], 8)).abs().max() < 0.3
     shown = encoders.decode(clean[:, :, 0]).float() / 255
     for name in ("pose", "reference_pose"):
         assert (shown - moved[name].reshape(2, 1, 64, 96)).abs().max() < 0.02
