@@ -7,7 +7,7 @@ import pytest
 
 from gallery_results import KEPT, make_results
 from talking.core import tables
-from talking.dataset import croissant, export_huggingface
+from talking.dataset import croissant, export_huggingface, protect
 from talking.dataset.changes import Version
 from talking.dataset.store import Clip
 
@@ -49,6 +49,15 @@ def test_the_export_is_read_with_its_features(loaded, dataset, streaming):
     assert row["mp4"]["bytes"] == (clip.path / "video.mp4").read_bytes()
     assert row["labels"][1]["speak"] == [[10, 50]] and row["words"][0]["word"] == "hello"
     assert (len(row["keypoints"]), len(row["keypoints"][0]), len(row["keypoints"][0][0])) == (50, 2, 266)
+
+
+def test_a_later_export_is_not_taken_for_the_one_that_was_read_before(loaded, dataset, tmp_path):
+    (before,) = loaded()
+    export_huggingface.export(dataset, tmp_path / "export", protection=protect.Settings(protect="all_faces"))
+    (after,), (streamed,) = loaded(), loaded(streaming=True)
+    assert before["mp4"]["bytes"] != after["mp4"]["bytes"] == streamed["mp4"]["bytes"]
+    (again,) = loaded()
+    assert again["mp4"]["bytes"] == after["mp4"]["bytes"]
 
 
 def test_croissant_is_valid_and_reads_the_tables(dataset):

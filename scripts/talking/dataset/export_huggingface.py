@@ -3,6 +3,7 @@
 datasets.load_dataset(FOLDER, split="train", streaming=True); with the name "turns" or "listening" after FOLDER, the rows of that table.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -83,15 +84,19 @@ def export(
     shutil.rmtree(aside, ignore_errors=True)
     (aside / "data").mkdir(parents=True)
     at = {clip: i for i, clip in enumerate(rows["clip"].to_pylist())}
+    content = hashlib.sha256((dataset / "clips.parquet").read_bytes() + str(settings).encode())
     for split in store.SPLITS:
         folders = store.split(dataset, split)
-        clips = (_passed_on(rows.slice(at[folder.name], 1), folder, wanted, protection) for folder in folders)
+        clips = (_passed_on(rows.slice(at[folder.name], 1), folder, wanted, protection, content) for folder in folders)
         _write_shards(tqdm(clips, desc=split, total=len(folders)), wanted, split, aside, settings)
     for name in _TABLES:
         _write_table(name, tables.read_columns(name, dataset / f"{name}.parquet"), aside / name)
+        content.update((dataset / f"{name}.parquet").read_bytes())
     clips = rows.to_pandas()
     card = (dataset / "README.md").read_text(encoding="utf-8")
-    (aside / "README.md").write_text(_front(clips, aside) + card + protect.note(protection), encoding="utf-8")
+    (aside / "README.md").write_text(
+        _front(clips, aside, content.hexdigest()) + card + protect.note(protection), encoding="utf-8"
+    )
     shutil.rmtree(out, ignore_errors=True)
     aside.rename(out)
 
@@ -117,8 +122,10 @@ def _feature(kind: pa.DataType) -> Any:
     return {"_type": "Value", "dtype": {"float": "float32", "double": "float64"}.get(str(kind), str(kind))}
 
 
-def _passed_on(known: pa.Table, folder: Path, wanted: pa.Schema, protection: protect.Settings) -> pa.Table:
+def _passed_on(known: pa.Table, folder: Path, wanted: pa.Schema, protection: protect.Settings, content) -> pa.Table:
+    """Return a clip's row, and add what it is made of to the checksum `content`."""
     with protect.passed_on(folder, protection) as passed:
+        content.update((passed / "meta.json").read_bytes())
         return _row(known, Clip(passed), wanted)
 
 
@@ -205,8 +212,8 @@ def _write_table(name: str, rows: pa.Table, out: Path) -> None:
             tables.write(name, of_split.to_pandas(), out / f"{split}.parquet")
 
 
-def _front(clips: pd.DataFrame, out: Path) -> str:
-    """Return the metadata that the hub reads at the top of README.md."""
+def _front(clips: pd.DataFrame, out: Path, content: str) -> str:
+    """Return the metadata that the hub reads at the top of README.md; `content` is a checksum of all that was exported."""
     licences = sorted({name.lower() for name in clips["licence"]})
     known = licences[0] if len(licences) == 1 and licences[0] in _LICENCES else "other"
     files = {"default": "data/{}-*.parquet"} | {name: f"{name}/{{}}.parquet" for name in _TABLES}
@@ -222,6 +229,9 @@ def _front(clips: pd.DataFrame, out: Path) -> str:
         "configs": [
             {
                 "config_name": name,
+                # By what stands here, and not by the files, the library finds what it has read before: without the checksum it would
+                # give the rows of an earlier export.
+                "description": f"content {content[:12]}",
                 "data_files": [{"split": split, "path": files[name].format(split)} for split in splits],
             }
             for name, splits in made.items()

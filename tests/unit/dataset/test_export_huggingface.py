@@ -60,9 +60,13 @@ def test_turns_and_listening_are_tables_of_their_own(dataset, exported, tmp_path
         "train": [0.5],
         "val": [pytest.approx(-0.1)],
     }
-    front = yaml.safe_load((tmp_path / "out/README.md").read_text().split("---\n")[1])
+    (first, second), own = (
+        yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])["configs"][:2]
+        for folder in (tmp_path / "out", exported)
+    )
     splits = [{"split": split, "path": f"turns/{split}.parquet"} for split in ("train", "val")]
-    assert front["configs"][1] == {"config_name": "turns", "data_files": splits}
+    assert second == {"config_name": "turns", "description": first["description"], "data_files": splits}
+    assert first["description"].startswith("content ") and first["description"] != own[0]["description"]
 
 
 def test_the_features_are_those_of_the_columns(exported):
