@@ -174,8 +174,8 @@ def test_a_removed_video_leaves_nothing_and_is_not_made_again(published, tmp_pat
     assert planned(folder) == {}
 
 
-def test_a_removed_range_takes_the_clips_that_touch_it(published, tmp_path):
-    folder = copy_run(published, tmp_path / "run")
+def test_a_removed_range_takes_the_clips_that_touch_it(run, tmp_path):
+    folder = copy_run(run[0], tmp_path / "run")
     before = people_of(folder)
     (folder / "removals.tsv").write_text("video\tstart_s\tend_s\tclip\tperson\tdate\treason\ntalk\t6.5\t6.6\t\t\t\t\n")
     assert_done(snakemake(folder))

@@ -7,13 +7,12 @@ import sys
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 import scipy
 import soundfile
 
 from conftest import REPO
-from run.workflow import copy_run, planned, snakemake, write_sheet
+from run.workflow import copy_run, planned, snakemake
 from talking.core import tables
 from talking.dataset import store
 from talking.speech import turns
@@ -177,10 +176,3 @@ def test_strict_fails_and_names_the_video(run, tmp_path):
     folder = copy_run(run[0], tmp_path / "run")
     done = snakemake(folder, config=("strict=true",))
     assert done.returncode != 0 and "text.mp4" in done.stdout + done.stderr
-
-
-def test_outputs_are_the_same_when_run_again(run, films, tmp_path):
-    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
-    assert snakemake(tmp_path, "results/tracks/talk.parquet").returncode == 0
-    first, again = (pd.read_parquet(f / "results/tracks/talk.parquet") for f in (run[0], tmp_path))
-    pd.testing.assert_frame_equal(first, again)

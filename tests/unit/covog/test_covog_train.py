@@ -41,8 +41,8 @@ def fresh_accelerator():
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("training") / "dataset", frames=20)
+def dataset(once) -> Path:
+    return once("training", lambda folder: make_dataset(folder / "dataset", frames=20)) / "dataset"
 
 
 def losses(folder: Path) -> list[tuple]:
@@ -65,11 +65,12 @@ def interrupted(monkeypatch, at: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_run(dataset, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("whole")
-    train.train(training_settings(), 1, dataset, folder / "stage1")
-    train.train(training_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
-    return folder
+def whole_run(once, dataset) -> Path:
+    def fill(folder: Path) -> None:
+        train.train(training_settings(), 1, dataset, folder / "stage1")
+        train.train(training_settings(), 2, dataset, folder / "stage2", start=[folder / "stage1/weights.safetensors"])
+
+    return once("trained", fill)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
