@@ -30,10 +30,15 @@ class Model:
     differences: bool = setting(
         False,
         "make the picture's difference to the reference picture, in one step and without noise: the denoising UNet sees the "
-        "reference's latents, and at first repeats them (else all of the picture, of noise, as published)",
+        "reference's latents, and at first repeats them; the reference UNet has no effect (else all of the picture, of noise, as "
+        "published)",
     )
     heads: int = setting(8, "attention heads of the spatial transformers")
     norm_groups: int = setting(32, "groups of the group norms")
+    norm_epsilon: float = setting(
+        1e-5,
+        "epsilon of the residual blocks' group norms; a large one, as 1, leaves small signals small, so that their size still tells",
+    )
     cross_attention_dim: int = setting(768, "width of the reference picture's embedding")
     pose_guider_channels: list[int] = setting([16, 32, 96, 256], "channels of the pose guider")
     pose_adaptor_channels: list[int] = setting([16, 32, 64, 128], "channels of the reference pose's adaptor")

@@ -11,8 +11,8 @@ from talking.core.errors import InputError
 
 # Parts of the timesteps whose errors are recorded apart.
 NOISE_PARTS = 4
-# Root mean square, of the latents of `frozen_encoders.PatchCode`, by which two frames of a person who talks differ.
-_DIFFERENCE = 0.05
+# What differences are divided by, so that a model which begins with none need not grow large weights to make them.
+_DIFFERENCE = 0.3
 
 
 def scheduler(settings: Noise) -> DDIMScheduler:
@@ -57,7 +57,7 @@ def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Ten
 
 
 def difference(latents: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Return what a model of differences makes for latents (b, c, f, h, w), of about unit variance; `reference` (b, c, h, w)."""
+    """Return what a model of differences makes for latents (b, c, f, h, w); `reference` (b, c, h, w)."""
     return (latents - reference[:, :, None]) / _DIFFERENCE
 
 

@@ -51,10 +51,10 @@ class FrozenEncoders(nn.Module):
 
     @torch.no_grad()
     def encode(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean and standard deviation (n, c, h / 8, w / 8) of the pictures' scaled latents."""
+        """Return mean and standard deviation (n, c, h / 8, w / 8) of the pictures' scaled latents; patches have none, (n, 1, 1, 1)."""
         if self.patches is not None:
             mean = self.patches.encode(pictures.float() / 127.5 - 1)
-            return mean, torch.zeros_like(mean)
+            return mean, mean.new_zeros(len(mean), 1, 1, 1)
         scale = self.vae.config.scaling_factor
         found = self.vae.encode(pictures.to(self.vae.dtype) / 127.5 - 1).latent_dist
         return found.mean * scale, found.std * scale

@@ -94,14 +94,15 @@ class CovOG(nn.Module):
         if not self.config.person_masks:
             person_masks, present = torch.ones_like(person_masks[:, :1]), torch.ones_like(present[:, :1])
         features = self.pose_guider(pose, person_masks, present)
-        instead = reference_latents if self.config.differences else None
-        if instead is not None or not unconditional:
-            reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
-        if instead is not None:
-            features = features + reference_features
+        instead = None
+        if self.config.differences:
+            # It sees the reference itself; attention to it and its embedding would only help to learn a few clips by heart.
+            instead, unconditional = reference_latents, True
+            features = features + self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
         conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, instead, audio_context)
         if unconditional:
             return conditioning.unconditional()
+        reference_features = self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
         conditioning.reference = self.keep_reference(reference_latents, reference_features[:, :, 0], image_embed)
         return conditioning
 

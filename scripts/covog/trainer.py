@@ -281,7 +281,8 @@ def freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Paramet
             buffer.data = buffer.data.to(dtype)
     for name, parameter in model.named_parameters():
         if stage == 1:
-            parameter.requires_grad_(not _UNUSED.match(name))
+            without = model.config.differences and name.startswith("reference_unet.")
+            parameter.requires_grad_(not (without or _UNUSED.match(name)))
         else:
             parameter.requires_grad_("motion_modules" in name or name.startswith("audio_driver."))
         if parameter.requires_grad:

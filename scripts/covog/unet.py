@@ -55,11 +55,12 @@ class TransformerBlock(nn.Module):
 class ResnetBlock(nn.Module):
     """Two convolutions, to the first of which the time is added."""
 
-    def __init__(self, wide: int, out: int, time_width: int, groups: int) -> None:
+    def __init__(self, wide: int, out: int, config: Model) -> None:
         super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(groups, wide, eps=1e-5), nn.Conv2d(wide, out, 3, padding=1)
+        groups, eps, time_width = config.norm_groups, config.norm_epsilon, 4 * config.block_out_channels[0]
+        self.norm1, self.conv1 = nn.GroupNorm(groups, wide, eps=eps), nn.Conv2d(wide, out, 3, padding=1)
         self.time_emb_proj = nn.Linear(time_width, out)
-        self.norm2, self.conv2 = nn.GroupNorm(groups, out, eps=1e-5), nn.Conv2d(out, out, 3, padding=1)
+        self.norm2, self.conv2 = nn.GroupNorm(groups, out, eps=eps), nn.Conv2d(out, out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(wide, out, 1) if wide != out else None
 
     def forward(self, hidden: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
@@ -77,6 +78,9 @@ class SpatialTransformer(nn.Module):
         self.norm = nn.GroupNorm(config.norm_groups, width, eps=1e-6)
         self.proj_in, self.proj_out = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(width, config.heads, config.cross_attention_dim)])
+        if config.differences:
+            # Random weights would bury what the poses say.
+            nn.init.zeros_(self.proj_out.weight)
 
     def forward(
         self, hidden: torch.Tensor, image_embed: torch.Tensor, reference: torch.Tensor | None
@@ -159,8 +163,7 @@ class Level(nn.Module):
     def __init__(self, widths: list[int], out: int, config: Model, attends: bool, moves: bool) -> None:
         """Make a residual block for each input width of `widths`."""
         super().__init__()
-        time_width = 4 * config.block_out_channels[0]
-        self.resnets = nn.ModuleList(ResnetBlock(wide, out, time_width, config.norm_groups) for wide in widths)
+        self.resnets = nn.ModuleList(ResnetBlock(wide, out, config) for wide in widths)
         self.attentions = nn.ModuleList(SpatialTransformer(out, config) for _ in widths if attends)
         self.motion_modules = nn.ModuleList(MotionModule(out, config) for _ in widths if moves)
 
@@ -200,7 +203,7 @@ class MidLevel(Level):
 
     def __init__(self, width: int, config: Model, moves: bool) -> None:
         super().__init__([width], width, config, attends=True, moves=moves and config.motion_mid_block)
-        self.resnets.append(ResnetBlock(width, width, 4 * config.block_out_channels[0], config.norm_groups))
+        self.resnets.append(ResnetBlock(width, width, config))
 
     def forward(
         self, hidden: torch.Tensor, time: torch.Tensor, given: Given
@@ -268,7 +271,7 @@ class UNet(nn.Module):
             self.up_blocks.append(UpLevel(inputs, out, config, level > 0, moves, ends[level]))
             before = out
         if predicts:
-            self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[0], eps=1e-5)
+            self.conv_norm_out = nn.GroupNorm(config.norm_groups, widths[0], eps=config.norm_epsilon)
             self.conv_out = nn.Conv2d(widths[0], channels, 3, padding=1)
             if config.differences:
                 # No difference at first.

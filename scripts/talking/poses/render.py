@@ -1,6 +1,7 @@
 """Pictures of poses, as pose-guided generators need them, and the box of a face by its keypoints."""
 
 import colorsys
+import math
 
 import cv2
 import numpy as np
@@ -33,6 +34,8 @@ _FACE = range(keypoints.FACE.start, keypoints.FACE.stop)
 _FACE_COLOURS = [(255, 255, 255)] * len(_FACE)
 # Widths as fractions of the picture's shorter side, so that a pose looks the same at every size.
 _LIMB_WIDTH, _JOINT_RADIUS, _BONE_WIDTH, _DOT_RADIUS = 0.011, 0.006, 0.003, 0.0025
+# px; a smaller picture is drawn several times as large and shrunk: dots of 2 px would hide whether a mouth is open.
+_SMALLEST_SIDE = 360
 # Coordinates are given to OpenCV in 1/16 px.
 _SHIFT = 4
 
@@ -49,15 +52,17 @@ def draw_poses(
     `points` (people, 133, 2) in px are multiplied by `scale`, for a picture of another size than the one they were found in;
     those whose `scores` (people, 133) are below `min_score` are left out. Limbs and hand bones are coloured, faces are white dots.
     """
-    picture = np.zeros((height, width, 3), dtype=np.uint8)
+    finer = math.ceil(_SMALLEST_SIDE / min(height, width))
+    picture = np.zeros((finer * height, finer * width, 3), dtype=np.uint8)
     points, seen = _with_neck(np.asarray(points, dtype=float) * scale, np.asarray(scores) >= min_score)
-    side = min(height, width)
+    # Coordinates are those of pixels' centres.
+    points, side = finer * (points + 0.5) - 0.5, min(picture.shape[:2])
     for person, known in zip(_fixed(points), seen.tolist(), strict=True):
         _lines(picture, person, known, _LIMB_ENDS, _LIMB_COLOURS, _LIMB_WIDTH * side)
         _dots(picture, person, known, _JOINTS, _JOINT_COLOURS, _JOINT_RADIUS * side)
         _lines(picture, person, known, keypoints.HAND_LIMBS, _BONE_COLOURS, _BONE_WIDTH * side)
-        _dots(picture, person, known, _FACE, _FACE_COLOURS, _DOT_RADIUS * side)
-    return picture
+        _dots(picture, person, known, _FACE, _FACE_COLOURS, max(_DOT_RADIUS * side, finer / 2))
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) if finer > 1 else picture
 
 
 def face_box(points: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:

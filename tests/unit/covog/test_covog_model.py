@@ -59,11 +59,10 @@ def test_a_model_of_differences_begins_with_none_and_sees_the_reference_instead_
     assert fresh.encode_conditions(**still).pose.abs().max() == 0
     toy = model(**widths)
     assert differ(toy(latents, times, **given), toy(latents + 1, times - 1, **given)) == 0
-    # The unconditional half has no attention to the reference, but its latents and pose.
-    first = toy(latents, times, unconditional=True, **given)
-    for name in ("reference_latents", "reference_pose"):
+    first = toy(latents, times, **given)
+    for name, counts in (("reference_latents", True), ("reference_pose", True), ("image_embed", False)):
         changed = {**given, name: given[name] + 0.5}
-        assert differ(first, toy(latents, times, unconditional=True, **changed)) > EFFECT
+        assert (differ(first, toy(latents, times, **changed)) > EFFECT) == counts
 
 
 def test_a_model_of_differences_needs_two_pose_encoders_of_the_same_widths():

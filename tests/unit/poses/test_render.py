@@ -115,3 +115,12 @@ def test_face_box_without_a_face_point_is_nan_and_score_0_is_no_point() -> None:
     assert np.isnan(render.face_box(points, scores)).all()
     scores[keypoints.FACE_BOX_POINTS] = 0.9
     np.testing.assert_allclose(render.face_box(points, scores), [430, 264, 570, 456])
+
+
+def test_a_small_picture_shows_whether_lips_are_apart():
+    points, scores = np.zeros((1, keypoints.COUNT, 2)), np.zeros((1, keypoints.COUNT))
+    lips = [keypoints.FACE.start, keypoints.FACE.start + 1]
+    points[0, lips] = [[40, 20], [40, 22]]
+    scores[0, lips] = 1
+    upper, between, lower = render.draw_poses(points, scores, 56, 96)[20:23, 40, 0].astype(int)
+    assert min(upper, lower) > 4 * between
