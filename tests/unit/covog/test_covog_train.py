@@ -31,6 +31,8 @@ def on_processors():
     # Trainings are compared to the last bit, which GPUs need not repeat.
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("ACCELERATE_USE_CPU", "1")
+        # Nor do other numbers of threads, which a test before may have set in this process.
+        torch.set_num_threads(1)
         yield
 
 
