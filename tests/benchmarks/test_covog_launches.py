@@ -91,7 +91,7 @@ def step() -> SimpleNamespace:
         optimizer = optimizers.optimizer(masters.parameters, training)
         noisy = torch.empty(1, 4, frames, HEIGHT // 8, WIDTH // 8, dtype=torch.bfloat16)
         task = trainer.Task(
-            noisy, torch.zeros(1, dtype=torch.long), conditions(frames), noisy.float(), torch.ones(1), False
+            noisy, torch.zeros(1, dtype=torch.long), conditions(frames), noisy.float(), torch.ones(1), None, False
         )
         saved = {}
 
