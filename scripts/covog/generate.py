@@ -195,7 +195,7 @@ class Generator:
     def sample(
         self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
     ) -> torch.Tensor:
-        """Return a window's latents (1, c, f, h, w); its first frames are held to `known` ones if given."""
+        """Return a window's latents (1, c, f, h, w); its first frames are held to `known` ones if given, but of a model of differences, which has no noise to hold."""
         schedule = diffusion.scheduler(self.noise)
         schedule.set_timesteps(self.settings.steps)
         channels = self.model.config.latent_channels

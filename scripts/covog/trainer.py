@@ -220,10 +220,8 @@ class Trainer:
         shared = diffusion.generator(*seed[:3], UNCONDITIONAL)
         unconditional = is_training and torch.rand(1, generator=shared).item() < noise_settings.condition_dropout
         if self.settings.model.differences:
-            wanted, weights = (
-                diffusion.difference(clean, conditions["reference_latents"]),
-                torch.ones_like(clean[:, 0, 0, 0, 0]),
-            )
+            wanted = diffusion.difference(clean, conditions["reference_latents"])
+            weights = torch.ones_like(clean[:, 0, 0, 0, 0])
         else:
             wanted = diffusion.target(self.schedule, clean, noise, timesteps)
             weights = diffusion.loss_weights(self.schedule, timesteps, noise_settings)

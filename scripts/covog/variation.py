@@ -20,7 +20,7 @@ def varied(
     random: torch.Generator,
 ) -> tuple[torch.Tensor, dict[str, Any], torch.Tensor | None]:
     """Return the clean latents (b, c, 1, h, w), the conditions and the latents' weights (b, 1, h, w) of stills with pictures, poses
-    and masks moved alike, each clip its own way; the embedding stays that of the whole picture."""
+    and masks moved alike, each clip its own way; the embedding stays that of the whole picture, and face masks, which only stage 2 uses, are not moved."""
     drawn = 2 * torch.rand(len(clean), 3, generator=random, device=random.device).to(clean.device) - 1
     moves = torch.zeros(len(clean), 2, 3, device=clean.device)
     moves[:, 0, 0] = moves[:, 1, 1] = (1 + _ZOOM) ** (strength * drawn[:, 0])
