@@ -48,7 +48,13 @@ def main() -> None:
         if name not in found:
             raise InputError(f"{name} is no command; talking --help lists them.")
         sys.argv = [f"talking {name}", *words]
-        runpy.run_path(str(found[name]), run_name="__main__")
+        try:
+            runpy.run_path(str(found[name]), run_name="__main__")
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"{sys.executable} lacks the package {error.name}; run `source .venv/bin/activate` in the project's folder first, or "
+                "install the project with pip."
+            ) from error
 
 
 def _take_gpus(count: str) -> None:

@@ -13,9 +13,9 @@ from conftest import REPO
 from talking.core import schemas, tables
 
 
-def talking(*words):
-    """Run the words as a rule does; return what came of it."""
-    command = [sys.executable, "-P", "-m", "talking", *map(str, words)]
+def talking(*words, python=()):
+    """Run the words as a rule does, with further options of `python`; return what came of it."""
+    command = [sys.executable, *python, "-P", "-m", "talking", *map(str, words)]
     environment = os.environ | {"PYTHONPATH": str(REPO / "scripts")}
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
@@ -46,6 +46,12 @@ def test_what_is_no_command_is_named():
     for name in ("os", "../talking/core/cli", "detect_faces"):
         done = talking(name)
         assert done.returncode == 1 and f"{name} is no command" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_python_without_the_packages_says_what_to_do():
+    done = talking("select-clips", "--help", python=["-S"])  # without site-packages
+    assert done.returncode == 1 and re.search(r"lacks the package \w+; run `source", done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_help_lists_every_command_line_with_its_sentence():

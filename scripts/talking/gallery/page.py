@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def draw(
     ]
     write = partial(_write_video, results, data, settings.poses)
     made, words = {}, {}
-    with ProcessPoolExecutor(threads) as pool:
+    # Begun anew, as a fork ends the libraries' threads.
+    with ProcessPoolExecutor(threads, get_context("spawn")) as pool:
         for fingerprints, said in tqdm(pool.map(write, work), total=len(work), desc="gallery", unit=" videos"):
             made |= fingerprints
             words |= said
