@@ -132,6 +132,7 @@ def estimate(
             needed = min((clip.start_frame for clip in waiting), default=None)
             pieces = {} if needed is None else {key: piece for key, piece in pieces.items() if piece.end > needed}
             progress.update()
+    store.keep_only(people.all_pieces(), people.all_shots())
 
 
 def every_frames(settings: Settings) -> int:

@@ -4,7 +4,7 @@ Which faces belong to one person and which count is what the candidate clips say
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class People:
             int(track): _track(rows, landmarks)
             for track, rows in counted.sort_values("frame", kind="stable").groupby("track")
         }
+        self._all_tracks = tracks[["track", "frame"]]
         spans = tracks.groupby("shot")["frame"]
         self._shots = {int(shot): (int(frames.min()), int(frames.max()) + 1) for shot, frames in spans}
 
@@ -74,6 +75,18 @@ class People:
                     piece = goals[number, a]
                     piece.goal = max(piece.goal, piece.main_from(min(b, end) - 1, every))
         return [goals[key] for key in sorted(goals)]
+
+    def all_pieces(self) -> Iterator[tuple[int, int, int]]:
+        """Yield track, start and end of every piece that any clips of these tracks can need."""
+        for track, rows in self._all_tracks.groupby("track"):
+            frames = np.sort(rows["frame"].to_numpy(int))
+            for block in range(frames[0] // BLOCK, frames[-1] // BLOCK + 1):
+                for run in _runs(frames, block * BLOCK, (block + 1) * BLOCK):
+                    yield int(track), int(frames[run.start]), int(frames[run.stop - 1]) + 1
+
+    def all_shots(self) -> Iterable[tuple[int, int]]:
+        """Return the frames of each shot in which there are faces."""
+        return self._shots.values()
 
     def rows(self, numbers: Sequence[int], start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Return for frames [start, end) the track (n,) that shows a person, -1 if none, and its row there (n,).

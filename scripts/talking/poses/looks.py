@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,10 +143,11 @@ class Store:
             self._place.update({_of_part(name): file for name in named if name != "header"})
         self._waiting: list[tuple[str, dict[str, np.ndarray]]] = []
         self._written = time.monotonic()
+        self._is_less = False
 
     def load(self, piece: Piece) -> None:
         """Give a piece the looks that are kept of it."""
-        kept = self._read(_name(piece))
+        kept = self._read(_name(piece.track, piece.start, piece.end))
         if kept is None:
             return
         found = {
@@ -164,18 +165,26 @@ class Store:
         frames = sorted(piece.found)
         values = np.stack([np.column_stack(piece.found[frame]) for frame in frames])
         self._add(
-            _name(piece),
+            _name(piece.track, piece.start, piece.end),
             {"frames": np.array(frames, np.int32), "values": values, "state": piece.state, "digest": piece.digest()},
         )
 
     def windows(self, shot: tuple[int, int], faces: np.ndarray) -> np.ndarray | None:
         """Return the windows (n, 4) of faces (n, 4) in a shot, if they are kept."""
-        kept = self._read(_windows_name(shot, faces))
+        kept = self._read(f"{_windows_name(*shot)}/{_digest_of(faces)}")
         return None if kept is None else kept["windows"]
 
     def save_windows(self, shot: tuple[int, int], faces: np.ndarray, found: np.ndarray) -> None:
         """Keep the windows (n, 4) of faces (n, 4) in a shot."""
-        self._add(_windows_name(shot, faces), {"windows": found})
+        self._add(f"{_windows_name(*shot)}/{_digest_of(faces)}", {"windows": found})
+
+    def keep_only(self, pieces: Iterable[tuple[int, int, int]], shots: Iterable[tuple[int, int]]) -> None:
+        """Forget what is of other pieces (track, start, end) and shots (start, end): else looks at old tracks stayed for ever."""
+        if self._waiting:
+            self._flush()
+        wanted = {_name(*piece) for piece in pieces} | {_windows_name(*shot) for shot in shots}
+        place = {name: file for name, file in self._place.items() if name in wanted or name.rsplit("/", 1)[0] in wanted}
+        self._is_less, self._place = len(place) < len(self._place), place
 
     def close(self, keep: bool) -> None:
         """Leave one file with all looks, or none if they are not to be kept."""
@@ -187,7 +196,7 @@ class Store:
         if self._waiting:
             self._flush()
         final = self._folder / _FINAL
-        if self._files and self._files != [final]:
+        if self._files and (self._files != [final] or self._is_less):
             arrays.write(final, self._all())
             for file in self._files:
                 if file != final:
@@ -258,10 +267,14 @@ def _of_part(name: str) -> str:
     return name.rsplit("/", 1)[0]
 
 
-def _name(piece: Piece) -> str:
-    return f"looks/{piece.track}/{piece.start}to{piece.end}"
+def _name(track: int, start: int, end: int) -> str:
+    return f"looks/{track}/{start}to{end}"
 
 
-def _windows_name(shot: tuple[int, int], faces: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(faces, dtype="<f4").tobytes()).hexdigest()[:16]
-    return f"windows/{shot[0]}to{shot[1]}/{digest}"
+def _windows_name(start: int, end: int) -> str:
+    """Return the name below which the windows of all faces that a shot was searched with are kept."""
+    return f"windows/{start}to{end}"
+
+
+def _digest_of(faces: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(faces, dtype="<f4").tobytes()).hexdigest()[:16]

@@ -35,8 +35,7 @@ def purge(removals: Removals, results: Path, same_person: float) -> Removals:
     """
     removals = note_places(removals, results, same_person)
     for video in sorted(removals.videos):
-        for path in _of_video(results, video):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _delete(_of_video(results, video))
     for video in seen.videos(results, "tracks"):
         if spans := removals.spans(video):
             _purge_ranges(results, video, spans)
@@ -57,6 +56,11 @@ def note_places(removals: Removals, results: Path, same_person: float) -> Remova
     if new:
         add(removals.file, new)
     return read(removals.file)
+
+
+def _delete(paths: Iterable[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _of_video(results: Path, video: str) -> Iterator[Path]:
@@ -96,6 +100,8 @@ def _purge_ranges(results: Path, video: str, spans: list[Interval]) -> None:
         )
     edit(f"poses/{video}.npz", lambda path: _keep_arrays(path, lambda name: not is_gone(name.partition("/")[0])))
     shutil.rmtree(results / f"poses/{video}.looks", ignore_errors=True)
+    # Looks of its parts, and what parts of an interrupted run have found.
+    _delete(sorted(results.glob(f"parts/*/{video}.*")))
     edit(f"sound/{video}", lambda folder: _remove_clips(folder, is_gone))
     for name in _BY_WORD:
         edit(

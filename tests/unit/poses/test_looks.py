@@ -79,14 +79,16 @@ def clips(*bounds: tuple[int, int], people=((0, 1), (2,)), beside=((3,),)) -> pd
     )
 
 
-def run(monkeypatch, video, wanted, folder: Path | None, most: int | None = None, settings=None, part: str = ""):
+def run(
+    monkeypatch, video, wanted, folder: Path | None, most: int | None = None, settings=None, part: str = "", of=None
+):
     """Return the arrays of some clips and the looks that the model took; `most` of them at most, as if it were killed then."""
     settings, calls = settings or poses.Settings(mediapipe_every_frames=4), []
     monkeypatch.setitem(poses.MODELS, "mediapipe", lambda *_: Counting(calls, most))
     store = Store(folder, poses.dependencies(video, settings)) if folder else None
     found = {}
     try:
-        for name, array in poses.estimate(video, wanted, *material(), settings, 1, store, part):
+        for name, array in poses.estimate(video, wanted, *(of or material()), settings, 1, store, part):
             found[name] = array
     except KeyboardInterrupt:
         return None, calls
@@ -175,6 +177,30 @@ def test_a_killed_job_goes_on_where_it_was(monkeypatch, video, tmp_path) -> None
     [left] = tmp_path.iterdir()
     run(monkeypatch, video, clips((0, LENGTH)), tmp_path / "undisturbed")
     assert (tmp_path / "undisturbed" / left.name).read_bytes() == left.read_bytes()
+
+
+def test_looks_at_tracks_that_are_no_more_are_forgotten(monkeypatch, video, tmp_path) -> None:
+    run(monkeypatch, video, clips((0, LENGTH)), tmp_path)
+    [file] = tmp_path.iterdir()
+    size = file.stat().st_size
+    # Other settings of the tracks: the same faces, begun a few frames later each time.
+    tracks, landmarks = material()
+    for later in (3, 5, 7, 9):
+        kept = (tracks["frame"] >= later).to_numpy()
+        of = tracks[kept].reset_index(drop=True), {name: array[kept] for name, array in landmarks.items()}
+        found, calls = run(monkeypatch, video, clips((later, LENGTH)), tmp_path, of=of)
+        assert calls and equal(found, run(monkeypatch, video, clips((later, LENGTH)), None, of=of)[0])
+        assert 0.8 * size < file.stat().st_size < 1.05 * size
+    # What is of the last tracks stays, whichever clips need it.
+    _, calls = run(monkeypatch, video, clips((600, 700)), tmp_path, of=of)
+    assert calls == []
+    assert run(monkeypatch, video, clips((later, LENGTH)), tmp_path, of=of)[1] == []
+    with arrays.opened(file) as named:
+        assert {name.split("/")[2].split("to")[0] for name in named if name.startswith("looks/2/")} == {
+            "9",
+            "480",
+            "960",
+        }
 
 
 def test_damaged_files_are_looks_that_are_not_there(monkeypatch, video, tmp_path) -> None:

@@ -308,6 +308,10 @@ def test_changes_name_nothing_that_was_removed(tmp_path):
 def test_what_is_left_of_a_person_is_deleted_and_of_others_stays(tmp_path, results):
     path = written(tmp_path, PERSON)
     found, _ = kept_faces(path, results)
+    looks = [results / f"parts/poses/{name}.looks/000000.npz" for name in ("v.1of2", "v.2of2", "u.1of2")]
+    for file in looks:
+        file.parent.mkdir(parents=True)
+        file.touch()
     times = {
         file: file.stat().st_mtime_ns for file in results.rglob("*") if file.is_file() and "checksums" not in file.parts
     }
@@ -346,6 +350,7 @@ def test_what_is_left_of_a_person_is_deleted_and_of_others_stays(tmp_path, resul
         f: t for f, t in times.items() if f.exists()
     }
     assert verify.check(results) == []
+    assert [file.exists() for file in looks] == [False, False, True]
     # A second time, as after a kill, there is nothing to do.
     written_so = path.read_text()
     purge.purge(removals.read(path), results, 0.0)
