@@ -72,7 +72,11 @@ def _take_gpus(count: str) -> None:
 def _help() -> str:
     width = max(map(len, commands()))
     lines = [f"  {name:{width}}  {_first_sentence(file)}" for name, file in commands().items()]
-    usage = "usage: talking [--gpus N] COMMAND [words ...] [--then COMMAND [words ...]]\n\ntalking COMMAND --help describes one.\n"
+    usage = (
+        "usage: talking [--gpus N] COMMAND [words ...] [--then COMMAND [words ...]]\n\n"
+        "talking COMMAND --help describes one. --gpus waits until N GPUs are free, and the command sees only these; --then runs another\n"
+        "command afterwards.\n"
+    )
     return "\n".join([usage, *lines])
 
 

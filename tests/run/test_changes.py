@@ -156,10 +156,10 @@ def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
 
 
 def test_a_changed_model_plans_its_stage_and_what_follows(run):
-    jobs = planned(run[0], config=("sound={model: wav2vec2}",))
+    jobs = planned(run[0], config=("sound={model: wav2vec2, weights: w}",))
     assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
     assert COSTLY & set(jobs) == {"embed_sound"}
-    jobs = planned(run[0], config=("speaking={model: light_asd}",))
+    jobs = planned(run[0], config=("speaking={model: light_asd, weights: w}",))
     assert {"score_asd", "diarize", "fuse_speaking", "find_candidates", "estimate_poses"} <= set(jobs)
     before = {"ingest_media", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)

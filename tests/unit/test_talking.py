@@ -62,6 +62,12 @@ def test_help_lists_every_command_line_with_its_sentence():
         assert re.search(rf"^  {file.stem.replace('_', '-')} +[A-Z].*\.$", printed, re.MULTILINE), file
 
 
+def test_help_shows_the_defaults_that_say_something():
+    printed = " ".join(talking("embed-sound", "--help").stdout.split())
+    assert "(default: whisper_tiny_en)" in printed and "(default: mixed)" in printed
+    assert "(default: )" not in printed and "(default: None)" not in printed
+
+
 @pytest.mark.slow
 def test_installed_it_is_the_same(tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]

@@ -17,9 +17,16 @@ gc.set_threshold(100_000, 50, 100)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with the defaults that say something: no None, no empty text or list."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, "", []) else super()._get_help_string(action)
+
+
 def parser(doc: str) -> argparse.ArgumentParser:
     """Return an argument parser whose help is the script's docstring and shows the defaults."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    return argparse.ArgumentParser(description=doc, formatter_class=_Help)
 
 
 def add_settings(to: argparse.ArgumentParser, settings: type) -> None:

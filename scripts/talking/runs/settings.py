@@ -21,6 +21,19 @@ _MEASURED = {
     "max_absent_share": "max_measured_absent_share",
 }
 
+# Models that need weights: where they are chosen, the key that names the weights, and the models.
+_NEED_WEIGHTS = (
+    ("faces", "model", "weights", ("yunet", "scrfd")),
+    ("embeddings", "model", "weights", ("arcface",)),
+    ("speaking", "model", "weights", ("light_asd", "lr_asd", "talknet")),
+    ("diarization", "model", "weights", ("pyannote-community-1", "pyannote-3.1")),
+    ("words", "model", "weights", ("whisper",)),
+    ("words", "aligner", "aligner_weights", ("wav2vec2",)),
+    ("poses", "model", "sapiens_weights", ("sapiens", "sapiens2")),
+    ("sound", "model", "weights", ("wav2vec2",)),
+    ("sound", "separation", "separation_weights", ("hdemucs",)),
+)
+
 
 def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     """Return the config with the schema's defaults filled in; text is read as YAML where the schema needs another type.
@@ -34,6 +47,7 @@ def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
         raise InputError(" ".join(_sentence(e) for e in errors))
     _check_order(filled)
     _check_measured(filled)
+    _check_weights(filled)
     return filled
 
 
@@ -83,6 +97,15 @@ def _check_measured(config: dict[str, Any]) -> None:
             raise InputError(
                 f"config: gates.{gate} is {passes}, but clips.{bound}, {measured}, says that such clips are not measured;"
                 " change one of them."
+            )
+
+
+def _check_weights(config: dict[str, Any]) -> None:
+    """Raise InputError if a model is chosen that needs weights, and none are named."""
+    for section, chosen_by, weights, models in _NEED_WEIGHTS:
+        if (model := config[section][chosen_by]) in models and not config[section][weights]:
+            raise InputError(
+                f"config: {section}.{chosen_by} is {model}, but {section}.{weights} is empty; docs/models.md says what to write there."
             )
 
 

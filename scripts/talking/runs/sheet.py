@@ -105,6 +105,8 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _check_header(path: Path, header: list[str]) -> None:
     if len(header) == 1 and re.search("[,;]", header[0]):
         raise InputError(f"{path} is separated by commas or semicolons; save it with tabs between the columns.")
+    if len(header) == 1 and " " in header[0]:
+        raise InputError(f"{path} is separated by spaces; put one tab between the columns.")
     for column in header:
         if column not in REQUIRED + OPTIONAL:
             raise InputError(

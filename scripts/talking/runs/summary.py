@@ -62,7 +62,7 @@ def closing_words(results: Path, videos: Iterable[str], sheet: Path) -> str:
         lines.append(f"... and {len(faults) - 20} more, with their reasons in {results / 'videos.parquet'}: {rest}.")
     if clips.exists():
         lines.append(
-            f"Next: add your own videos to {sheet} and run the same command again; only they are worked on."
-            " With the target preview it makes a video of each clip with its labels burned in."
+            f"Next: add videos to {sheet}, or correct it, and run the same command again; only what changed is worked on."
+            " With the target preview it makes a video of each clip with its labels drawn in."
         )
     return "\n".join(lines)

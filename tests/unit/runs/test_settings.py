@@ -43,6 +43,8 @@ def test_the_schema_and_the_manual_say_what_the_code_says():
         ),
         ({"gates": {"min_duration_s": 2}}, "gates.min_duration_s is 2, but clips.min_measured_s, 3.0,"),
         ({"gates": {"max_num_people": 9}}, "gates.max_num_people is 9, but clips.max_measured_people, 6,"),
+        ({"speaking": {"model": "light_asd"}}, "speaking.model is light_asd, but speaking.weights is empty"),
+        ({"words": {"aligner": "wav2vec2"}}, "words.aligner is wav2vec2, but words.aligner_weights is empty"),
         ({"gpu": -1}, "gpu:"),
     ],
 )

@@ -63,6 +63,7 @@ def test_ids_that_look_like_numbers_stay_text(tmp_path):
         (f"{HEADER}\n", ["names no video"]),
         ("video,path,source,licence\na,b,c,d\n", ["commas", "tabs"]),
         ("video;path;source;licence\na;b;c;d\n", ["semicolons"]),
+        ("video path  source  licence\na   b   c   d\n", ["spaces", "tab"]),
         ("video\tpath\tsource\n", ["lacks the column licence"]),
         (f"{HEADER}\tlicense\n", ["unknown column 'license'"]),
         (f"{HEADER}\tpath\n", ["path twice"]),

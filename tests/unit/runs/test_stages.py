@@ -22,7 +22,7 @@ def jobs(tmp_path_factory):
     targets = ["all", "preview", "results/export/mit/README.md", "results/export/webdataset"]
     targets += ["results/export/huggingface", "results/export/voices/anytalker_train.json"]
     config = [f"videos={folder / 'videos.tsv'}", "strict=true", "covog={preset: paper, cache_latents: true}"]
-    config += ["sound={sound_mode: per_person}", "words={model: whisper}", "delete_intermediates=true"]
+    config += ["sound={sound_mode: per_person}", "words={model: whisper, weights: w}", "delete_intermediates=true"]
     command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--directory", folder, "--config", *config]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
