@@ -260,6 +260,8 @@ def load(path: str | Path) -> Config:
     """
     try:
         content = yaml.safe_load(Path(path).read_text()) or {}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; name another file, or train a model first.") from None
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML ({error}).") from error
     return from_dict(Config, content, str(path))

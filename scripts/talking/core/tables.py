@@ -21,7 +21,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} cannot be read as a table ({error}); delete it and run again.") from error
+        raise _unreadable(path, "table", error) from error
     return _checked(name, table, path).to_pandas()
 
 
@@ -37,7 +37,7 @@ def read_columns(name: str, path: str | Path, columns: list[str] | None = None) 
         # partitioning=None: a folder named like "key=value" is no column.
         return pq.read_table(path, columns=wanted.names, partitioning=None).cast(wanted)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a {name} table ({error}); delete it and run again.") from error
+        raise _unreadable(path, f"{name} table", error) from error
 
 
 @contextmanager
@@ -88,6 +88,12 @@ def write(name: str, frame: pd.DataFrame, path: str | Path) -> None:
 def empty(name: str) -> pd.DataFrame:
     """Return the table without rows, as for a video in which nothing was found."""
     return schema(name).empty_table().to_pandas()
+
+
+def _unreadable(path: str | Path, what: str, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path} does not exist; name another folder, or run the workflow first.")
+    return InputError(f"{path} cannot be read as a {what} ({error}); delete it and run again.")
 
 
 def _checked(name: str, table: pa.Table, path: str | Path) -> pa.Table:

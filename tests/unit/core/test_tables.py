@@ -60,6 +60,12 @@ def test_a_truncated_table_is_named(tmp_path):
         tables.read("shots", path)
 
 
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    for read in (tables.read, tables.read_columns):
+        with pytest.raises(InputError, match=r"shots\.parquet does not exist"):
+            read("shots", tmp_path / "shots.parquet")
+
+
 def test_another_table_is_not_taken_for_this_one(tmp_path):
     tables.write("faces", tables.empty("faces"), tmp_path / "t.parquet")
     with pytest.raises(InputError, match="not a shots table"):

@@ -50,6 +50,11 @@ def test_a_wrong_setting_is_named(tmp_path, text, said):
         config.load(tmp_path / "some.yaml")
 
 
+def test_settings_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"some\.yaml does not exist"):
+        config.load(tmp_path / "some.yaml")
+
+
 def test_numbers_without_a_point_are_numbers(tmp_path):
     (tmp_path / "some.yaml").write_text("stage1: {learning_rate: 1e-5, weight_decay: 1}")
     assert config.load(tmp_path / "some.yaml").stage1.learning_rate == 1e-5
