@@ -14,7 +14,7 @@ from talking.runs.sheet import read_sheet
 def main() -> None:
     """Read the arguments, collect."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--sheet", type=Path, required=True, help="sheet of the videos")
+    parser.add_argument("--sheet", type=Path, required=True, help="sample sheet")
     parser.add_argument(
         "--results",
         type=Path,

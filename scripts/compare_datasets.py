@@ -9,8 +9,8 @@ from talking.dataset import changes
 def main() -> None:
     """Read the arguments and both data sets, print the changes."""
     parser = cli.parser(__doc__)
-    parser.add_argument("old", type=Path, help="folder of the older data set (results/dataset), best among its results")
-    parser.add_argument("new", type=Path, help="folder of the newer one, among its results")
+    parser.add_argument("old", type=Path, help="folder of the older data set, such as old/results/dataset")
+    parser.add_argument("new", type=Path, help="folder of the newer one; the results beside it say why clips changed")
     parser.add_argument("--table", type=Path, help="table of the changes to write")
     arguments = parser.parse_args()
     before, after = changes.read(arguments.old), changes.read(arguments.new)

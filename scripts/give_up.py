@@ -15,7 +15,9 @@ def main() -> None:
     parser.add_argument("rule", help="rule of the job")
     parser.add_argument("video", help="id of the video")
     parser.add_argument(
-        "attempt", type=int, help="which attempt it was, from 1 on; the last is told by TALKING_RETRIES"
+        "attempt",
+        type=int,
+        help="which attempt it was, from 1 on; TALKING_RETRIES in the environment is how many follow the first",
     )
     parser.add_argument("log", type=Path, help="log of the job, below results/logs")
     parser.add_argument("outputs", type=Path, nargs="+", help="outputs of the job")

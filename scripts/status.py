@@ -11,7 +11,7 @@ def main() -> None:
     """Read the sample sheet and the results, print two tables."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
-    parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
+    parser.add_argument("--sheet", type=Path, required=True, help="sample sheet")
     parser.add_argument("--state", nargs="*", help="only videos of these states: done unusable failed begun left")
     parser.add_argument(
         "--jobs",

@@ -15,7 +15,7 @@ def main() -> None:
     """Print the summary, or check that every video could be read."""
     parser = cli.parser(__doc__)
     parser.add_argument("--results", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--sheet", type=Path, required=True, help="sheet of videos")
+    parser.add_argument("--sheet", type=Path, required=True, help="sample sheet")
     parser.add_argument("--edited", type=Path, help="the user's sample sheet, if --sheet is a copy of it")
     parser.add_argument("--strict", type=Path, metavar="OK", help="file to write if every video could be read")
     parser.add_argument(

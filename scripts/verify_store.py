@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--remove", action="store_true", help="remove what is damaged and what was made of it, and mend times"
     )
-    parser.add_argument("--threads", type=int, default=4, help="so many files are read at a time")
+    parser.add_argument("--threads", type=int, default=4, help="files that are read at a time")
     arguments = parser.parse_args()
     results = arguments.results
     if not results.is_dir():

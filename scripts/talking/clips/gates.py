@@ -62,7 +62,10 @@ class Settings:
         minimum=0,
     )
     min_talk_balance: float = cli.setting(
-        0.0, "fraction of all talk by the second most talkative person; 0 for the same reason", minimum=0, maximum=0.5
+        0.0,
+        "fraction of all talk by the second most talkative person; 0 (off), as a monologue has a listener too",
+        minimum=0,
+        maximum=0.5,
     )
     max_off_screen_share: float = cli.setting(
         0.5, "fraction of frames with a voice from off screen", minimum=0, maximum=1

@@ -21,6 +21,15 @@ _BOOL, _TEXT, _INTS, _FLOATS = pa.bool_(), pa.string(), pa.list_(pa.int32()), pa
 
 _INT_LISTS = pa.list_(_INTS)
 
+# A detector's five points of a face.
+_POINTS = {
+    "right_eye": "the person's own right eye",
+    "left_eye": "the person's own left eye",
+    "nose": "the tip of the nose",
+    "mouth_right": "the person's own right corner of the mouth",
+    "mouth_left": "the person's own left corner of the mouth",
+}
+
 _TEXTS, _HASHES, _LONG_HASHES = (pa.list_(of) for of in (pa.string(), pa.uint32(), pa.uint64()))
 
 
@@ -68,8 +77,8 @@ SCHEMAS: dict[str, list[Column]] = {
             "detector's confidence, at most that of the last search of the whole picture; interpolated between looks",
         ),
         *(
-            Column(f"{point}_{axis}", _FLOAT, "px", f"{axis} of the person's own {point.replace('_', ' ')}")
-            for point in ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+            Column(f"{point}_{axis}", _FLOAT, "px", f"{axis} of {part}")
+            for point, part in _POINTS.items()
             for axis in "xy"
         ),
     ],
@@ -221,7 +230,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("area_ratio", _FLOAT, "0-1", "median area of the smallest person's face divided by that of the largest"),
         Column("voice_share", _FLOAT, "0-1", "fraction of the frames in which a voice is heard"),
         Column("num_bystanders", _INT, "", "other people who are seen in the clip"),
-        Column("bystander_tracks", _INT_LISTS, "", "all tracks of each person, in order of time"),
+        Column("bystander_tracks", _INT_LISTS, "", "all tracks of each of them, in order of time"),
         Column(
             "bystander_ratio",
             _FLOAT,
@@ -366,7 +375,7 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("file_bytes", pa.list_(_LONG), "byte", "their sizes"),
         Column("file_sha256", _TEXTS, "", "their SHA-256 checksums"),
         Column("bytes", _LONG, "byte", "size of the folder's files together"),
-        Column("sha256", _TEXT, "", "SHA-256 of their SHA-256 checksums, joined in the order of `files`"),
+        Column("sha256", _TEXT, "", "SHA-256 of the SHA-256 checksums of the folder's files, joined in their order"),
     ],
     "identities": [
         _VIDEO,

@@ -49,7 +49,9 @@ class Settings:
         minimum=0,
         maximum=1,
     )
-    common_videos: int = cli.setting(4, "if the person is in at least so many videos of the source", minimum=2)
+    common_videos: int = cli.setting(
+        4, "such a person must also be in at least so many videos of the source", minimum=2
+    )
     memory: str = cli.setting(
         "splits.tsv", "file that remembers the splits, relative to the working directory; keep it if you delete results"
     )

@@ -51,7 +51,9 @@ class Settings:
     weights: str = setting("", "ONNX file, for the models yunet and scrfd")
     search_lines: int = setting(540, "shorter side, in pixels, of the picture that is searched for faces")
     search_every: int = setting(24, "frames from one search of the whole picture to the next", minimum=1)
-    search_lost_every: int = setting(12, "the same for five seconds after a known face was lost", minimum=1)
+    search_lost_every: int = setting(
+        12, "frames from one such search to the next for five seconds after a known face was lost", minimum=1
+    )
     look_every: int = setting(
         4, "frames from one detection around the known faces to the next; in between, boxes are interpolated", minimum=1
     )

@@ -99,7 +99,7 @@ _FACES = (
     "face recall",
     "precision",
     "false people",
-    "swaps",
+    "identity switches",
     "people true/found",
     "purity",
     "completeness",

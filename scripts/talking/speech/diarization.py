@@ -43,7 +43,7 @@ class Settings:
     )
     share_seen: float = cli.setting(
         0.02,
-        "and for at least this fraction of the time in which anybody is seen talking",
+        "such a person must also speak for at least this fraction of the time in which anybody is seen talking",
         minimum=0,
         maximum=1,
     )
