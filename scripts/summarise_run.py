@@ -35,7 +35,7 @@ def main() -> None:
         _write_ok(arguments.no_failures)
         return
     if arguments.strict is None:
-        print(summary.closing_words(arguments.results, videos, arguments.edited or arguments.sheet))
+        print(summary.closing_words(arguments.results.absolute(), videos, arguments.edited or arguments.sheet))
         if arguments.run_log is not None:
             print(failures.told(arguments.run_log))
         return

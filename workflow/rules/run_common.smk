@@ -105,7 +105,7 @@ def end_run(log=()):
                 copy.unlink()
     if broken or not log:
         make_report()
-    words = ["--results", RESULTS.absolute(), "--sheet", SHEET_OF_RUN, "--edited", SHEET, *(["--run-log", log[0]] if log else [])]
+    words = ["--results", RESULTS, "--sheet", SHEET_OF_RUN, "--edited", SHEET, *(["--run-log", log[0]] if log else [])]
     subprocess.run([sys.executable, "-P", CODE / "talking/__main__.py", "summarise-run", *words], check=True)
     if broken and not log:
         reasons = " ".join(f"{video}: {failure.reason}" for video, failure in broken.items())
