@@ -38,6 +38,9 @@ def data_set_of(weights: Path) -> Path:
         raise InputError(
             f"{weights.parent / 'provenance.json'} does not say which data set the model was trained on ({error!r}); name one with --dataset."
         ) from error
+    if not dataset.is_absolute():
+        # As training was given it, in the folder of its run: one of those above the weights, wherever this command is typed.
+        dataset = next(filter(Path.is_dir, (folder / dataset for folder in weights.resolve().parents)), dataset)
     if not dataset.is_dir():
         raise InputError(f"{dataset}, the data set of {weights}, is not there; name one with --dataset.")
     return dataset

@@ -223,3 +223,11 @@ def test_the_data_set_is_the_models_own_or_named(trained, tmp_path):
     (tmp_path / "provenance.json").write_text(json.dumps({"data_set": "gone"}))
     with pytest.raises(InputError, match=r"gone, the data set of .* is not there; name one with --dataset"):
         photo.data_set_of(tmp_path / "weights.safetensors")
+
+
+def test_the_data_set_of_another_run_is_found_from_any_folder(tmp_path):
+    folder = tmp_path / "results/covog/covog/stage2"
+    folder.mkdir(parents=True)
+    (tmp_path / "results/dataset").mkdir()
+    (folder / "provenance.json").write_text(json.dumps({"data_set": "results/dataset"}))
+    assert photo.data_set_of(folder / "weights.safetensors") == (tmp_path / "results/dataset").resolve()
