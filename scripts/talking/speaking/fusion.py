@@ -23,8 +23,9 @@ _CORRELATED_FRAMES = 12
 # Largest log odds from the lips of one face in one shot, for and against a voice being its person's:
 # lips can move through a whole shot while another's voice is heard.
 _MOST_FOR, _MOST_AGAINST = 3.0, 6.0
-# Log odds against a person having two voices, and the most that the turns say.
-_TWO_VOICES = 6.0
+# Log odds against a person having two voices, less for a voice that is heard for less than this, which may be a piece of the other
+# that the diarization took for a new one; and the most that the turns say.
+_TWO_VOICES, _SURE_FRAMES = 6.0, 200
 _TURN_LIMIT = 2.5
 # Two who move their lips under the voice of one: how far the other is taken for a mimic, and not for talking too.
 _BOTH_MOVE = 0.4
@@ -148,6 +149,8 @@ def match_voices(
     """
     voices, people = sorted(heard), np.unique(persons)
     alone = np.sum([heard[v] for v in voices], axis=0) == 1
+    known = np.array([min(heard[v].sum() / _SURE_FRAMES, 1) for v in voices])
+    distinct = np.minimum.outer(known, known) * (1 - np.eye(len(voices)))
     evidence = np.zeros((len(voices), len(people) + 1))
     lips, seen_alone = np.zeros((2, len(voices), len(people)))
     for i, voice in enumerate(voices):
@@ -163,7 +166,7 @@ def match_voices(
         evidence[i, :-1] += np.log((seen + _STEADY_FRAMES) / (solo.sum() + _STEADY_FRAMES))
     belief = scipy.special.softmax(evidence, axis=1)
     for _ in range(_ROUNDS):
-        taken = belief[:, :-1].sum(axis=0) - belief[:, :-1]
+        taken = distinct @ belief[:, :-1]
         against = np.concatenate([_TWO_VOICES * np.minimum(taken, 1), np.zeros((len(voices), 1))], axis=1)
         belief = (belief + scipy.special.softmax(evidence - against, axis=1)) / 2
     found, is_stranger = belief[:, :-1].copy(), np.isin(people, list(strangers))

@@ -219,6 +219,16 @@ def test_voices_find_their_persons_whatever_the_labels():
     assert belief[2].sum() < 0.1
 
 
+def test_a_brief_new_voice_is_of_the_mouth_that_moves_rather_than_of_one_that_cannot_be_judged():
+    # The diarization cuts the first sentence of who is known by another voice off as a voice of its own.
+    talks = noisy(between(0, 45) | between(200, 300), 14, 0.5, 4.5, -3)
+    beside = np.full(60, 0.2)  # a profile, which leaves with the cut
+    spoken = turns(piece=[(0, 45)], own=[(200, 300)])
+    voice = voiced(np.where(between(0, 45) | between(200, 300), 0.99, 0.01))
+    found = decided(rows(talks, beside), voice, spoken, strangers=[1])
+    assert found[0][:45].mean() > 0.9 and found[1][:45].mean() < 0.1
+
+
 def test_a_still_mouth_rules_a_voice_out_that_a_moving_one_once_suggested():
     # The voice is heard as long over moving lips as over still ones: it is from off screen all the same.
     asd = rows(noisy(between(0, 240), 20, 0.5, 3, -3))
