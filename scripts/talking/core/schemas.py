@@ -102,7 +102,9 @@ SCHEMAS: dict[str, list[Column]] = {
         Column("start_frame", _INT, "frame", "first frame with a box of the person"),
         Column("end_frame", _INT, "frame", "one past the last frame with a box"),
         Column("num_frames", _INT, "frame", "frames with a box"),
-        Column("face_probability", _FLOAT, "0-1", "probability that the face is a living one"),
+        Column(
+            "face_probability", _FLOAT, "0-1", "probability that the face is a living one, in all shots of the scene"
+        ),
         Column("role", _TEXT, "", "participant, bystander or not_a_face"),
         Column(
             "repeated_of",

@@ -68,6 +68,14 @@ def find(
     people = people.astype(dict.fromkeys(("start", "end", "frames"), int))
     people[["shot", "person"]], people["tracks"] = list(rows), list(tracks_of.values())
     people["face_probability"] = face_probability(people, detector)
+    # In all shots of a scene it is one face: a profile that keeps still in one of them moves, or turns to the camera, in another.
+    scenes = {
+        person: at for person, at in keys.groupby("person").indices.items() if keys["shot"].iloc[at].nunique() > 1
+    }
+    if scenes:
+        whole = evidence.measure(scenes, tracks, marks, talking, size)
+        of_scene = people["person"].map(dict(zip(whole.index, face_probability(whole, detector), strict=True)))
+        people["face_probability"] = of_scene.fillna(people["face_probability"])
     people = people.sort_values(["shot", "start", "person"], ignore_index=True)
     length = dict(zip(shots["shot"], (shots["end_frame"] - shots["start_frame"]) / FPS, strict=True))
     people["shot_s"], people["seconds"] = people["shot"].map(length), people["frames"] / FPS

@@ -262,6 +262,16 @@ def test_a_brief_doubtful_detection_that_the_mesh_does_not_know_is_no_face():
     }
 
 
+def test_a_profile_that_the_mesh_does_not_know_is_the_face_that_it_was_before_the_jump_cut():
+    tracks = pd.concat([tracks_of((0, 200, 100)), tracks_of((200, 300, 105), shot=1, confidence=0.6).assign(track=1)])
+    tracks = tracks.reset_index(drop=True)
+    roles = {}
+    for jump_cuts in ([200], []):
+        shots = shots_of(0, 200, end=300, jump_cuts=jump_cuts)
+        roles[bool(jump_cuts)] = found_in(tracks, presence={1: 0.0}, talking=[0], shots=shots)["role"].tolist()
+    assert roles == {True: ["participant", "participant"], False: ["participant", "not_a_face"]}
+
+
 def test_a_mirrored_picture_of_a_person_and_a_recording_of_one_are_second_showings():
     tracks = tracks_of((0, 200, 100), (0, 200, 300), (0, 200, 500), (0, 200, 700))
     tracks.loc[tracks["track"] == 2, ["x2", "y2"]] = [530.0, 80.0]
