@@ -47,7 +47,8 @@ def main() -> None:
     for name, *words in parts:
         if name not in found:
             raise InputError(f"{name} is no command; talking --help lists them.")
-        sys.argv = [f"talking {name}", *words]
+        sys.argv = [name, *words]
+        cli.program = f"talking {name}"
         try:
             runpy.run_path(str(found[name]), run_name="__main__")
         except ModuleNotFoundError as error:

@@ -64,6 +64,7 @@ def test_help_lists_every_command_line_with_its_sentence():
 
 def test_help_shows_the_defaults_that_say_something():
     printed = " ".join(talking("embed-sound", "--help").stdout.split())
+    assert printed.startswith("usage: talking embed-sound [-h]")
     assert "(default: whisper_tiny_en)" in printed and "(default: mixed)" in printed
     assert "(default: )" not in printed and "(default: None)" not in printed
 

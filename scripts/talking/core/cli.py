@@ -17,6 +17,10 @@ gc.set_threshold(100_000, 50, 100)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
+# What a command line is called in its help, if not by its file: "talking detect-faces".
+program: str | None = None
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Help with the defaults that say something: no None, no empty text or list."""
 
@@ -26,7 +30,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def parser(doc: str) -> argparse.ArgumentParser:
     """Return an argument parser whose help is the script's docstring and shows the defaults."""
-    return argparse.ArgumentParser(description=doc, formatter_class=_Help)
+    return argparse.ArgumentParser(prog=program, description=doc, formatter_class=_Help)
 
 
 def add_settings(to: argparse.ArgumentParser, settings: type) -> None:
