@@ -15,6 +15,9 @@ def prepare() -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")
     if "mediapipe" in sys.modules:
         return
+    # MediaPipe looks for this method, which protobuf has no more; without it, an AttributeError is printed though all is well.
+    message_factory = importlib.import_module("google.protobuf.message_factory")
+    message_factory.MessageFactory.GetPrototype = staticmethod(message_factory.GetMessageClass)
     spec = importlib.util.find_spec("mediapipe")
     sys.modules["mediapipe"] = importlib.util.module_from_spec(spec)
     # Options of a graph whose declaration was not imported are dropped without a word.
