@@ -15,7 +15,7 @@ demo: $(READY) ## the whole workflow on a synthetic conversation
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint ## all tests that need nothing else, and lint (CI runs this first)
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/rules tests/run tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/rules tests/run tests/unit
 
 test-real: $(READY) ## the workflow on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
 	$(BIN)/python -m pytest tests/real

@@ -12,6 +12,28 @@ import records
 
 REPO = Path(__file__).resolve().parent.parent
 
+# Threads that wait for others sleep: the processes of the tests and their jobs share few cores. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# The files of `make test` that take longest begin first, so that no process works alone at the end. The first makes the finished run,
+# which takes as long as the two after it, which need none.
+LONGEST = (
+    "run/test_removal.py",
+    "rules/test_covog_rules.py",
+    "unit/covog/test_covog_train.py",
+    "run/test_module.py",
+    "unit/covog/test_covog_hearing.py",
+    "run/test_changes.py",
+    "run/test_workflow.py",
+    "unit/speech/test_words.py",
+    "unit/speech/test_diarization.py",
+    "unit/speaking/test_speaking_networks.py",
+    "unit/video/test_shots.py",
+    "unit/video/test_ingest_kinds.py",
+    "unit/video/test_ingest.py",
+    "run/test_inputs.py",
+)
+
 
 class _Material:
     """Real clips and golden numbers kept outside the project; a test that needs one that is absent is skipped by name."""
@@ -68,6 +90,13 @@ def run(once, films) -> tuple[Path, str]:
 
     folder = once("finished", lambda folder: workflow.make_run(folder / "a folder with spaces", films))
     return folder / "a folder with spaces", (folder / "printed.txt").read_text()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, then others with slow tests, then quick ones."""
+    with_slow = {item.path for item in items if item.get_closest_marker("slow")}
+    place = {REPO / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path, len(place)), item.path not in with_slow))
 
 
 @pytest.hookimpl(wrapper=True)

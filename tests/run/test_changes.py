@@ -28,25 +28,25 @@ def test_an_edited_script_plans_nothing(run, tmp_path):
 def test_a_script_that_is_edited_while_the_run_goes_on_disturbs_nothing_that_is_done(films, tmp_path):
     for folder in ("workflow", "scripts", "config"):
         shutil.copytree(REPO / folder, tmp_path / "project" / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    words = ("results/tracks/talk.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
-    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    words = ("results/tracks/mute.parquet", "--snakefile", str(tmp_path / "project/workflow/Snakefile"))
+    write_sheet(tmp_path, {"mute": films / "mute.mp4"})
     script = tmp_path / "project/scripts/talking/faces/tracks.py"
     whole = script.read_text()
     with started(tmp_path, *words) as first:
         # Faces take much longer than it takes to notice that the video is ingested.
-        while not (tmp_path / "results/media/talk.json").exists():
+        while not (tmp_path / "results/media/mute.json").exists():
             assert first.poll() is None
             time.sleep(0.05)
         script.write_text(f"raise RuntimeError('in the middle of an edit')\n{whole}")
         printed = first.communicate(timeout=600)[0]
     assert first.returncode != 0
-    assert "Videos failed: talk: track_faces: RuntimeError: in the middle of an edit" in printed
+    assert "Videos failed: mute: track_faces: RuntimeError: in the middle of an edit" in printed
     script.write_text(whole)
     with started(tmp_path, *words) as again:
         printed = again.communicate(timeout=600)[0]
     assert again.returncode == 0, printed
     assert set(re.findall(r"^(?:local)?rule (\w+):", printed, re.MULTILINE)) == {"track_faces"}
-    assert len(tables.read("tracks", tmp_path / "results/tracks/talk.parquet"))
+    assert len(tables.read("tracks", tmp_path / "results/tracks/mute.parquet"))
 
 
 def test_a_sheet_that_is_edited_while_the_run_goes_on_changes_nothing_of_it(run, tmp_path):
@@ -193,9 +193,9 @@ def test_after_training_ten_new_videos_train_only_if_asked(run, films, tmp_path)
 
 
 def test_a_second_run_in_the_same_folder_is_refused(films, tmp_path):
-    write_sheet(tmp_path, {"talk": films / "talk.mp4"})
+    write_sheet(tmp_path, {"mute": films / "mute.mp4"})
     # Landmarks take several times as long as a second run needs to look for the lock.
-    target = "results/landmarks/talk.npz"
+    target = "results/landmarks/mute.npz"
     command = [sys.executable, "-m", "snakemake", target, "--cores", "1", "--directory", tmp_path]
     with subprocess.Popen(
         [*command, "--config", f"videos={tmp_path / 'videos.tsv'}"], cwd=REPO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -56,9 +56,9 @@ def diarize(sound: str | Path, people_seen: int = 0, settings: Settings | None =
     """
     settings = settings or Settings()
     samples = media.sound(sound)
-    if samples.size == 0:
+    if not samples.any():
         return []
-    # Imported here: with pyannote.audio they take seconds, and a video without sound needs none.
+    # Imported here: with pyannote.audio they take seconds, and a video without sound, which is silence, needs none.
     from talking.speech import pipelines
 
     annotation = pipelines.PIPELINES[settings.model](samples, people_seen, settings)

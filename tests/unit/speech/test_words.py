@@ -59,10 +59,11 @@ def test_pieces_read_at_once_are_read_as_alone_and_repeated_at_once_on_a_gpu(sha
         monkeypatch.setattr(base, "_languages", recognition.Languages())
         monkeypatch.setattr(base, "_batch", batch)
         monkeypatch.setattr(base, "_on_gpu", on_gpu)
-        heard[batch, on_gpu] = base(pieces)
+        # The last one, which is slow to read, is compared with nothing.
+        heard[batch, on_gpu] = base(pieces if batch == 3 else pieces[:2])
     for together in (heard[3, False], heard[3, True]):
         # The last one is drawn, alone or with others.
-        for one, other in zip(heard[1, False][:2], together[:2], strict=True):
+        for one, other in zip(heard[1, False], together[:2], strict=True):
             assert (one.text, one.language, one.temperature) == (other.text, other.language, other.temperature)
             assert [w["start_s"] for w in one.words] == pytest.approx([w["start_s"] for w in other.words], abs=0.05)
         assert together[2].words
