@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS := $(VENV)/docs
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-fast test-real test-faults test-scale test-slurm test-browser bench test-publish audit lint docs
+.PHONY: help demo test test-fast test-module test-real test-faults test-scale test-slurm test-browser bench test-publish audit lint docs
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,10 +15,13 @@ demo: $(READY) ## the whole workflow on a synthetic conversation
 	$(BIN)/snakemake --cores all all
 
 test: $(READY) lint ## all tests that need nothing else, and lint (CI runs this first)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/rules tests/run tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not material" tests/rules tests/run tests/unit
 
-test-real: $(READY) ## the workflow on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
-	$(BIN)/python -m pytest tests/real
+test-module: $(READY) ## whole runs of the workflow as a module of another one
+	$(BIN)/python -m pytest tests/module
+
+test-real: $(READY) ## workflow and functions on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m material tests/real tests/unit
 
 test-faults: $(READY) ## runs and trainings that are killed, jobs that break, full disks, damaged inputs
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults

@@ -15,13 +15,13 @@ REPO = Path(__file__).resolve().parent.parent
 # Threads that wait for others sleep: the processes of the tests and their jobs share few cores. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The files of `make test` that take longest begin first, so that no process works alone at the end. The first makes the finished run,
-# which takes as long as the two after it, which need none.
+# The files of `make test` and `make test-real` that take longest begin first, so that no process works alone at the end. Removal makes
+# the finished run, which takes as long as the two after it, which need none.
 LONGEST = (
+    "real/test_real_videos.py",
     "run/test_removal.py",
     "rules/test_covog_rules.py",
     "unit/covog/test_covog_train.py",
-    "run/test_module.py",
     "unit/covog/test_covog_hearing.py",
     "run/test_changes.py",
     "run/test_workflow.py",
@@ -92,8 +92,12 @@ def run(once, films) -> tuple[Path, str]:
     return folder / "a folder with spaces", (folder / "printed.txt").read_text()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, then others with slow tests, then quick ones."""
+    """Put the longest files first, then others with slow tests, then quick ones; mark those that need the test material."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()) or item.path.is_relative_to(REPO / "tests/real"):
+            item.add_marker("material")
     with_slow = {item.path for item in items if item.get_closest_marker("slow")}
     place = {REPO / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: (place.get(item.path, len(place)), item.path not in with_slow))
