@@ -73,6 +73,7 @@ rule embed_faces:
         *WEIGHT_LIST.below(config["embeddings"]["weights"]),
         tracks="results/tracks/{video}.parquet",
         landmarks="results/landmarks/{video}.npz",
+        parts=PARTS.outputs("embeddings", "npz"),
     output:
         embeddings="results/embeddings/{video}.npz",
     log:
@@ -83,15 +84,16 @@ rule embed_faces:
         "../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=memory_mb("embeddings", "embeddings"),
-        runtime=minutes("embeddings", "embeddings"),
+        mem_mb=memory_mb("embeddings", "embeddings", length=length_of_part),
+        runtime=minutes("embeddings", "embeddings", length=length_of_part),
         tries=this_attempt,
-        gpu=gpu_if("embeddings"),
+        gpu=PARTS.unless_joined(gpu_if("embeddings")),
     params:
         failures=times_failed("embeddings"),
         settings=flags("embeddings"),
     shell:
         "talking --gpus {resources.gpu} embed-faces --tracks {input.tracks:q}"
-        " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q} {params.settings}"
+        " --landmarks {input.landmarks:q} --embeddings {output.embeddings:q}"
+        " --video-part {output.embeddings:q} --video-parts {input.parts:q} {params.settings}"
         " --then record-made {log:q} {output:q} > {log:q} 2>&1"
         " || talking give-up $? embed_faces {wildcards.video} {resources.tries} {log:q} {output:q}"

@@ -33,6 +33,20 @@ use rule track_faces as track_faces_of_part with:
         "results/benchmarks/tracks/{video}.{part}.tsv"
 
 
+use rule embed_faces as embed_faces_of_part with:
+    input:
+        *WEIGHT_LIST.below(config["embeddings"]["weights"]),
+        tracks="results/tracks/{video}.parquet",
+        landmarks="results/landmarks/{video}.npz",
+        parts=[],
+    output:
+        embeddings=temp("results/parts/embeddings/{video}.{part}.npz"),
+    log:
+        "results/logs/embeddings/{video}.{part}.log",
+    benchmark:
+        "results/benchmarks/embeddings/{video}.{part}.tsv"
+
+
 use rule score_asd as score_asd_of_part with:
     input:
         *WEIGHT_LIST.below(config["speaking"]["weights"]),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from talking.core import onnx_networks
 from talking.core.cli import setting
 from talking.faces import kept
-from talking.video import media
+from talking.video import media, parts
 
 # For each model: the length of an embedding, and the largest average cosine distance of the tracks of one person.
 DIMENSIONS = {"dlib": 128, "arcface": 512}
@@ -43,14 +43,19 @@ class Settings:
     most_yaw: float = setting(50.0, "faces turned further to the side are not compared, in degrees")
 
 
-def embed(tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
-    """Return the arrays of `embeddings/{video}.npz`: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
+def embed(
+    tracks: pd.DataFrame, landmarks: Mapping[str, np.ndarray], settings: Settings, part: str = ""
+) -> dict[str, np.ndarray]:
+    """Return the arrays of `embeddings/{video}.npz`, or of a `part` of it: track (k), embedding (k, d) of unit length, faces (k), same_person (1).
 
     Of each track the best faces are embedded, spread over its length, and averaged; `faces` is their number and
     `same_person` the distance up to which the model's embeddings are of one person. A track without a face that is large, frontal
     and marked has no entry. The faces' pictures are those that the landmarks keep.
     """
     chosen = choose(tracks, landmarks, settings) if len(tracks) else []
+    if len(chosen):
+        mine, rows = parts.rows_of(part, tracks), landmarks["face_row"][chosen]
+        chosen = chosen[(rows >= mine.start) & (rows < mine.stop)]
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
     if len(chosen):

@@ -98,6 +98,16 @@ def joined_landmarks(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
 
 
+def joined_embeddings(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Return the embeddings of a video of those of its parts; a part that was given up has none."""
+    found = [part for part in (dict(arrays.opened(file)) for file in files) if part]
+    # The distance of embeddings of one person is one number for all tracks.
+    return {
+        name: one if name == "same_person" else np.concatenate([part[name] for part in found])
+        for name, one in (found[0].items() if found else ())
+    }
+
+
 def joined_names(files: Sequence[Path]) -> Iterable[tuple[str, np.ndarray]]:
     """Yield the arrays of all parts by their names, one at a time; no two parts have the same name."""
     for file in files:

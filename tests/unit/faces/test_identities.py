@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from talking.core import tables
+from talking.core import arrays, tables
 from talking.faces import embedding, identities, kept, landmarks
-from talking.video import encoding, media
+from talking.video import encoding, media, parts
 
 SAME = embedding.SAME_PERSON["dlib"]
 DIMENSIONS = embedding.DIMENSIONS["dlib"]
@@ -50,10 +50,7 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     video = tmp_path / "v.mp4"
     encoding.encode(video, (next(media.frames(shared / "data/filmed/sample.mp4", f, f + 1)) for f in chosen))
     truth = pd.read_csv(shared / "data/filmed/sample_boxes.csv").query("visible >= 0.9")
-    parts = []
-    for i, frame in enumerate(chosen):
-        parts.append(truth[truth["frame"] == frame].assign(frame=i, shot=i // 2))
-    table = pd.concat(parts)
+    table = pd.concat([truth[truth["frame"] == frame].assign(frame=i, shot=i // 2) for i, frame in enumerate(chosen)])
     person_of_track = dict(enumerate(table.groupby(["shot", "person"]).groups))
     number = {key: t for t, key in person_of_track.items()}
     track = [number[key] for key in zip(table["shot"], table["person"], strict=True)]
@@ -62,6 +59,15 @@ def test_the_same_face_across_shots_is_one_person_and_the_cast_are_different_one
     found = embedding.embed(tracks, marked, embedding.Settings())
     assert found["track"].tolist() == sorted(person_of_track)
     np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1, atol=1e-5)
+    files = [tmp_path / f"v.{part}.npz" for part in parts.names(2)]
+    for file, part in zip(files, parts.names(2), strict=True):
+        arrays.write(file, embedding.embed(tracks, marked, embedding.Settings(), part).items())
+    joined = parts.joined_embeddings(files)
+    assert joined.keys() == found.keys()
+    for name, array in found.items():
+        np.testing.assert_array_equal(joined[name], array, err_msg=name)
+    arrays.write(files[0], [])
+    assert 0 < len(parts.joined_embeddings(files)["track"]) < len(found["track"])
     persons = identities.cluster_tracks(found, tracks, SAME)
     names = {t: name for t, (_, name) in person_of_track.items()}
     assert len({(names[t], p) for t, p in persons.items()}) == len(set(names.values())) == 3
