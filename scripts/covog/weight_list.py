@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from covog import weights
+from talking.core.errors import InputError
 
 # Below the folder of results, as the config names them.
 STORE = "results/weights"
@@ -28,9 +29,7 @@ class WeightList:
 
     def wanted(self, config: dict[str, Any], others: Iterable[str]) -> list[str]:
         """Return the weights that a config's models need, and some others, in the order of the list."""
-        sections = [section for section in config.values() if isinstance(section, dict)]
-        places = {v for section in sections for key, v in section.items() if key.endswith("weights") and v}
-        files = {file for place in places for file in self.below(place)} | set(others)
+        files = {file for place in _places(config).values() for file in self.below(place)} | set(others)
         return [file for name in self.entries if (file := f"{STORE}/{name}") in files]
 
     def summary(self, wanted: Iterable[str]) -> str:
@@ -41,11 +40,23 @@ class WeightList:
         sentence = f"weights to be downloaded: {len(missing)} files, {known / 1e9:.2f} GB"
         return (sentence + (f", and of unknown size {', '.join(unknown)}" if unknown else "")) if missing else ""
 
-    def check_gates(self, wanted: Iterable[str], folder: Path | None) -> None:
-        """Raise InputError if a gated file is needed that is neither in the store nor in `folder` and cannot be downloaded."""
+    def check(self, config: dict[str, Any], wanted: Iterable[str], folder: Path | None) -> None:
+        """Raise InputError if weights of the store are not there and cannot be downloaded: not listed, or gated and not in `folder`."""
+        for key, place in _places(config).items():
+            name = place.removeprefix(f"{STORE}/")
+            if name != place and not self.below(place) and not (self._results / "weights" / name).exists():
+                raise InputError(
+                    f"config: {key} is {place}, which is not there and cannot be downloaded; docs/models.md lists what can."
+                )
         for name in self._missing(wanted):
             weights.check_gate(name, self.entries[name], folder)
 
     def _missing(self, wanted: Iterable[str]) -> list[str]:
         names = [file.removeprefix(f"{STORE}/") for file in wanted]
         return [name for name in names if not (self._results / "weights" / name).exists()]
+
+
+def _places(config: dict[str, Any]) -> dict[str, str]:
+    """Return what a config says where weights are, by key, such as faces.weights."""
+    sections = [(name, section) for name, section in config.items() if isinstance(section, dict)]
+    return {f"{name}.{key}": v for name, of in sections for key, v in of.items() if key.endswith("weights") and v}

@@ -82,6 +82,12 @@ def test_the_papers_preset_asks_for_gated_weights_first_and_then_plans_its_model
     assert jobs["fetch_weight"] == 27
 
 
+def test_weights_that_are_not_there_and_not_listed_are_named_before_the_first_job(folder):
+    done = snakemake(folder, config=("speaking={model: light_asd, weights: results/weights/light_asd.model}",))
+    said = "speaking.weights is results/weights/light_asd.model, which is not there and cannot be downloaded"
+    assert done.returncode != 0 and said in done.stdout + done.stderr
+
+
 def test_the_recommended_preset_fetches_one_small_file_and_asks_for_no_gpu(folder):
     jobs = planned(folder, "fetch_weights", *preset("recommended"))
     assert jobs["fetch_weight"] == 1

@@ -85,6 +85,6 @@ try:
     environment.tell_jobs(COVOG_LAUNCHER=covog_launcher())
     # Checked once, by the process that plans: jobs on other machines may have no token, and need none.
     if workflow.is_main_process:
-        WEIGHT_LIST.check_gates(WEIGHTS_WANTED, Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None)
+        WEIGHT_LIST.check(config, WEIGHTS_WANTED, Path(COVOG["weights_dir"]) if COVOG["weights_dir"] else None)
 except InputError as error:
     raise WorkflowError(str(error))
