@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# Processes are copies of one that has imported Snakemake, and nothing of the project.
+# Processes are copies of one that has imported Snakemake and what every plan of it imports, and nothing of the project.
 _COPIES = multiprocessing.get_context("forkserver")
-_COPIES.set_forkserver_preload(["snakemake.cli", "snakemake.report", "snakemake.executors.local"])
+_COPIES.set_forkserver_preload(
+    ["snakemake.cli", "snakemake.report", "snakemake.executors.local", "smart_open.http", "jsonschema"]
+)
 
 
 def snakemake(arguments: Sequence[str], folder: Path, timeout_s: float) -> subprocess.CompletedProcess:
