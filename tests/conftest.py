@@ -22,16 +22,15 @@ LONGEST = (
     "run/test_removal.py",
     "rules/test_covog_rules.py",
     "unit/covog/test_covog_train.py",
-    "unit/covog/test_covog_hearing.py",
     "run/test_changes.py",
+    "unit/covog/test_covog_hearing.py",
     "run/test_workflow.py",
     "unit/speech/test_words.py",
     "unit/speech/test_diarization.py",
-    "unit/speaking/test_speaking_networks.py",
-    "unit/video/test_shots.py",
-    "unit/video/test_ingest_kinds.py",
-    "unit/video/test_ingest.py",
     "run/test_inputs.py",
+    "unit/speaking/test_speaking_networks.py",
+    "unit/video/test_ingest.py",
+    "unit/video/test_ingest_kinds.py",
 )
 
 
