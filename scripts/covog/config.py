@@ -95,7 +95,17 @@ class Data:
     )
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
-    variation: float = setting(0.0, "0-1, how far the pictures of stage 1 are moved and zoomed at random")
+    variation: float = setting(
+        0.0, "0-1, how far the pictures of stage 1, and with crops of both stages, are moved and zoomed at random"
+    )
+    crop: int = setting(
+        0, "px, a multiple of 8: training sees squares of this side, each about one face; 0: whole pictures"
+    )
+    warped: bool = setting(
+        False,
+        "move heads, lips and shoulders of the reference picture to where the poses of each frame have them, before the model "
+        "adds differences (model.differences)",
+    )
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")
     held_out: float = setting(0.2, "0-1, fraction of the training clips kept for validation if there is no split val")
     min_face_px: float = setting(

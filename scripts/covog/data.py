@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from covog import conditions, latents
+from covog import conditions, latents, warping
 from covog.conditions import People, Placement
 from covog.config import Data
 from talking.core.errors import InputError
@@ -195,7 +195,7 @@ def sound_rows(sound: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
     """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures; with a
-    `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8).
+    `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8), `warped` the `flow` (f, h, w, 2).
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
     `mean` and `std` (f, c, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
@@ -210,6 +210,9 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
             axis=0, initial=0
         )
         sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths
+    if settings.warped:
+        shown = people if window.lips else conditions.without_lips(people)
+        sample["flow"] = warping.flow(shown, frames, placement, people, window.reference, placement)
     sample["sound"] = sound_rows(clip.sound, frames)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)

@@ -57,13 +57,18 @@ def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Ten
 
 
 def difference(latents: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Return what a model of differences makes for latents (b, c, f, h, w); `reference` (b, c, h, w)."""
-    return (latents - reference[:, :, None]) / _DIFFERENCE
+    """Return what a model of differences makes for latents (b, c, f, h, w); `reference` (b, c, h, w) or, of each frame, as latents."""
+    return (latents - of_frames(reference)) / _DIFFERENCE
 
 
 def with_difference(made: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Undo `difference`."""
-    return reference[:, :, None] + _DIFFERENCE * made
+    return of_frames(reference) + _DIFFERENCE * made
+
+
+def of_frames(reference: torch.Tensor) -> torch.Tensor:
+    """Return the reference's latents (b, c, 1, h, w) of all frames, or those of each frame (b, c, f, h, w) as they are."""
+    return reference if reference.dim() == 5 else reference[:, :, None]
 
 
 def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from covog import conditions, data, diffusion
+from covog import conditions, data, diffusion, warping
 from covog.conditions import People, Placement
 from covog.config import Data, Generation, Noise
 from covog.frozen_encoders import FrozenEncoders
@@ -154,7 +154,10 @@ class Generator:
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
             shared = 0 if before is None else before[1] - start
             known = None if before is None else held_latents[:, :, -shared:]
-            guided = self._conditions(script, script.start + np.arange(start, end), placement, reference)
+            frames = script.start + np.arange(start, end)
+            guided = self._conditions(script, frames, placement, reference)
+            if shape.warped:
+                guided["reference_latents"] = self._moved(script, frames, placement, guided, shape)
             latents = self.sample(guided, end - start, size, known, diffusion.generator(seed, number))
             pictures = self._pictures(latents)
             if shared:
@@ -190,6 +193,15 @@ class Generator:
             on |= {name: batch[name].to(self.device) for name in ("sound", "scores")}
             on["face_masks"] = [mask.to(self.device) for mask in batch["face_masks"]]
         return on
+
+    def _moved(
+        self, script: Script, frames: np.ndarray, placement: Placement, guided: dict[str, torch.Tensor], shape: Data
+    ) -> torch.Tensor:
+        size = script.reference.shape[1::-1]
+        of = Placement.fit(size, (shape.width, shape.height), shape.fit)
+        flow = warping.flow(script.people, frames, placement, script.reference_people, script.reference_frame, of)
+        on = torch.from_numpy(flow)[None].to(self.device)
+        return warping.warped(guided["reference_latents"], on, self.encoders)
 
     @torch.no_grad()
     def sample(

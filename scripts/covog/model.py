@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from covog.audio_driver import AudioContext, AudioDriver
 from covog.config import Model
+from covog.diffusion import of_frames
 from covog.pose_encoder import PoseEncoder
 from covog.unet import Given, Level, UNet
 from talking.core.errors import InputError
@@ -20,7 +21,7 @@ from talking.core.errors import InputError
 class Conditioning:
     """The conditions of a window's denoising, which do not depend on the noise; rows are clips × frames.
 
-    `instead` are the reference's latents (b, c, h, w), which a model of differences sees instead of noisy ones.
+    `instead` are the reference's latents (b, c, 1 or f, h, w), which a model of differences sees instead of noisy ones.
     """
 
     pose: torch.Tensor
@@ -85,7 +86,7 @@ class CovOG(nn.Module):
         """Encode all conditions of a batch of windows.
 
         `pose` (b, 3, f, H, W) 0-1, `person_masks` (b, p, H, W), `present` (b, p) bool, `image_embed` (b, 1, d),
-        `reference_latents` (b, c, h, w), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
+        `reference_latents` (b, c, h, w) (of a model of differences also of each frame, (b, c, f, h, w)), `reference_pose` (b, 3, H, W) 0-1, `sound` (b, f, layers, channels) or each person's own (b, p, f, layers, channels),
         `scores` (b, p, f) raw scores / 3, `face_masks` (b, p, f, h, w) at 1/8, 1/16, 1/32, 1/64 of the picture.
         """
         audio_context = None
@@ -97,7 +98,7 @@ class CovOG(nn.Module):
         instead = None
         if self.config.differences:
             # It sees the reference itself; attention to it and its embedding would only help to learn a few clips by heart.
-            instead, unconditional = reference_latents, True
+            instead, unconditional = of_frames(reference_latents), True
             features = features + self.pose_adaptor(reference_pose[:, :, None], person_masks, present)
         conditioning = Conditioning(features.transpose(1, 2).flatten(0, 1), image_embed, None, instead, audio_context)
         if unconditional:
@@ -134,7 +135,7 @@ class CovOG(nn.Module):
         """Return the prediction (b, c, f, h, w) for noisy latents (b, c, f, h, w) at timesteps (b,)."""
         unet, frames = self.denoising_unet, noisy_latents.shape[2]
         if conditioning.instead is not None:
-            noisy_latents = conditioning.instead[:, :, None].expand(-1, -1, frames, -1, -1)
+            noisy_latents = conditioning.instead.expand(-1, -1, frames, -1, -1)
             timesteps = torch.zeros_like(timesteps)
         time = unet.embed_time(timesteps, noisy_latents.dtype).repeat_interleave(frames, dim=0)
         references = iter(conditioning.reference or [])

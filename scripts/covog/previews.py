@@ -9,7 +9,7 @@ import torch
 
 from covog import data, diffusion, generate
 from covog.frozen_encoders import FrozenEncoders
-from covog.trainer import UNCONDITIONAL, Trainer, inputs
+from covog.trainer import UNCONDITIONAL, Trainer
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
 
@@ -54,7 +54,7 @@ class Previews:
                     raise batch
                 of = settings.seed, stage, number
                 draws = [diffusion.generator(*of, purpose, device=trainer.device) for purpose in range(UNCONDITIONAL)]
-                clean, conditions = inputs(batch, trainer.encoders, draws, trainer.device, settings.model.audio)
+                clean, conditions = trainer.inputs(batch, draws)
                 made = generator.sample(conditions, frames, size, None, diffusion.generator(*of))
                 pairs.append(torch.cat([clean, made]))
         both = torch.cat(pairs, dim=2)

@@ -14,11 +14,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from covog import acceleration, checkpoints, config, convert, data, diffusion, latents, optimizers, provenance, stopping
+from covog.conditions import LATENT_CELL
 from covog.config import Config, Training
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.variation import varied
+from covog.warping import warped
 from talking.core.errors import InputError
 from talking.dataset import store
 
@@ -26,6 +28,7 @@ from talking.dataset import store
 _UNUSED = re.compile(
     r"reference_unet\.up_blocks\.3\.|.*\.attentions\.\d+\.transformer_blocks\.\d+\.(norm2|attn2\.to_[qk])\."
 )
+_POSE_BIAS = re.compile(r"pose_.*\.bias$")
 # Numbers of the kinds of random draws; with the seed, the stage and the batch they seed a draw.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VARIATION = range(6)
 
@@ -70,13 +73,18 @@ class Trainer:
         self.progress = resumed.progress if resumed else checkpoints.Progress(identity)
         self.progress.settings = identity
         self.writer = checkpoints.Writer(folder / "checkpoints", self.training.keep)
-        varies = stage == 1 and settings.data.variation > 0
+        if (settings.data.warped or settings.data.crop) and not settings.model.differences:
+            raise InputError("data.warped and data.crop need model.differences.")
+        if settings.data.crop % LATENT_CELL:
+            raise InputError(f"data.crop is {settings.data.crop}; it must be a multiple of {LATENT_CELL} px.")
+        self.varies = bool(settings.data.crop) or (stage == 1 and settings.data.variation > 0)
+        recodes = self.varies or settings.data.warped
         encoders = None
-        if cache is None or varies:
+        if cache is None or recodes:
             encoders = FrozenEncoders(settings.encoders, settings.model).to(self.device)
         if cache is not None:
             latents.check(cache, settings)
-        self.encoders, self.coder = encoders if cache is None else None, encoders if varies else None
+        self.encoders, self.coder = encoders if cache is None else None, encoders if recodes else None
         self._make_network(resumed)
         self._make_samples(found, held_out, cache)
 
@@ -90,6 +98,10 @@ class Trainer:
         training, self.dtype = self.training, DTYPES[self.training.mixed_precision]
         model = _first_model(self.settings, self.begin)
         trained = freeze(model, self.stage, training)
+        if self.settings.data.crop:
+            # They begin at 0. Without them, encoding nobody's pose gives nothing, so that crops may leave people out.
+            for name in filter(_POSE_BIAS.match, list(trained)):
+                trained.pop(name).requires_grad_(False)
         if resumed:
             model.load_state_dict({**model.state_dict(), **resumed.weights})
         model.gradient_checkpointing = training.checkpointing
@@ -197,6 +209,16 @@ class Trainer:
                 own[name].copy_(value)
         return model
 
+    def inputs(
+        self, batch: dict[str, Any], draws: list[torch.Generator]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return a batch's clean latents (b, c, f, h, w) and the model's conditions."""
+        clean, conditions = inputs(batch, self.encoders, draws, self.device, self.settings.model.audio)
+        if "flow" in batch:
+            flow = batch["flow"].to(self.device, non_blocking=True)
+            conditions["reference_latents"] = warped(conditions["reference_latents"], flow, self.coder)
+        return clean, conditions
+
     def close(self) -> None:
         """Wait for a checkpoint that is being written."""
         self.writer.close()
@@ -205,13 +227,21 @@ class Trainer:
         """Noise a batch; every draw depends on `numbers` alone: those of the batch and the rank, or of a validation sample."""
         noise_settings, seed = self.settings.noise, (self.settings.seed, self.stage, *numbers)
         draws = [diffusion.generator(*seed, purpose, device=self.device) for purpose in range(UNCONDITIONAL)]
-        clean, conditions = inputs(batch, self.encoders, draws, self.device, self.settings.model.audio)
+        clean, conditions = self.inputs(batch, draws)
         within = batch["loss_weights"].to(self.device, non_blocking=True) if "loss_weights" in batch else None
         is_training = timesteps is None
-        if self.coder is not None and is_training:
+        if self.varies and is_training:
             random = diffusion.generator(*seed, VARIATION, device=self.device)
+            faces = [mask.to(self.device, non_blocking=True) for mask in batch["face_masks"]]
             clean, conditions, within = varied(
-                clean, conditions, within, self.coder, self.settings.data.variation, random
+                clean,
+                conditions,
+                within,
+                faces,
+                self.coder,
+                self.settings.data.variation,
+                self.settings.data.crop,
+                random,
             )
         noise = diffusion.noise_like(clean, noise_settings.offset, draws[NOISE])
         if is_training:

@@ -95,6 +95,25 @@ def test_an_untrained_model_of_differences_repeats_the_reference_picture_and_a_t
         assert (np.abs(made.astype(int) - repeated).max() <= 1) != alive
 
 
+def test_an_untrained_model_moves_the_reference_picture_where_the_poses_are_if_asked(script):
+    toy = config.Model(
+        **{**TOY, "latent_channels": 192, "differences": True, "pose_adaptor_channels": [4, 4, 8, 8], "audio": False}
+    )
+    encoders = FrozenEncoders(SETTINGS.encoders, toy)
+    network = model(alive=False, **vars(toy)).float()
+    generator = generate.Generator(network, encoders, SETTINGS.noise, SETTINGS.generation, torch.device("cpu"))
+    people = script.people
+    moved = people.keypoints.copy()
+    # Everybody moves to the right from the fourth frame on, by an eighth of the picture.
+    moved[3:, :, :, 0] += WIDTH / 8
+    moving = replace(cut(script, 5), people=replace(people, keypoints=moved), reference_people=people)
+    made = np.stack(list(generator.video(moving, replace(SHAPE, warped=True)))).astype(float)
+    alone = np.stack(list(generator.video(moving, SHAPE))).astype(float)
+    assert np.abs(alone - alone[0]).max() == 0
+    of_first = np.abs(made - alone[0]).mean(axis=(1, 2, 3))
+    assert of_first[0] < 0.6 < 1.5 < min(of_first[3:])
+
+
 def test_a_seed_gives_the_same_video_and_another_one_another(generator, script):
     one, same, other = (np.stack(list(generator.video(cut(script, 8), SHAPE, seed))) for seed in (3, 3, 4))
     assert np.array_equal(one, same)

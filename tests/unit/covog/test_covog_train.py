@@ -177,6 +177,24 @@ def test_the_weight_of_mouths_enters_the_loss_and_dropped_lips_the_poses(stage, 
     assert first_loss("without_lips", lips="dropped", mouth_weight=3.0) == pytest.approx(three, rel=0.1)
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_model_of_differences_trains_on_crops_of_what_poses_have_moved(stage, dataset, tmp_path):
+    settings = training_settings(steps=2, validation_steps=1)
+    widths = {"differences": True, "latent_channels": 48, "pose_adaptor_channels": [4, 4, 8, 8]}
+    settings.model = dataclasses.replace(settings.model, **widths)
+    settings.data = dataclasses.replace(settings.data, crop=32, warped=True, variation=0.5, mouth_weight=3.0)
+    latents.cache_all(store.split(dataset, "train"), tmp_path / "latents", settings, torch.device("cpu"))
+    train.train(settings, stage, dataset, tmp_path / "run", cache=tmp_path / "latents")
+    assert np.isfinite([loss for *_, loss in losses(tmp_path / "run")]).all()
+    # Validation is of whole pictures.
+    shown = cv2.imread(str(max((tmp_path / "run/validation").glob("*.jpg"))))
+    assert shown.shape[0] == 2 * settings.data.height
+    for differences, crop, said in ((False, 32, "need model.differences"), (True, 20, "data.crop is 20")):
+        settings.model.differences, settings.data.crop = differences, crop
+        with pytest.raises(InputError, match=said):
+            train.train(settings, stage, dataset, tmp_path / "other", cache=tmp_path / "latents")
+
+
 def test_checkpoints_are_written_by_time_too(dataset, tmp_path):
     settings = training_settings(save_every=0, save_minutes=1e-9, keep=9, steps=3)
     train.train(settings, 1, dataset, tmp_path)
