@@ -23,7 +23,7 @@ test-module: $(READY) ## whole runs of the workflow as a module of another one
 test-real: $(READY) ## workflow and functions on real videos with known truth (TALKING_TEST_MATERIAL names their folder)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m material tests/real tests/unit
 
-test-faults: $(READY) ## runs and trainings that are killed, jobs that break, full disks, damaged inputs
+test-faults: $(READY) ## runs and trainings that are killed or disturbed, jobs that break, full disks, damaged inputs
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/faults
 
 test-scale: $(READY) ## plans of large sample sheets, what stages, training steps and many videos cost
