@@ -23,7 +23,7 @@ REPO = Path(__file__).resolve().parents[2]
 NODES = (1, 2, 4, 8, 16)
 PART_S = 600.0
 # Whole-video rules whose cost depends on the size of the pictures: that of the table in Full HD counts.
-OF_PICTURES = ("ingest_media", "detect_shots", "embed_faces")
+OF_PICTURES = ("ingest_media", "detect_shots")
 
 
 @dataclass(frozen=True)
