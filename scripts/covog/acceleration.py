@@ -1,15 +1,18 @@
-"""Making a training step quicker: the repeated blocks compiled, and a step's work on the GPU captured once.
+"""Making a training step quicker or smaller: the repeated blocks compiled or recomputed, and a step's work on the GPU captured
+once.
 
-Neither was measured on a GPU yet.
+None of it was measured on a GPU yet.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from covog.audio_driver import AudioBlock
 from covog.config import Training
@@ -23,6 +26,13 @@ BLOCKS = ResnetBlock, SpatialTransformer, MotionModule, AudioBlock
 # Forms (widths, sizes, numbers of people) that a kind of block may be compiled for: dynamo gives up after 8 by default.
 _FORMS = 128
 _WARM_UPS = 3
+_ATEN = torch.ops.aten
+# All that is as much work as a product of matrices.
+_PRODUCTS = [
+    *(_ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default, _ATEN.baddbmm.default, _ATEN.convolution.default),
+    *(_ATEN._scaled_dot_product_flash_attention.default, _ATEN._scaled_dot_product_efficient_attention.default),
+    *(_ATEN._scaled_dot_product_cudnn_attention.default, _ATEN._scaled_dot_product_flash_attention_for_cpu.default),
+]
 
 
 def compile_blocks(model: nn.Module, backend: str | Callable = "inductor") -> int:
@@ -38,6 +48,21 @@ def compile_blocks(model: nn.Module, backend: str | Callable = "inductor") -> in
     for block in blocks:
         block.compile(backend=backend, fullgraph=True, dynamic=False)
     return len(blocks)
+
+
+def recompute_blocks(model: nn.Module, keeps: str) -> None:
+    """Let the backward pass compute the repeated blocks again from their inputs: all of it (`nothing` is kept), or what is cheap
+    (`products`: outputs of matrix products, convolutions and attention are kept)."""
+    how: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    if keeps == "products":
+        how["context_fn"] = partial(create_selective_checkpoint_contexts, _PRODUCTS)
+
+    def recomputed(forward: Callable, *given: Any, **named: Any) -> Any:
+        return checkpoint(forward, *given, **named, **how) if torch.is_grad_enabled() else forward(*given, **named)
+
+    for block in model.modules():
+        if isinstance(block, BLOCKS):
+            block.forward = partial(recomputed, block.forward)
 
 
 class Graph:

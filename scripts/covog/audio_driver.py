@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention import FeedForward
-from torch import nn
+from torch import Tensor, nn
 
 from covog.config import Model
 from covog.unet import Attention, as_picture
@@ -18,10 +18,10 @@ DOWN_LEVELS, UP_LEVELS = (1, 2, 3), (2, 1)
 class AudioContext:
     """Input of one audio block: keys and values (b·f, p, tokens, c), face masks (b·f, p, h, w), persons (b·f, 1, 1)."""
 
-    keys: torch.Tensor
-    values: torch.Tensor
-    masks: torch.Tensor
-    persons: torch.Tensor
+    keys: Tensor
+    values: Tensor
+    masks: Tensor
+    persons: Tensor
 
 
 class AudioProjection(nn.Module):
@@ -35,7 +35,7 @@ class AudioProjection(nn.Module):
         self.proj3 = nn.Linear(config.audio_hidden, config.audio_tokens * config.audio_dim)
         self.norm = nn.LayerNorm(config.audio_dim)
 
-    def forward(self, sound: torch.Tensor) -> torch.Tensor:
+    def forward(self, sound: Tensor) -> Tensor:
         """Return tokens (…, tokens, audio_dim) of sound (…, layers, channels)."""
         hidden = F.relu(self.proj2(F.relu(self.proj1(sound.flatten(-2)))))
         return self.norm(self.proj3(hidden).unflatten(-1, (self.tokens, -1)))
@@ -46,7 +46,7 @@ class AudioBlock(nn.Module):
 
     def __init__(self, width: int, config: Model) -> None:
         super().__init__()
-        self.keep_residual = config.audio_residual == "keep"
+        self.config = config
         self.norm = nn.GroupNorm(config.norm_groups, width, eps=1e-6)
         self.proj_in = nn.Conv2d(width, width, kernel_size=1)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
@@ -59,9 +59,7 @@ class AudioBlock(nn.Module):
             nn.init.zeros_(output.weight)
             nn.init.zeros_(output.bias)
 
-    def encode(
-        self, tokens: torch.Tensor, scores: torch.Tensor, masks: torch.Tensor, present: torch.Tensor
-    ) -> AudioContext:
+    def encode(self, tokens: Tensor, scores: Tensor, masks: Tensor, present: Tensor) -> AudioContext:
         """Return each person's keys and values; they do not depend on the noise, so they serve all denoising steps.
 
         `tokens` (b, 1 or p, f, t, d), everybody's or each person's own, `scores` (b, p, f), `masks` (b, p, f, h, w), `present` (b, p) bool.
@@ -70,14 +68,11 @@ class AudioBlock(nn.Module):
         gated = (tokens.transpose(1, 2) * gates[..., None, :]).flatten(0, 1)
         masks = torch.where(present[:, :, None, None, None], masks, torch.zeros_like(masks))
         persons = present.sum(dim=1).repeat_interleave(tokens.shape[2])
-        return AudioContext(
-            self.attention.to_k(gated),
-            self.attention.to_v(gated),
-            masks.transpose(1, 2).flatten(0, 1).to(tokens.dtype),
-            persons[:, None, None].to(tokens.dtype),
-        )
+        keys, values = self.attention.to_k(gated), self.attention.to_v(gated)
+        masks = masks.transpose(1, 2).flatten(0, 1).to(tokens.dtype)
+        return AudioContext(keys, values, masks, persons[:, None, None].to(tokens.dtype))
 
-    def forward(self, hidden: torch.Tensor, audio_context: AudioContext) -> torch.Tensor:
+    def forward(self, hidden: Tensor, audio_context: AudioContext) -> Tensor:
         """Return the hidden state (b·f, c, h, w) with what is heard added."""
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
@@ -98,7 +93,7 @@ class AudioBlock(nn.Module):
         heard = F.linear(heard, out.weight) + out.bias * masks.sum(dim=2, keepdim=True)
         zero = self.zero_conv
         moved = F.linear(heard, zero.weight.flatten(1)) + zero.bias * audio_context.persons
-        tokens = (tokens if self.keep_residual else normed) + moved
+        tokens = (tokens if self.config.audio_residual == "keep" else normed) + moved
         tokens = tokens + self.feed_forward(self.norm3(tokens))
         return hidden + self.proj_out(as_picture(tokens, height, width))
 
@@ -114,7 +109,7 @@ class AudioDriver(nn.Module):
         self.up = nn.ModuleList(AudioBlock(width, config) for width in widths[::-1][: len(UP_LEVELS)])
 
     def encode(
-        self, sound: torch.Tensor, scores: torch.Tensor, masks: list[torch.Tensor], present: torch.Tensor
+        self, sound: Tensor, scores: Tensor, masks: list[Tensor], present: Tensor
     ) -> tuple[list[AudioContext], list[AudioContext]]:
         """Return the inputs of the down and the up audio blocks.
 
@@ -122,7 +117,5 @@ class AudioDriver(nn.Module):
         `present` (b, p) bool, false for padded persons.
         """
         tokens = self.projection(sound if sound.dim() == 5 else sound[:, None])
-        return tuple(
-            [block.encode(tokens, scores, masks[level], present) for block, level in zip(blocks, levels, strict=True)]
-            for blocks, levels in ((self.down, DOWN_LEVELS), (self.up, UP_LEVELS))
-        )
+        sides = (zip(self.down, DOWN_LEVELS, strict=True), zip(self.up, UP_LEVELS, strict=True))
+        return tuple([block.encode(tokens, scores, masks[at], present) for block, at in side] for side in sides)

@@ -3,23 +3,21 @@
 `checkpoints/step-0000500/` holds `weights`, `ema` and `optimizer` (safetensors), `losses.parquet` and `state.json`.
 """
 
-import errno
 import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from covog import convert, provenance
-from talking.core import schemas, tables
+from talking.core import tables
 from talking.core.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -35,24 +33,23 @@ class Progress:
     scaler: dict[str, Any] | None = None
 
 
-def write(
-    folder: Path,
-    progress: Progress,
-    weights: convert.Tensors,
-    optimizer: dict[str, Any],
-    ema: convert.Tensors | None,
-    keep: int,
-) -> None:
-    """Write a checkpoint and remove all but the last `keep`.
+@dataclass
+class Checkpoint:
+    """All that the next step needs: `weights` and `ema` (averaged weights, if there are any) by name, the optimizer's state."""
 
-    Raises InputError if the disk is full; earlier checkpoints are kept.
-    """
-    place = folder / f"step-{progress.step:07d}"
+    progress: Progress
+    weights: convert.Tensors
+    optimizer: dict[str, Any]
+    ema: convert.Tensors | None
+
+
+def write(folder: Path, checkpoint: Checkpoint, keep: int) -> None:
+    """Write a checkpoint and remove all but the last `keep`; earlier ones are kept if that fails, as on a full disk."""
+    place = folder / f"step-{checkpoint.progress.step:07d}"
     aside = folder / f".{place.name}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        with full_disk_told(folder):
-            _fill(aside, progress, weights, optimizer, ema)
+        _fill(aside, checkpoint)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -72,63 +69,27 @@ class Writer:
         self._folder, self._keep = folder, keep
         self._thread, self._written = ThreadPoolExecutor(1), None
 
-    def write(
-        self,
-        progress: Progress,
-        weights: convert.Tensors,
-        optimizer: dict[str, Any],
-        ema: convert.Tensors | None,
-    ) -> None:
+    def write(self, now: Checkpoint) -> None:
         """Copy everything to the host and begin to write it, once the checkpoint before is whole; raises what that one met with."""
         self.wait()
-        content = _copied((weights, optimizer, ema))
-        now = replace(progress, losses=list(progress.losses))
-        self._written = self._thread.submit(write, self._folder, now, *content, self._keep)
+
+        def copied(tensor: Tensor) -> Tensor:
+            return tensor.detach().to("cpu", copy=True)
+
+        tensors = (tree_map_only(Tensor, copied, held) for held in (now.weights, now.optimizer, now.ema))
+        copy = Checkpoint(replace(now.progress, losses=list(now.progress.losses)), *tensors)
+        self._written = self._thread.submit(write, self._folder, copy, self._keep)
 
     def wait(self) -> None:
-        """Wait until the last checkpoint is whole. Raises InputError if the disk is full."""
+        """Wait until the last checkpoint is whole; raises what it met with."""
         written, self._written = self._written, None
         if written is not None:
             written.result()
 
     def close(self) -> None:
         """Wait for the last checkpoint and end the thread."""
-        try:
+        with self._thread:
             self.wait()
-        finally:
-            self._thread.shutdown()
-
-
-def _copied(value: Any) -> Any:
-    """Return nested dicts, lists and tuples with copies of their tensors on the host."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value
-
-
-@contextmanager
-def full_disk_told(place: Path) -> Iterator[None]:
-    """Raise InputError if the disk is full while `place` is written."""
-    try:
-        yield
-    except (OSError, convert.SafetensorError) as error:
-        if getattr(error, "errno", None) != errno.ENOSPC and not re.search("No space left|StorageFull", str(error)):
-            raise
-        raise InputError(
-            f"{place}: the disk is full; free some space and run again, which continues from the last complete file."
-        ) from error
-
-
-@dataclass
-class Checkpoint:
-    """A checkpoint that `latest` found."""
-
-    progress: Progress
-    weights: convert.Tensors
-    optimizer: dict[str, Any]
-    ema: convert.Tensors | None
 
 
 def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
@@ -138,9 +99,10 @@ def latest(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
     """
     for place in reversed(_all(folder)):
         try:
+            state = json.loads((place / "state.json").read_text())
             # First: what another version has written may not be readable as a whole.
-            changed = _changed(json.loads((place / "state.json").read_text())["settings"], settings)
-            found = None if changed else _read(place)
+            changed = provenance.changed(state["settings"], settings)
+            found = None if changed else _read(place, state)
         except (InputError, OSError, ValueError, KeyError) as error:
             _log.warning("%s is damaged and skipped: %s", place, error)
             continue
@@ -162,83 +124,47 @@ def make_way(folder: Path, settings: dict[str, Any]) -> None:
         try:
             state = json.loads((place / "state.json").read_text())
             finished = state["step"] >= state["settings"]["training"]["steps"]
-            changed = _changed(state["settings"], settings)
+            changed = provenance.changed(state["settings"], settings)
         except (OSError, ValueError, KeyError):
             continue
         if changed and finished and provenance.INPUTS.issuperset(changed):
             before = folder.with_name(f"{folder.name}-before")
             shutil.rmtree(before, ignore_errors=True)
             folder.rename(before)
-            _log.warning(
-                "%s changed since the last training, which is now in %s: starting from the beginning",
-                ", ".join(changed),
-                before,
-            )
+            said = "%s changed since the last training, which is now in %s: starting from the beginning"
+            _log.warning(said, ", ".join(changed), before)
         return
 
 
-def losses_table(losses: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the losses as a table of its schema."""
-    return pd.DataFrame(losses, columns=schemas.schema("covog_losses").names)
-
-
-def _fill(
-    aside: Path,
-    progress: Progress,
-    weights: convert.Tensors,
-    optimizer: dict[str, Any],
-    ema: convert.Tensors | None,
-) -> None:
+def _fill(aside: Path, checkpoint: Checkpoint) -> None:
+    progress, optimizer = checkpoint.progress, checkpoint.optimizer
     aside.mkdir(parents=True)
-    convert.write_tensors(aside / "weights.safetensors", weights)
-    if ema is not None:
-        convert.write_tensors(aside / "ema.safetensors", ema)
-    tensors, rest = _flat(optimizer)
+    convert.write_tensors(aside / "weights.safetensors", checkpoint.weights)
+    if checkpoint.ema is not None:
+        convert.write_tensors(aside / "ema.safetensors", checkpoint.ema)
+    flat = {f"{parameter}/{name}": v for parameter, of in optimizer["state"].items() for name, v in of.items()}
+    tensors = {name: value for name, value in flat.items() if isinstance(value, Tensor)}
     convert.write_tensors(aside / "optimizer.safetensors", tensors)
-    tables.write("covog_losses", losses_table(progress.losses), aside / "losses.parquet")
+    tables.write("covog_losses", tables.of_rows("covog_losses", progress.losses), aside / "losses.parquet")
+    rest = {"numbers": {k: v for k, v in flat.items() if k not in tensors}, "param_groups": optimizer["param_groups"]}
     state = {"step": progress.step, "settings": progress.settings, "scaler": progress.scaler, "optimizer": rest}
     (aside / "state.json").write_text(json.dumps(state))
 
 
-def _read(place: Path) -> Checkpoint:
-    state = json.loads((place / "state.json").read_text())
+def _read(place: Path, state: dict[str, Any]) -> Checkpoint:
     losses = tables.read("covog_losses", place / "losses.parquet").to_dict("records")
-    ema = place / "ema.safetensors"
+    ema, rest = place / "ema.safetensors", state["optimizer"]
+    moments: dict[int, dict[str, Any]] = defaultdict(dict)
+    for key, value in (convert.read_tensors(place / "optimizer.safetensors") | rest["numbers"]).items():
+        parameter, name = key.split("/", 1)
+        moments[int(parameter)][name] = value
     return Checkpoint(
         Progress(state["settings"], state["step"], losses, state["scaler"]),
         convert.read_tensors(place / "weights.safetensors"),
-        _unflat(convert.read_tensors(place / "optimizer.safetensors"), state["optimizer"]),
+        {"state": dict(moments), "param_groups": rest["param_groups"]},
         convert.read_tensors(ema) if ema.exists() else None,
     )
 
 
 def _all(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("step-*") if re.fullmatch(r"step-\d+", p.name))
-
-
-def _flat(optimizer: dict[str, Any]) -> tuple[convert.Tensors, dict[str, Any]]:
-    tensors, numbers = {}, {}
-    for parameter, values in optimizer["state"].items():
-        for name, value in values.items():
-            (tensors if isinstance(value, torch.Tensor) else numbers)[f"{parameter}/{name}"] = value
-    return tensors, {"numbers": numbers, "param_groups": optimizer["param_groups"]}
-
-
-def _unflat(tensors: convert.Tensors, rest: dict[str, Any]) -> dict[str, Any]:
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in (tensors | rest["numbers"]).items():
-        parameter, name = key.split("/", 1)
-        state.setdefault(int(parameter), {})[name] = value
-    return {"state": state, "param_groups": rest["param_groups"]}
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    before, now = _leaves(before), _leaves(now)
-    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in provenance.FREE)
-
-
-def _leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found = {}
-    for key, value in settings.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from covog import checkpoints, config, convert, metrics, photo
+from covog import config, convert, metrics, photo
 from covog import evaluate as evaluation
 from covog import generate as making
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
+from covog.precision import DTYPES
 from talking.core import tables
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -32,6 +33,7 @@ def generator_of(weights: Path, settings: config.Config) -> making.Generator:
 
 def _generator(model: CovOG, settings: config.Config) -> making.Generator:
     encoders = FrozenEncoders(settings.encoders, model.config)
+    model.to(device(), DTYPES[settings.generation.precision])
     return making.Generator(model, encoders, settings.noise, settings.generation, device())
 
 
@@ -76,8 +78,7 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
             f"{arguments.weights} hears sound of {widths.audio_layers} × {widths.audio_channels} features, this sound has "
             f"{found[0]} × {found[1]}; take sound of the network that its data set has (--sound-model)."
         )
-    with checkpoints.full_disk_told(arguments.out):
-        made = making.write(arguments.out, generator, script, shape, samples, arguments.seed)
+    made = making.write(arguments.out, generator, script, shape, samples, arguments.seed)
     print(f"{arguments.out}: {made} frames.")
 
 
@@ -107,8 +108,7 @@ def evaluate(arguments: Namespace) -> None:
         widths = model.config
         generator = _generator(model, settings)
         videos = arguments.videos / name
-        with checkpoints.full_disk_told(videos):
-            rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
+        rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
     if widths is not None:
         rows.append(evaluation.ends(arguments.dataset, settings, networks))
     tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)

@@ -11,6 +11,7 @@ import numpy as np
 
 from covog.config import Data
 from talking.core import boxes, keypoints
+from talking.dataset import store
 from talking.poses.render import draw_poses, face_box
 
 # Raw speaking scores (TalkNet's logits) are divided by this before they enter the model.
@@ -37,6 +38,11 @@ class People:
     valid: np.ndarray
     faces: np.ndarray
     scores: np.ndarray
+
+    @classmethod
+    def of(cls, clip: store.Clip) -> "People":
+        """Return the people of a clip of the data set."""
+        return cls(clip.keypoints, clip.pose_scores, clip.body_boxes, clip.pose_valid, clip.face_boxes, clip.scores)
 
 
 @dataclass
@@ -174,20 +180,24 @@ def speaking(people: People, frames: np.ndarray) -> np.ndarray:
     return (people.scores[frames].T / SCORE_UNIT).astype(np.float32)
 
 
-def steer(people: People, frames: np.ndarray, reference: int, placement: Placement, lips: bool = True) -> dict:
+def steer(
+    people: People, sound: np.ndarray, frames: np.ndarray, reference: int, placement: Placement, lips: bool = True
+) -> dict:
     """Return all conditions of a window: the requested frames, with or without lips, and the reference frame, as arrays without a
     batch axis.
 
     `pose` (f, h, w, 3) and `reference_pose` (h, w, 3) uint8, `person_masks` (p, h, w) uint8, `face_masks` list of
-    (p, f, h, w), `scores` (p, f).
+    (p, f, h, w), `scores` (p, f), `sound` float32 (f, layers, channels), or (p, f, layers, channels) where each person has their own.
     """
     shown = people if lips else without_lips(people)
+    rows = np.asarray(sound[frames], dtype=np.float32)
     return {
         "pose": pose_pictures(shown, frames, placement),
         "reference_pose": pose_pictures(people, np.array([reference]), placement)[0],
         "person_masks": person_masks(people, placement),
         "face_masks": face_masks(face_boxes(shown, frames, placement), placement.size),
         "scores": speaking(people, frames),
+        "sound": rows if rows.ndim == 3 else rows.swapaxes(0, 1),
     }
 
 

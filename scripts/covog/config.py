@@ -30,7 +30,7 @@ class Model:
     differences: bool = setting(
         False,
         "make the picture's difference to the reference picture, in one step and without noise: the denoising UNet sees the "
-        "reference's latents, and at first repeats them; the reference UNet has no effect (else all of the picture, of noise, as "
+        "reference's latents, and at first repeats them; there is no reference UNet (else all of the picture, of noise, as "
         "published)",
     )
     heads: int = setting(8, "attention heads of the spatial transformers")
@@ -166,21 +166,29 @@ class Training:
     weight_decay: float = setting(1e-2, "AdamW's weight decay")
     optimizer: str = setting(
         "adamw",
-        "adamw, adamw_8bit (needs bitsandbytes) or adafactor (least memory)",
+        "adamw, adamw_8bit (needs bitsandbytes or torchao) or adafactor (least memory)",
         choices=["adamw", "adamw_8bit", "adafactor"],
     )
     max_gradient_norm: float = setting(1.0, "gradients are scaled down to this norm")
     mixed_precision: str = setting(
         "bf16", "arithmetic of the networks; the release trained in fp16", choices=["no", "fp16", "bf16"]
     )
-    checkpointing: bool = setting(
-        False, "compute activations again in the backward pass: less memory, and a third more work"
+    checkpointing: bool = setting(False, "compute activations again in the backward pass: less memory, and more work")
+    checkpointing_keeps: str = setting(
+        "nothing",
+        "what checkpointing keeps: nothing (a third more work), or products (outputs of matrix products, convolutions and "
+        "attention: no more products, and a quarter less memory)",
+        choices=["nothing", "products"],
     )
     compile: bool = setting(
         False, "compile the repeated blocks with torch.compile; a block that cannot be compiled is an error"
     )
     cuda_graph: bool = setting(
         False, "capture a step's work on the GPU once and repeat it (one GPU, bf16, no checkpointing; not measured)"
+    )
+    shard: bool = setting(
+        False,
+        "of several processes, let each hold a part of the weights, gradients and moments (FSDP2; optimizer adamw, bf16 or no)",
     )
     deterministic: bool = setting(
         False, "only kernels that repeat their results: slower, but a resume on a GPU is exact"

@@ -83,9 +83,12 @@ def read_tensors(path: str | Path) -> Tensors:
 
 
 def write_tensors(path: str | Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically."""
+    """Write tensors as safetensors, atomically. Raises OSError that names the file if it cannot be written, as on a full disk."""
     with atomic_write(path) as aside:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
+        try:
+            safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, aside, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from error
 
 
 def _metadata(path: str | Path) -> dict[str, str]:
@@ -140,6 +143,7 @@ def load(model: CovOG, tensors: Tensors, kind: str, where: str) -> None:
     Raises InputError that names the file and up to three keys which are left over, unset or of another shape.
     """
     ours, own = to_ours(tensors, kind, where), model.state_dict()
+    ours = _used(model, ours) if kind == "stable_diffusion" else ours
     wanted = {name for name in own if KINDS[kind](name) and not name.endswith("pos_embed.pe")}
     _refuse(where, "holds keys that this model has no place for", sorted(set(ours) - wanted))
     _refuse(where, "leaves parameters unset", sorted(wanted - set(ours)))
@@ -198,10 +202,10 @@ def read_widths(path: str | Path) -> Model:
 def adopt(model: CovOG, tensors: Tensors, where: str, missing_parts: bool = False) -> None:
     """Set a model's parameters from tensors under its own names.
 
-    With `missing_parts`, motion modules and audio driver may be absent on either side, as between the stages.
+    A reference UNet is passed over by a model of differences, which has none. With `missing_parts`, motion modules and audio driver may be absent on either side, as between the stages.
     Raises InputError that names the file and up to three keys that do not fit.
     """
-    own = model.state_dict()
+    own, tensors = model.state_dict(), _used(model, tensors)
     wanted = {name for name in own if not name.endswith("pos_embed.pe")}
     optional = {n for n in wanted | set(tensors) if missing_parts and ("motion_modules" in n or "audio_driver" in n)}
     _refuse(where, "holds keys that this model has no place for", sorted(set(tensors) - wanted - optional))
@@ -222,16 +226,15 @@ def converted(model: CovOG, files: list[Path], kinds: list[str] | None = None) -
         kind = kinds[number] if kinds else kind_of(file, tensors)
         load(model, tensors, kind, str(file))
         if any(name.startswith("audio_proj.") for name in tensors):
-            model.set_audio_residual(_metadata(file).get(_RESIDUAL, "released"))
+            model.config.audio_residual = _metadata(file).get(_RESIDUAL, "released")
     return model
 
 
 def publish(model: CovOG, folder: Path) -> None:
-    """Write the four parts of a model as `{part}.safetensors` under their published key names."""
+    """Write the four parts of a model, as far as it has them, as `{part}.safetensors` under their published key names."""
     for part in ("denoising_unet", "reference_unet", "pose_guider", "pose_adaptor"):
-        write_tensors(
-            folder / f"{part}.safetensors", to_published(model, part), {_RESIDUAL: model.config.audio_residual}
-        )
+        if tensors := to_published(model, part):
+            write_tensors(folder / f"{part}.safetensors", tensors, {_RESIDUAL: model.config.audio_residual})
 
 
 def _our_names(name: str, kind: str) -> list[tuple[str, str]]:
@@ -282,6 +285,10 @@ def _sinusoid(like: torch.Tensor) -> torch.Tensor:
     from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 
     return SinusoidalPositionalEmbedding(like.shape[2], max_seq_length=like.shape[1]).pe
+
+
+def _used(model: CovOG, tensors: Tensors) -> Tensors:
+    return {n: t for n, t in tensors.items() if model.reference_unet is not None or not n.startswith("reference_unet.")}
 
 
 def _refuse_shapes(where: str, own: Tensors, given: Tensors) -> None:

@@ -1,11 +1,12 @@
 """Samples of the data set: windows of clips with all their conditions, drawn by number.
 
-What sample number n is depends on the seed and n alone, never on the process that loads it or on what came before: the
-state of the sampling is one number, and a resumed run continues exactly where it stopped.
+What sample number n is depends on the seed and n alone, so that a resumed run continues exactly where it stopped.
 """
 
+import itertools
 import logging
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from covog import conditions, latents, warping
@@ -60,11 +63,8 @@ def segments(dataset: Path, settings: Data) -> tuple[list[Segment], list[Segment
         count = min(max(1, round(len(enough) * settings.held_out)), len(enough) - 1)
         held = {enough[int((i + 0.5) * len(enough) / count)] for i in range(count)}
         return [s for s in train if s not in held], [s for s in train if s in held]
-    cut = [round(s.end * (1 - settings.held_out)) for s in train]
-    return (
-        [Segment(s.clip, 0, at) for s, at in zip(train, cut, strict=True)],
-        [Segment(s.clip, at, s.end) for s, at in zip(train, cut, strict=True)],
-    )
+    starts = [Segment(s.clip, 0, round(s.end * (1 - settings.held_out))) for s in train]
+    return starts, [Segment(s.clip, start.end, s.end) for s, start in zip(train, starts, strict=True)]
 
 
 def _large_enough(clips: list[Path], settings: Data) -> list[Segment]:
@@ -74,9 +74,8 @@ def _large_enough(clips: list[Path], settings: Data) -> list[Segment]:
         placement = Placement.fit((clip.width, clip.height), (settings.width, settings.height), settings.fit)
         face_px = (clip.meta.get("face_px") or np.inf) * min(placement.scale)
         if face_px < settings.min_face_px:
-            _log.warning(
-                "%s has a face of %.0f px at this size, less than data.min_face_px: left out", clip.path, face_px
-            )
+            said = "%s has a face of %.0f px at this size, less than data.min_face_px: left out"
+            _log.warning(said, clip.path, face_px)
         else:
             out.append(Segment(clip.path, 0, clip.frames))
     return out
@@ -91,17 +90,11 @@ def lacking(dataset: Path, parts: tuple[list[Segment], list[Segment]], frames: i
 
 
 def long_enough(found: list[Segment], frames: int) -> list[Segment]:
-    """Return the segments that hold a window; the others are named in the log.
-
-    Raises InputError if none does.
-    """
+    """Return the segments that hold a window; the others are named in the log."""
     enough = [s for s in found if s.end - s.start >= frames]
     for short in set(found) - set(enough):
-        _log.warning(
-            "%s has %d frames here, fewer than a window of %d: left out", short.clip, short.end - short.start, frames
-        )
-    if not enough:
-        raise InputError(f"no clip has the {frames} frames of a window; lower data.frames or add longer clips.")
+        length = short.end - short.start
+        _log.warning("%s has %d frames here, fewer than a window of %d: left out", short.clip, length, frames)
     return enough
 
 
@@ -144,13 +137,12 @@ class Samples(Dataset):
         return draw(self.segments[chosen], self.frames, self.settings, random)
 
     def __getitem__(self, number: int) -> dict[str, Any] | InputError:
-        attempt = 0
-        while True:
+        for attempt in itertools.count():
             window = self.window(number, attempt)
             try:
                 return load(window, self.settings, self.cache)
             except BROKEN as error:
-                self.broken, attempt = self.broken + 1, attempt + 1
+                self.broken += 1
                 _log.warning("sample %d, %s, is broken and replaced: %s", number, window.clip, error)
                 if self.broken > self.settings.max_broken:
                     return InputError(
@@ -159,42 +151,27 @@ class Samples(Dataset):
                     )
 
 
-class FixedSamples(Dataset):
-    """Validation samples: the same windows every time; a broken one is an error."""
+class FixedSamples:
+    """Validation samples: the same windows every time."""
 
     def __init__(
         self, found: list[Segment], frames: int, count: int, settings: Data, cache: Path | None = None
     ) -> None:
-        found = long_enough(found, frames)
-        random = np.random.default_rng(0)
+        found, random = long_enough(found, frames), np.random.default_rng(0)
         self.windows = [draw(found[i % len(found)], frames, settings, random) for i in range(count)]
         self.settings, self.cache = settings, cache
 
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, number: int) -> dict[str, Any] | InputError:
+    def batch(self, number: int) -> dict[str, Any]:
+        """Return a sample as a batch of one. Raises InputError that names its clip if that is broken."""
         window = self.windows[number]
         try:
-            return load(window, self.settings, self.cache)
+            return collate([load(window, self.settings, self.cache)])
         except BROKEN as error:
-            return InputError(f"validation sample {number}, {window.clip}, is broken: {error}")
-
-
-def people_of(clip: store.Clip) -> People:
-    """Return the people of a clip of the store, in every frame."""
-    return People(clip.keypoints, clip.pose_scores, clip.body_boxes, clip.pose_valid, clip.face_boxes, clip.scores)
-
-
-def sound_rows(sound: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return the rows of some frames of a clip's sound as the model takes them: float32 (f, layers, channels), or
-    (p, f, layers, channels) where each person has their own."""
-    rows = np.asarray(sound[frames], dtype=np.float32)
-    return rows if rows.ndim == 3 else rows.swapaxes(0, 1)
+            raise InputError(f"validation sample {number}, {window.clip}, is broken: {error}") from error
 
 
 def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
-    """Return a window as arrays: what `conditions.steer` gives, `sound` as `sound_rows` does, and the pictures; with a
+    """Return a window as arrays: what `conditions.steer` gives, and the pictures; with a
     `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8), `warped` the `flow` (f, h, w, 2).
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
@@ -203,17 +180,14 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     clip = store.Clip(window.clip)
     frames, size = np.array(window.frames), (settings.width, settings.height)
     placement = Placement.fit((clip.width, clip.height), size, settings.fit)
-    people = people_of(clip)
-    sample = conditions.steer(people, frames, window.reference, placement, window.lips)
+    people = People.of(clip)
+    sample = conditions.steer(people, clip.sound, frames, window.reference, placement, window.lips)
     if settings.mouth_weight != 1:
-        mouths = conditions.face_masks(conditions.mouth_boxes(people, frames, placement), size)[0].max(
-            axis=0, initial=0
-        )
-        sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths
+        mouths = conditions.face_masks(conditions.mouth_boxes(people, frames, placement), size)[0]
+        sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths.max(axis=0, initial=0)
     if settings.warped:
         shown = people if window.lips else conditions.without_lips(people)
         sample["flow"] = warping.flow(shown, frames, placement, people, window.reference, placement)
-    sample["sound"] = sound_rows(clip.sound, frames)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)
     pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]
@@ -225,29 +199,13 @@ def collate(samples: list[dict[str, Any] | InputError]) -> dict[str, Any] | Inpu
     for sample in samples:
         if isinstance(sample, InputError):
             return sample
-    most = max(len(s["scores"]) for s in samples)
-    batch: dict[str, Any] = {
-        "present": torch.tensor([[i < len(s["scores"]) for i in range(most)] for s in samples]),
-        "face_masks": [
-            torch.stack([_padded(s["face_masks"][level], most) for s in samples])
-            for level in range(conditions.FACE_LEVELS)
-        ],
-    }
-    of_persons = ["scores", "person_masks"] + (["sound"] if samples[0]["sound"].ndim == 4 else [])
-    for name in of_persons:
-        batch[name] = torch.stack([_padded(s[name], most) for s in samples])
-    for name in samples[0].keys() - batch.keys():
-        batch[name] = torch.stack([torch.from_numpy(np.ascontiguousarray(s[name])) for s in samples])
-    for name in ("pose", "pictures"):
-        if name in batch:
-            batch[name] = batch[name].permute(0, 4, 1, 2, 3)
-    for name in ("reference_pose", "reference_picture"):
-        if name in batch:
-            batch[name] = batch[name].permute(0, 3, 1, 2)
+
+    def padded(arrays: Iterable[np.ndarray]) -> Tensor:
+        return pad_sequence([torch.from_numpy(np.ascontiguousarray(a)) for a in arrays], batch_first=True)
+
+    batch: dict[str, Any] = {name: padded(s[name] for s in samples) for name in samples[0].keys() - {"face_masks"}}
+    batch["face_masks"] = [padded(level) for level in zip(*(s["face_masks"] for s in samples), strict=True)]
+    batch["present"] = padded(np.ones(len(s["scores"]), dtype=bool) for s in samples)
+    for name in {"pose", "pictures", "reference_pose", "reference_picture"} & batch.keys():
+        batch[name] = batch[name].movedim(-1, 1)
     return batch
-
-
-def _padded(array: np.ndarray, people: int) -> torch.Tensor:
-    padded = np.zeros((people, *array.shape[1:]), dtype=array.dtype)
-    padded[: len(array)] = array
-    return torch.from_numpy(padded)

@@ -5,6 +5,7 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers.guiders.guider_utils import rescale_noise_cfg
 from diffusers.training_utils import compute_snr
+from torch import Tensor
 
 from covog.config import Noise
 from talking.core.errors import InputError
@@ -44,41 +45,41 @@ def generator(*numbers: int, device: torch.device | str = "cpu") -> torch.Genera
     return torch.Generator(device).manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
-def noise_like(latents: torch.Tensor, offset: float, random: torch.Generator) -> torch.Tensor:
+def noise_like(latents: Tensor, offset: float, random: torch.Generator) -> Tensor:
     """Return noise of the shape of latents (b, c, f, h, w), plus `offset` times one value for each clip and channel."""
     noise = torch.randn(latents.shape, generator=random, device=random.device)
     shared = torch.randn(*latents.shape[:2], 1, 1, 1, generator=random, device=random.device)
     return (noise + offset * shared).to(latents)
 
 
-def timesteps(count: int, settings: Noise, random: torch.Generator) -> torch.Tensor:
-    """Return `count` timesteps of training, each equally likely, on the generator's device."""
-    return torch.randint(0, settings.steps, (count,), generator=random, device=random.device)
+def from_reference(reference: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """Return what a model of differences takes for noisy latents (b, c, f, h, w) and timesteps (b,): the reference, (b, c, h, w) or of each frame."""
+    start = torch.zeros(len(reference), dtype=torch.long, device=reference.device)
+    return _of_frames(reference).expand(-1, -1, frames, -1, -1), start
 
 
-def difference(latents: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Return what a model of differences makes for latents (b, c, f, h, w); `reference` (b, c, h, w) or, of each frame, as latents."""
-    return (latents - of_frames(reference)) / _DIFFERENCE
+def difference(latents: Tensor, reference: Tensor) -> Tensor:
+    """Return what a model of differences makes for latents (b, c, f, h, w); `reference` as of `from_reference`."""
+    return (latents - _of_frames(reference)) / _DIFFERENCE
 
 
-def with_difference(made: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+def with_difference(made: Tensor, reference: Tensor) -> Tensor:
     """Undo `difference`."""
-    return of_frames(reference) + _DIFFERENCE * made
+    return _of_frames(reference) + _DIFFERENCE * made
 
 
-def of_frames(reference: torch.Tensor) -> torch.Tensor:
-    """Return the reference's latents (b, c, 1, h, w) of all frames, or those of each frame (b, c, f, h, w) as they are."""
+def _of_frames(reference: Tensor) -> Tensor:
     return reference if reference.dim() == 5 else reference[:, :, None]
 
 
-def target(schedule: DDIMScheduler, latents: torch.Tensor, noise: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+def target(schedule: DDIMScheduler, latents: Tensor, noise: Tensor, steps: Tensor) -> Tensor:
     """Return what the model is to predict: the noise, or the velocity (Salimans & Ho, 2022)."""
     if schedule.config.prediction_type == "epsilon":
         return noise
     return schedule.get_velocity(latents, noise, steps)
 
 
-def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
+def loss_weights(schedule: DDIMScheduler, steps: Tensor, settings: Noise) -> Tensor:
     """Return the min-SNR weight (b,) of each clip at timesteps (b,) (Hang et al., 2023), 1 if gamma is 0.
 
     For velocity, whose loss is that of clean latents over SNR + 1, the released training bounds SNR + 1, not the SNR: the
@@ -91,19 +92,19 @@ def loss_weights(schedule: DDIMScheduler, steps: torch.Tensor, settings: Noise) 
     return (whole if settings.snr_weights == "released" else snr).clamp(max=settings.snr_gamma) / whole
 
 
-def guided(conditional: torch.Tensor, free: torch.Tensor, guidance: float, rescale: float) -> torch.Tensor:
+def guided(conditional: Tensor, free: Tensor, guidance: float, rescale: float) -> Tensor:
     """Return the prediction of classifier-free guidance (b, ...), its standard deviation scaled back towards that of the
     conditional one by a part `rescale` of 0-1 (Lin et al., 2024, section 3.4)."""
     return rescale_noise_cfg(free + guidance * (conditional - free), conditional, guidance_rescale=rescale)
 
 
-def errors(prediction: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+def errors(prediction: Tensor, wanted: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return each clip's mean squared error (b,) of latents (b, c, f, h, w), times `weights` (b, f, h, w) if there are any."""
     found = (prediction.float() - wanted.float()).square()
     return (found if weights is None else found * weights[:, None]).flatten(1).mean(dim=1)
 
 
-def by_noise(errors: torch.Tensor, steps: torch.Tensor, settings: Noise) -> torch.Tensor:
+def by_noise(errors: Tensor, steps: Tensor, settings: Noise) -> Tensor:
     """Return (2, `NOISE_PARTS`): sum of the errors (b,) and number of clips in each part of the timesteps, least noise first."""
     part = steps * NOISE_PARTS // settings.steps
     inside = (part[:, None] == torch.arange(NOISE_PARTS, device=steps.device)).to(errors.dtype)

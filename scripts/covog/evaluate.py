@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from covog import config, data, generate, metrics
-from covog.conditions import Placement, pose_pictures, without_lips
+from covog.conditions import People, Placement, pose_pictures, without_lips
 from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
@@ -111,7 +111,7 @@ def _measured(
 ) -> metrics.Measures:
     # Bars are right without a model, and would count as such.
     frames, bare = slice(segment.start, segment.end), placement.without_bars()
-    faces = metrics.Faces.of(data.people_of(clip), clip.speaking, bare).part(frames)
+    faces = metrics.Faces.of(People.of(clip), clip.speaking, bare).part(frames)
     measures = metrics.Measures(faces, clip.samples(segment.start, segment.end), networks)
     for truth, ours in zip(_truth(clip, segment, bare), made, strict=True):
         measures.add(truth, placement.cut_bars(ours))
@@ -122,7 +122,7 @@ def _compare(
     clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path, with_lips: bool
 ) -> None:
     """Write truth, poses and generated pictures side by side, with the sound."""
-    people, frames = data.people_of(clip), range(segment.start, segment.end)
+    people, frames = People.of(clip), range(segment.start, segment.end)
     people = people if with_lips else without_lips(people)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
     rows = zip(_truth(clip, segment, placement), poses, media.frames(made), strict=True)

@@ -53,7 +53,7 @@ def script_of(clip: store.Clip, sound_clip: store.Clip | None = None, reference_
     Who speaks is decided by this clip's scores, or, where each person has their own sound, by those of the clip that the sound is
     of; `spoken_by` changes that. Raises InputError if the sound is of another number of people.
     """
-    heard, people = sound_clip or clip, data.people_of(clip)
+    heard, people = sound_clip or clip, People.of(clip)
     sound = np.asarray(heard.sound, dtype=np.float32)
     if sound.ndim == 4:
         if heard.people != clip.people:
@@ -125,7 +125,7 @@ def windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
 
 
 class Generator:
-    """A model with its frozen networks, ready to generate."""
+    """A model with its frozen networks, ready to generate; the model is on the device and in the settings' precision."""
 
     def __init__(
         self, model: CovOG, encoders: FrozenEncoders, noise: Noise, settings: Generation, device: torch.device
@@ -135,7 +135,7 @@ class Generator:
                 f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
             )
         self.dtype = DTYPES[settings.precision]
-        self.model, self.encoders = model.eval().to(device, self.dtype), encoders.to(device)
+        self.model, self.encoders = model.eval(), encoders.to(device)
         self.noise, self.settings, self.device = noise, settings, device
 
     def video(self, script: Script, shape: Data, seed: int = 0) -> Iterator[np.ndarray]:
@@ -181,9 +181,7 @@ class Generator:
     def _conditions(
         self, script: Script, frames: np.ndarray, placement: Placement, reference: dict[str, torch.Tensor]
     ) -> dict:
-        steered = conditions.steer(script.people, frames, 0, placement)
-        steered["sound"] = data.sound_rows(script.sound, frames)
-        batch = data.collate([steered])
+        batch = data.collate([conditions.steer(script.people, script.sound, frames, 0, placement)])
         on = {
             "pose": batch["pose"].float().to(self.device) / 255,
             "person_masks": batch["person_masks"].float().to(self.device),
@@ -208,19 +206,21 @@ class Generator:
         self, guided: dict, frames: int, size: tuple[int, int], known: torch.Tensor | None, random: torch.Generator
     ) -> torch.Tensor:
         """Return a window's latents (1, c, f, h, w); its first frames are held to `known` ones if given, but of a model of differences, which has no noise to hold."""
+        # Conditions are encoded once for all steps and both halves of guidance.
+        conditioning = self.model.encode_conditions(
+            **{name: as_dtype(value, self.dtype) for name, value in guided.items()}
+        )
+        if self.model.config.differences:
+            reference = guided["reference_latents"]
+            latents, start = diffusion.from_reference(reference, frames)
+            made = self.model.denoise(latents.to(self.dtype), start, conditioning)
+            return diffusion.with_difference(made.float(), reference)
         schedule = diffusion.scheduler(self.noise)
         schedule.set_timesteps(self.settings.steps)
         channels = self.model.config.latent_channels
         shape = (1, channels, frames, *(side // conditions.LATENT_CELL for side in size[::-1]))
         noise = torch.randn(shape, generator=random).to(self.device)
         latents = noise.clone()
-        # Conditions are encoded once for all steps and both halves of guidance.
-        conditioning = self.model.encode_conditions(
-            **{name: as_dtype(value, self.dtype) for name, value in guided.items()}
-        )
-        if self.model.config.differences:
-            made = self.model.denoise(latents.to(self.dtype), schedule.timesteps[:1].to(self.device), conditioning)
-            return diffusion.with_difference(made.float(), guided["reference_latents"])
         unconditional = conditioning.unconditional()
         for step in schedule.timesteps:
             at = step.to(self.device)[None]

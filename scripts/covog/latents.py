@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from covog import checkpoints, config, convert
+from covog import config, convert
 from covog.conditions import Placement
 from covog.config import to_dict
 from covog.frozen_encoders import FrozenEncoders
@@ -85,8 +85,7 @@ def cache_all(clips: list[Path], cache: Path, settings: config.Config, device: t
         try:
             read(cache, folder, size, np.array([0]), 0)
         except InputError:
-            with checkpoints.full_disk_told(cache):
-                write(cache, folder, size, encoders, device)
+            write(cache, folder, size, encoders, device)
 
 
 def check(cache: Path, settings: config.Config) -> None:

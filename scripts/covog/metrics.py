@@ -17,7 +17,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 from covog import evaluation_networks, motion
 from covog.conditions import People, Placement, face_boxes, mouth_boxes
-from talking.core import boxes, keypoints, schemas
+from talking.core import boxes, keypoints, tables
 from talking.faces import embedding
 from talking.video import media
 
@@ -363,7 +363,7 @@ def table(
             rows.append(_row(model, part, "fvd", "everything", frechet_distance(truth, made), len(windows[part])))
         for metric, why in networks.missing.items():
             rows.append(_row(model, part, metric, "everything", float("nan"), 0, f"skipped: {why}"))
-    return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)
+    return tables.of_rows("covog_metrics", rows)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -379,14 +379,14 @@ def untrained_rows(model: str) -> pd.DataFrame:
     """Return the row of a model that could not be trained: nothing measured, and why."""
     note = "skipped: the data set has too few clips to train on"
     rows = [_row(model, "all", "psnr_db", "everything", float("nan"), 0, note)]
-    return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)
+    return tables.of_rows("covog_metrics", rows)
 
 
 def paper_rows() -> pd.DataFrame:
     """Return the published row, to compare with ours."""
     source = "CovOG, all test; secondary source, other data than these"
     rows = [_row("paper", "all", metric, "everything", value, 0, source) for metric, value in PAPER.items()]
-    return pd.DataFrame(rows, columns=schemas.schema("covog_metrics").names)
+    return tables.of_rows("covog_metrics", rows)
 
 
 def _row(

@@ -4,7 +4,7 @@ import functools
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
-from torch import nn
+from torch import Tensor, nn
 
 
 class PoseEncoder(ControlNetConditioningEmbedding):
@@ -24,13 +24,7 @@ class PoseEncoder(ControlNetConditioningEmbedding):
             else:
                 nn.init.zeros_(parameter)
 
-    def negate(self, other: "PoseEncoder") -> None:
-        """Take the weights of another encoder of the same widths so that the sum of both begins at 0 where poses are the same."""
-        self.load_state_dict(other.state_dict())
-        with torch.no_grad():
-            self.conv_out.weight.neg_()
-
-    def forward(self, pose: torch.Tensor, masks: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    def forward(self, pose: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Return features (b, c, f, h / 8, w / 8) of pose pictures (b, 3, f, h, w).
 
         `masks` (b, p, h, w) is 1 inside each person's box, `present` (b, p) bool is false for padded persons.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,11 +61,17 @@ class Masters:
     def showing(self, weights: Sequence[torch.Tensor]) -> Iterator[None]:
         """Let the network compute with other weights (in the order of `parameters`) within the block."""
         before = list(self.parameters.values()) if self._are_copies else [p.detach().clone() for p in self._own]
-        torch._foreach_copy_(self._own, list(weights))
+        # Of weights spread over processes (`sharding`), this one's parts.
+        own, shown, before = ([_part(t) for t in tensors] for tensors in (self._own, weights, before))
+        torch._foreach_copy_(own, shown)
         try:
             yield
         finally:
-            torch._foreach_copy_(self._own, before)
+            torch._foreach_copy_(own, before)
+
+
+def _part(value: torch.Tensor) -> torch.Tensor:
+    return value.to_local() if isinstance(value, DTensor) else value
 
 
 def as_dtype(value: torch.Tensor | list[torch.Tensor], dtype: torch.dtype) -> torch.Tensor | list[torch.Tensor]:

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import torch
 
-from covog import data, diffusion, generate
+from covog import diffusion, generate
 from covog.frozen_encoders import FrozenEncoders
-from covog.trainer import UNCONDITIONAL, Trainer
+from covog.trainer import UNCONDITIONAL, Trainer, inputs
 from talking.core.atomic import atomic_write
-from talking.core.errors import InputError
 
 # Pictures side by side: samples of stage 1, frames of one window in stage 2.
 _ACROSS = 4
@@ -24,7 +23,7 @@ class Previews:
         self._trainer, self._folder, self._encoders = trainer, folder / "validation", trainer.encoders
         for old in self._folder.glob("step_*.jpg"):
             if int(old.stem.removeprefix("step_")) > trainer.progress.step:
-                old.unlink()
+                old.unlink(missing_ok=True)
 
     def draw(self) -> np.ndarray | None:
         """Write the pictures of this step and return them (h, w, 3) uint8; None if the settings ask for none."""
@@ -48,22 +47,20 @@ class Previews:
             )
             # In the mode and the shapes of a validation, for which compiled blocks are compiled already.
             model.train()
-            for number in range(min(_ACROSS, len(trainer.fixed)) if frames == 1 else 1):
-                batch = data.collate([trainer.fixed[number]])
-                if isinstance(batch, InputError):
-                    raise batch
+            for number in range(min(_ACROSS, trainer.training.validation_samples) if frames == 1 else 1):
                 of = settings.seed, stage, number
                 draws = [diffusion.generator(*of, purpose, device=trainer.device) for purpose in range(UNCONDITIONAL)]
-                clean, conditions = trainer.inputs(batch, draws)
+                of_batch = trainer.fixed.batch(number), trainer.encoders, trainer.coder, draws
+                clean, conditions = inputs(*of_batch, settings.model.audio)
                 made = generator.sample(conditions, frames, size, None, diffusion.generator(*of))
                 pairs.append(torch.cat([clean, made]))
         both = torch.cat(pairs, dim=2)
         shown = np.linspace(0, both.shape[2] - 1, min(_ACROSS, both.shape[2])).round().astype(int).tolist()
         rows = [[generator.encoders.decode(latents[None, :, at]) for at in shown] for latents in both]
         drawn = torch.cat([torch.cat(row, dim=3) for row in rows], dim=2)[0].permute(1, 2, 0).cpu().numpy()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._folder / f"step_{trainer.progress.step:06d}.jpg") as aside:
-            aside.write_bytes(cv2.imencode(".jpg", drawn[..., ::-1])[1].tobytes())
+        if trainer.accelerator.is_main_process:
+            with atomic_write(self._folder / f"step_{trainer.progress.step:06d}.jpg") as aside:
+                aside.write_bytes(cv2.imencode(".jpg", drawn[..., ::-1])[1].tobytes())
         return drawn
 
     def _decoder(self) -> FrozenEncoders:

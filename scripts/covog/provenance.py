@@ -21,7 +21,7 @@ FREE = {
     for name in (
         *("steps", "save_minutes", "save_every", "keep", "log_every", "log_with"),
         *("validate_every", "validation_samples", "validation_steps"),
-        *("compile", "cuda_graph", "deterministic", "checkpointing"),
+        *("compile", "cuda_graph", "deterministic", "checkpointing", "checkpointing_keeps", "shard"),
     )
 }
 FREE |= {"data.workers", "data.max_broken"}
@@ -44,6 +44,12 @@ def identity(settings: Config, training: Training, stage: int, dataset: Path, st
     }
 
 
+def changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return the names of what differs between two identities, other than `FREE`."""
+    before, now = _leaves(before), _leaves(now)
+    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in FREE)
+
+
 def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
     """Save the whole config, the git revision, the data set's hash and the versions of the libraries beside the weights."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,3 +66,10 @@ def describe(folder: Path, settings: Config, stage: int, dataset: Path) -> None:
     }
     with atomic_write(folder / "provenance.json") as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _leaves(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found = {}
+    for key, value in settings.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -1,15 +1,14 @@
 """Training: one loop for both stages."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 
-from covog import checkpoints, convert, data, optimizers, provenance
+from covog import convert, data, optimizers, provenance
 from covog.config import Config, Training
 from covog.journal import Journal
 from covog.previews import Previews
@@ -49,28 +48,32 @@ def train(
         if not allow_empty:
             raise InputError(f"{too_little}; add videos, relax the gates or lower data.frames.")
         if accelerator.is_main_process:
-            _leave_empty(folder, too_little)
+            _log.warning("nothing is trained: %s", too_little)
+            tables.write("covog_losses", tables.empty("covog_losses"), folder / "losses.parquet")
+            with atomic_write(folder / "weights.safetensors") as aside:
+                aside.write_bytes(b"")
         return
-    with closing(Trainer(settings, stage, dataset, parts, folder, start, cache, accelerator)) as trainer:
+    trainer = Trainer(settings, stage, dataset, parts, folder, start, cache, accelerator)
+    with closing(trainer.writer):
         if accelerator.is_main_process:
             provenance.describe(folder, trainer.settings, stage, dataset)
         _loop(trainer, folder)
+        last = trainer.last_model()
         if accelerator.is_main_process:
-            with checkpoints.full_disk_told(folder):
-                losses = checkpoints.losses_table(trainer.progress.losses)
-                tables.write("covog_losses", losses, folder / "losses.parquet")
-                convert.write_model(trainer.last_model(), folder / "weights.safetensors")
+            losses = tables.of_rows("covog_losses", trainer.progress.losses)
+            tables.write("covog_losses", losses, folder / "losses.parquet")
+            convert.write_model(last, folder / "weights.safetensors")
     accelerator.end_training()
 
 
 def _loop(trainer: Trainer, folder: Path) -> None:
     """Take the steps that are left, with losses, validations and checkpoints between them."""
-    training, progress, main = trainer.training, trainer.progress, trainer.accelerator.is_main_process
-    of = trainer.stage, trainer.images_a_step, training.log_with
-    journal = Journal(progress, folder, trainer.accelerator, *of)
+    training, progress = trainer.training, trainer.progress
+    images = training.batch_size * training.accumulate * trainer.frames * trainer.accelerator.num_processes
+    journal = Journal(progress, folder, trainer.accelerator, trainer.stage, images, training.log_with)
     stop = Stop(trainer.accelerator, progress.step)
-    previews = Previews(trainer, folder) if main else None
-    if progress.step == 0 and main:
+    previews = Previews(trainer, folder)
+    if progress.step == 0:
         journal.note_validation(trainer.validate(), previews.draw())
     journal.open_bar(training.steps)
     while progress.step < training.steps:
@@ -86,7 +89,7 @@ def _loop(trainer: Trainer, folder: Path) -> None:
         saves = saves or stops or 0 < training.save_minutes * 60 <= stop.unsaved_s
         if is_due or saves:
             journal.fetch()
-        if validates and main:
+        if validates:
             journal.note_validation(trainer.validate(), previews.draw())
         if saves:
             trainer.save(waits=last or stops)
@@ -109,27 +112,17 @@ def _accelerator(training: Training, stage: int) -> Accelerator:
     )
 
 
-def _leave_empty(folder: Path, why: str) -> None:
-    _log.warning("nothing is trained: %s", why)
-    tables.write("covog_losses", checkpoints.losses_table([]), folder / "losses.parquet")
-    with atomic_write(folder / "weights.safetensors") as aside:
-        aside.write_bytes(b"")
-
-
-class _out_of_memory_told:
+@contextmanager
+def _out_of_memory_told(step: int) -> Iterator[None]:
     """Raise InputError if the GPU's or the machine's memory is full."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> None:
-        on_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
-        if on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            raise InputError(
-                f"the {'GPU' if on_gpu else 'machine'}'s memory is full at step {self.step}; set checkpointing and run again, which "
-                "continues from the last checkpoint; or lower data.width, data.height, data.frames or batch_size, delete the "
-                "checkpoints and start from the beginning."
-            ) from error
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_on_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
+        if not (is_on_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+            raise
+        raise InputError(
+            f"the {'GPU' if is_on_gpu else 'machine'}'s memory is full at step {step}; set checkpointing and run again, which "
+            "continues from the last checkpoint; or lower data.width, data.height, data.frames or batch_size, delete the "
+            "checkpoints and start from the beginning."
+        ) from error

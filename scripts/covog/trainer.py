@@ -1,5 +1,6 @@
 """A training's networks, samples and state: one step, a validation, a checkpoint, the weights at the end. `train` is the loop round it."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +11,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
-from covog import acceleration, checkpoints, config, convert, data, diffusion, latents, optimizers, provenance, stopping
-from covog.conditions import LATENT_CELL
-from covog.config import Config, Training
+from covog import acceleration, checkpoints, convert, data, diffusion, latents, optimizers, provenance, sharding
+from covog.config import Config, Model, Training
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
-from covog.variation import varied
+from covog.stopping import ignore
+from covog.variation import check, freeze_pose_biases, varied
 from covog.warping import warped
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -28,7 +30,6 @@ from talking.dataset import store
 _UNUSED = re.compile(
     r"reference_unet\.up_blocks\.3\.|.*\.attentions\.\d+\.transformer_blocks\.\d+\.(norm2|attn2\.to_[qk])\."
 )
-_POSE_BIAS = re.compile(r"pose_.*\.bias$")
 # Numbers of the kinds of random draws; with the seed, the stage and the batch they seed a draw.
 NOISE, STEPS, LATENTS, REFERENCE, UNCONDITIONAL, VARIATION = range(6)
 
@@ -38,12 +39,12 @@ class Task:
     """What a batch asks of the network: `noisy` latents at `timesteps` (b,) and the `conditions`, and what is `wanted` of it,
     each clip with its weight (`weights`, b), and each latent with one if `mouth_weight` asks for it (`within`, b, f, h, w)."""
 
-    noisy: torch.Tensor
-    timesteps: torch.Tensor
+    noisy: Tensor
+    timesteps: Tensor
     conditions: dict[str, Any]
-    wanted: torch.Tensor
-    weights: torch.Tensor
-    within: torch.Tensor | None
+    wanted: Tensor
+    weights: Tensor
+    within: Tensor | None
     unconditional: bool
 
 
@@ -69,78 +70,59 @@ class Trainer:
         self.frames = 1 if stage == 1 else settings.data.frames
         self.begin = [(str(path), convert.read_tensors(path)) for path in start]
         identity = provenance.identity(settings, self.training, stage, dataset, start)
-        resumed = self._last_checkpoint(folder / "checkpoints", identity)
+        if accelerator.is_main_process:
+            checkpoints.make_way(folder / "checkpoints", identity)
+        accelerator.wait_for_everyone()
+        resumed = checkpoints.latest(folder / "checkpoints", identity)
         self.progress = resumed.progress if resumed else checkpoints.Progress(identity)
         self.progress.settings = identity
         self.writer = checkpoints.Writer(folder / "checkpoints", self.training.keep)
-        if (settings.data.warped or settings.data.crop) and not settings.model.differences:
-            raise InputError("data.warped and data.crop need model.differences.")
-        if settings.data.crop % LATENT_CELL:
-            raise InputError(f"data.crop is {settings.data.crop}; it must be a multiple of {LATENT_CELL} px.")
+        check(settings)
         self.varies = bool(settings.data.crop) or (stage == 1 and settings.data.variation > 0)
-        recodes = self.varies or settings.data.warped
-        encoders = None
-        if cache is None or recodes:
-            encoders = FrozenEncoders(settings.encoders, settings.model).to(self.device)
+        encodes = cache is None or self.varies or settings.data.warped
+        self.coder = FrozenEncoders(settings.encoders, settings.model).to(self.device) if encodes else None
+        self.encoders = self.coder if cache is None else None
         if cache is not None:
             latents.check(cache, settings)
-        self.encoders, self.coder = encoders if cache is None else None, encoders if recodes else None
         self._make_network(resumed)
-        self._make_samples(found, held_out, cache)
-
-    def _last_checkpoint(self, folder: Path, identity: dict[str, Any]) -> checkpoints.Checkpoint | None:
-        if self.accelerator.is_main_process:
-            checkpoints.make_way(folder, identity)
-        self.accelerator.wait_for_everyone()
-        return checkpoints.latest(folder, identity)
+        samples = data.Samples(found, self.frames, settings.data, settings.seed + stage, cache)
+        self.batches = _batches(samples, self.progress.step, self.training, accelerator)
+        self.fixed = data.FixedSamples(held_out, self.frames, self.training.validation_samples, settings.data, cache)
 
     def _make_network(self, resumed: checkpoints.Checkpoint | None) -> None:
         training, self.dtype = self.training, DTYPES[self.training.mixed_precision]
         model = _first_model(self.settings, self.begin)
         trained = freeze(model, self.stage, training)
         if self.settings.data.crop:
-            # They begin at 0. Without them, encoding nobody's pose gives nothing, so that crops may leave people out.
-            for name in filter(_POSE_BIAS.match, list(trained)):
-                trained.pop(name).requires_grad_(False)
+            freeze_pose_biases(trained)
         if resumed:
             model.load_state_dict({**model.state_dict(), **resumed.weights})
-        model.gradient_checkpointing = training.checkpointing
         model.to(self.device)
-        self.masters = Masters(trained, self.dtype)
+        if training.checkpointing:
+            acceleration.recompute_blocks(model, training.checkpointing_keeps)
+        is_sharded = training.shard and self.accelerator.num_processes > 1
+        if is_sharded:
+            trained = sharding.shard(model, self.device, self.dtype, training)
+        self.masters = Masters(trained, torch.float32 if is_sharded else self.dtype)
+        self._kept = list(self.masters.parameters.values())
         self.optimizer = optimizers.optimizer(self.masters.parameters, training)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         if training.compile:
             acceleration.compile_blocks(model)
-        self.model, self.network = model, self.accelerator.prepare(model)
+        self.model, self.network = model, model if is_sharded else self.accelerator.prepare(model)
         self.graph = acceleration.Graph(self._losses, training, self.accelerator) if training.cuda_graph else None
         self.schedule = diffusion.scheduler(self.settings.noise)
         self.ema = EMAModel(self._kept, decay=training.ema, foreach=True) if training.ema else None
         if resumed:
-            self.optimizer.load_state_dict(resumed.optimizer)
+            self.optimizer.load_state_dict(sharding.state_of(self.optimizer, resumed.optimizer))
             if self.progress.scaler:
                 self.scaler.load_state_dict(self.progress.scaler)
             if self.ema:
                 self.ema.optimization_step = self.progress.step
-                self.ema.shadow_params = [resumed.ema[name].to(self.device) for name in trained]
+                averages = (sharding.part_of(resumed.ema[name], p) for name, p in self.masters.parameters.items())
+                self.ema.shadow_params = [average.to(self.device) for average in averages]
 
-    def _make_samples(self, found: list[data.Segment], held_out: list[data.Segment], cache: Path | None) -> None:
-        settings, training = self.settings, self.training
-        samples = data.Samples(found, self.frames, settings.data, settings.seed + self.stage, cache)
-        self.batches = _batches(
-            samples, self.progress.step * training.accumulate, training, settings.data.workers, self.accelerator
-        )
-        self.fixed = data.FixedSamples(held_out, self.frames, training.validation_samples, settings.data, cache)
-
-    @property
-    def _kept(self) -> list[nn.Parameter]:
-        return list(self.masters.parameters.values())
-
-    @property
-    def images_a_step(self) -> int:
-        """Frames of a step of all processes."""
-        return self.training.batch_size * self.training.accumulate * self.frames * self.accelerator.num_processes
-
-    def step(self) -> torch.Tensor:
+    def step(self) -> Tensor:
         """Take one optimizer step; return its record on the device: norm of the gradients, loss, and the errors' sums and the
         clips' counts of each part of `diffusion.by_noise`, means over its batches."""
         rows = []
@@ -166,116 +148,86 @@ class Trainer:
         if self.ema:
             self.ema.step(self._kept)
         self.progress.step += 1
-        return torch.cat([norm[None], torch.stack(rows).mean(dim=0)])
+        return torch.cat([sharding.whole(norm)[None], torch.stack(rows).mean(dim=0)])
 
     @contextmanager
     def shown(self) -> Iterator[CovOG]:
-        """Lend the model with the weights that training would write now, the averaged ones if there are any."""
-        with self.masters.showing(self.ema.shadow_params if self.ema else self._kept):
+        """Lend the model with the weights that training would write now, the averaged ones if there are any; all processes do."""
+        with self.masters.showing(self.ema.shadow_params if self.ema else self._kept), sharding.gathered(self.model):
             yield self.model
 
     @torch.no_grad()
-    def validate(self) -> torch.Tensor:
+    def validate(self) -> Tensor:
         """Return the record (as of `step`, without a norm: NaN) of the fixed samples, each at its own fixed timestep."""
-        rows, count = [], len(self.fixed)
+        rows, count = [], self.training.validation_samples
         with self.shown() as model:
             for number in range(count):
-                batch = data.collate([self.fixed[number]])
-                if isinstance(batch, InputError):
-                    raise batch
                 at = torch.tensor([int((number + 0.5) / count * self.settings.noise.steps)], device=self.device)
-                task = self._task(batch, (number,), at)
+                task = self._task(self.fixed.batch(number), (number,), at)
                 rows.append(self._record(*self._losses(model, task), task))
         return torch.cat([torch.full((1,), torch.nan, device=self.device), torch.stack(rows).mean(dim=0)])
 
     def save(self, waits: bool) -> None:
         """Write a checkpoint on the main process while training goes on, or wait until it is written."""
+        shadow = dict(zip(self.masters.parameters, self.ema.shadow_params, strict=True)) if self.ema else None
+        weights = {name: parameter.detach() for name, parameter in self.masters.parameters.items()}
+        state = sharding.whole((weights, self.optimizer.state_dict(), shadow))
         if self.accelerator.is_main_process:
             self.progress.scaler = self.scaler.state_dict() or None
-            shadow = dict(zip(self.masters.parameters, self.ema.shadow_params, strict=True)) if self.ema else None
-            weights = {name: parameter.detach() for name, parameter in self.masters.parameters.items()}
-            self.writer.write(self.progress, weights, self.optimizer.state_dict(), shadow)
+            self.writer.write(checkpoints.Checkpoint(self.progress, *state))
             if waits:
                 self.writer.wait()
         self.accelerator.wait_for_everyone()
 
     def last_model(self) -> CovOG:
-        """Return the trained model, its frozen weights as they were at first, not rounded to the arithmetic's precision."""
+        """Return the trained model, its frozen weights as they were at first, not rounded; all processes call it."""
         model = _first_model(self.settings, self.begin)
         values = self.ema.shadow_params if self.ema else self._kept
         own = dict(model.named_parameters())
         with torch.no_grad():
             for name, value in zip(self.masters.parameters, values, strict=True):
-                own[name].copy_(value)
+                own[name].copy_(sharding.whole(value))
         return model
 
-    def inputs(
-        self, batch: dict[str, Any], draws: list[torch.Generator]
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return a batch's clean latents (b, c, f, h, w) and the model's conditions."""
-        clean, conditions = inputs(batch, self.encoders, draws, self.device, self.settings.model.audio)
-        if "flow" in batch:
-            flow = batch["flow"].to(self.device, non_blocking=True)
-            conditions["reference_latents"] = warped(conditions["reference_latents"], flow, self.coder)
-        return clean, conditions
-
-    def close(self) -> None:
-        """Wait for a checkpoint that is being written."""
-        self.writer.close()
-
-    def _task(self, batch: dict[str, Any], numbers: tuple[int, ...], timesteps: torch.Tensor | None = None) -> Task:
+    def _task(self, batch: dict[str, Any], numbers: tuple[int, ...], timesteps: Tensor | None = None) -> Task:
         """Noise a batch; every draw depends on `numbers` alone: those of the batch and the rank, or of a validation sample."""
-        noise_settings, seed = self.settings.noise, (self.settings.seed, self.stage, *numbers)
+        noising, seed = self.settings.noise, (self.settings.seed, self.stage, *numbers)
         draws = [diffusion.generator(*seed, purpose, device=self.device) for purpose in range(UNCONDITIONAL)]
-        clean, conditions = self.inputs(batch, draws)
+        clean, conditions = inputs(batch, self.encoders, self.coder, draws, self.settings.model.audio)
         within = batch["loss_weights"].to(self.device, non_blocking=True) if "loss_weights" in batch else None
         is_training = timesteps is None
         if self.varies and is_training:
-            random = diffusion.generator(*seed, VARIATION, device=self.device)
             faces = [mask.to(self.device, non_blocking=True) for mask in batch["face_masks"]]
-            clean, conditions, within = varied(
-                clean,
-                conditions,
-                within,
-                faces,
-                self.coder,
-                self.settings.data.variation,
-                self.settings.data.crop,
-                random,
-            )
-        noise = diffusion.noise_like(clean, noise_settings.offset, draws[NOISE])
-        if is_training:
-            timesteps = diffusion.timesteps(len(clean), noise_settings, draws[STEPS])
-        # The same on every rank, as all must take the same way through the network.
-        shared = diffusion.generator(*seed[:3], UNCONDITIONAL)
-        unconditional = is_training and torch.rand(1, generator=shared).item() < noise_settings.condition_dropout
+            how, random = self.settings.data, diffusion.generator(*seed, VARIATION, device=self.device)
+            of = clean, conditions, within, faces
+            clean, conditions, within = varied(*of, self.coder, how.variation, how.crop, random)
+        unconditional, reference = False, conditions["reference_latents"]
         if self.settings.model.differences:
-            wanted = diffusion.difference(clean, conditions["reference_latents"])
-            weights = torch.ones_like(clean[:, 0, 0, 0, 0])
+            noisy, timesteps = diffusion.from_reference(reference, self.frames)
+            wanted, weights = diffusion.difference(clean, reference), torch.ones_like(clean[:, 0, 0, 0, 0])
         else:
+            noise = diffusion.noise_like(clean, noising.offset, draws[NOISE])
+            if is_training:
+                timesteps = torch.randint(0, noising.steps, (len(clean),), generator=draws[STEPS], device=self.device)
+                # The same on every rank, as all must take the same way through the network.
+                shared = diffusion.generator(*seed[:3], UNCONDITIONAL)
+                unconditional = torch.rand(1, generator=shared).item() < noising.condition_dropout
+            noisy = self.schedule.add_noise(clean, noise, timesteps)
             wanted = diffusion.target(self.schedule, clean, noise, timesteps)
-            weights = diffusion.loss_weights(self.schedule, timesteps, noise_settings)
-        return Task(
-            self.schedule.add_noise(clean, noise, timesteps).to(self.dtype),
-            timesteps,
-            {name: as_dtype(value, self.dtype) for name, value in conditions.items()},
-            wanted,
-            weights,
-            within,
-            unconditional,
-        )
+            weights = diffusion.loss_weights(self.schedule, timesteps, noising)
+        conditions = {name: as_dtype(value, self.dtype) for name, value in conditions.items()}
+        return Task(noisy.to(self.dtype), timesteps, conditions, wanted, weights, within, unconditional)
 
     @staticmethod
-    def _losses(network: nn.Module, task: Task) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(network: nn.Module, task: Task) -> tuple[Tensor, Tensor]:
         """Return the weighted loss, and each clip's error (b,) without the clip's weight."""
         prediction = network(task.noisy, task.timesteps, unconditional=task.unconditional, **task.conditions)
         errors = diffusion.errors(prediction, task.wanted, task.within)
         return (task.weights * errors).mean(), errors.detach()
 
-    def _record(self, loss: torch.Tensor, errors: torch.Tensor, task: Task) -> torch.Tensor:
-        return torch.cat(
-            [loss.detach()[None], diffusion.by_noise(errors, task.timesteps, self.settings.noise).flatten()]
-        )
+    def _record(self, loss: Tensor, errors: Tensor, task: Task) -> Tensor:
+        parts = diffusion.by_noise(errors, task.timesteps, self.settings.noise)
+        return torch.cat([loss.detach()[None], parts.flatten()])
 
 
 def _first_model(settings: Config, begin: Sequence[tuple[str, convert.Tensors]]) -> CovOG:
@@ -287,7 +239,7 @@ def _first_model(settings: Config, begin: Sequence[tuple[str, convert.Tensors]])
     return model
 
 
-def _model_settings(settings: config.Model, stage: int, found: list[data.Segment]) -> config.Model:
+def _model_settings(settings: Model, stage: int, found: list[data.Segment]) -> Model:
     """Return the model of a stage: stage 1 has neither motion nor audio; sound sizes left open are the data set's."""
     layers, channels = store.Clip(found[0].clip).sound.shape[-2:]
     settings = replace(
@@ -303,42 +255,32 @@ def _model_settings(settings: config.Model, stage: int, found: list[data.Segment
 
 def freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parameter]:
     """Freeze what a stage does not train, in the arithmetic's precision, and return the rest by name."""
-    dtype, trained = DTYPES[training.mixed_precision], {}
+    dtype = DTYPES[training.mixed_precision]
     for buffer in model.buffers():
-        if buffer.is_floating_point():
-            buffer.data = buffer.data.to(dtype)
+        buffer.data = as_dtype(buffer.data, dtype)
     for name, parameter in model.named_parameters():
-        if stage == 1:
-            without = model.config.differences and name.startswith("reference_unet.")
-            parameter.requires_grad_(not (without or _UNUSED.match(name)))
-        else:
-            parameter.requires_grad_("motion_modules" in name or name.startswith("audio_driver."))
-        if parameter.requires_grad:
-            trained[name] = parameter
-        else:
+        is_of_stage_2 = "motion_modules" in name or name.startswith("audio_driver.")
+        parameter.requires_grad_(is_of_stage_2 if stage == 2 else not _UNUSED.match(name))
+        if not parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not trained:
         raise InputError("nothing is left to train: stage 2 needs model.motion or model.audio.")
     return trained
 
 
 def _batches(
-    samples: data.Samples, first: int, training: Training, workers: int, accelerator: Accelerator
+    samples: data.Samples, step: int, training: Training, accelerator: Accelerator
 ) -> Iterator[dict[str, Any]]:
-    """Yield this rank's batches from batch number `first` on, for ever; batch n has the samples n·size … (n + 1)·size."""
-
-    def numbers() -> Iterator[list[int]]:
-        batch = first * accelerator.num_processes + accelerator.process_index
-        while True:
-            yield list(range(batch * training.batch_size, (batch + 1) * training.batch_size))
-            batch += accelerator.num_processes
-
+    """Yield this rank's batches from optimizer step `step` on, for ever; batch n has the samples n·size … (n + 1)·size."""
+    size, ranks = training.batch_size, accelerator.num_processes
+    batches = itertools.count(step * training.accumulate * ranks + accelerator.process_index, ranks)
     loader = DataLoader(
         samples,
-        batch_sampler=numbers(),
+        batch_sampler=(range(n * size, (n + 1) * size) for n in batches),
         collate_fn=data.collate,
-        num_workers=workers,
-        worker_init_fn=stopping.ignore,
+        num_workers=samples.settings.workers,
+        worker_init_fn=ignore,
         pin_memory=torch.cuda.is_available(),
     )
     for batch in loader:
@@ -350,25 +292,21 @@ def _batches(
 def inputs(
     batch: dict[str, Any],
     encoders: FrozenEncoders | None,
+    coder: FrozenEncoders | None,
     draws: list[torch.Generator],
-    device: torch.device,
     with_sound: bool,
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return a batch's clean latents (b, c, f, h, w), sampled from the VAE's distribution, and the model's conditions."""
-    on = {
-        name: [v.to(device, non_blocking=True) for v in value]
-        if isinstance(value, list)
-        else value.to(device, non_blocking=True)
-        for name, value in batch.items()
-    }
+) -> tuple[Tensor, dict[str, Any]]:
+    """Return a batch's clean latents (b, c, f, h, w), sampled from the VAE's distribution, and the model's conditions, on the
+    device of the draws; `encoders` encode pictures, the `coder` those of a reference that is moved."""
+    device = draws[LATENTS].device
+    on = tree_map(lambda value: value.to(device, non_blocking=True), batch)
     if encoders is not None:
-        clips, frames = on["pictures"].shape[0], on["pictures"].shape[2]
-        mean, std = encoders.encode(on["pictures"].transpose(1, 2).flatten(0, 1))
-        on["mean"], on["std"] = (v.unflatten(0, (clips, frames)) for v in (mean, std))
+        rows = on["pictures"].transpose(1, 2)
+        on["mean"], on["std"] = (v.unflatten(0, rows.shape[:2]) for v in encoders.encode(rows.flatten(0, 1)))
         on["reference_mean"], on["reference_std"] = encoders.encode(on["reference_picture"])
         on["image_embed"] = encoders.image_embeds(on["reference_picture"])
 
-    def sampled(mean: torch.Tensor, std: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    def sampled(mean: Tensor, std: Tensor, random: torch.Generator) -> Tensor:
         return mean.float() + std.float() * torch.randn(mean.shape, generator=random, device=device)
 
     conditions = {
@@ -379,6 +317,8 @@ def inputs(
         "reference_latents": sampled(on["reference_mean"], on["reference_std"], draws[REFERENCE]),
         "reference_pose": on["reference_pose"].float() / 255,
     }
+    if "flow" in on:
+        conditions["reference_latents"] = warped(conditions["reference_latents"], on["flow"], coder)
     if with_sound:
         conditions |= {"sound": on["sound"], "scores": on["scores"], "face_masks": on["face_masks"]}
     return sampled(on["mean"], on["std"], draws[LATENTS]).transpose(1, 2), conditions

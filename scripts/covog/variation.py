@@ -1,16 +1,38 @@
 """Training pictures cut out about faces, moved and zoomed at random, so that a few clips show people at many places and sizes."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from covog.conditions import LATENT_CELL
+from covog.config import Config
 from covog.frozen_encoders import FrozenEncoders
+from talking.core.errors import InputError
 
 # At full strength: the largest change of size, and of place in half pictures.
 _ZOOM, _SHIFT = 0.5, 0.5
+
+
+_POSE_BIAS = re.compile(r"pose_.*\.bias$")
+
+
+def check(settings: Config) -> None:
+    """Raise InputError if the settings of pictures that are moved or cut out do not go together."""
+    if (settings.data.warped or settings.data.crop) and not settings.model.differences:
+        raise InputError("data.warped and data.crop need model.differences.")
+    if settings.data.crop % LATENT_CELL:
+        raise InputError(f"data.crop is {settings.data.crop}; it must be a multiple of {LATENT_CELL} px.")
+
+
+def freeze_pose_biases(trained: dict[str, nn.Parameter]) -> None:
+    """Take the biases of the pose encoders out of what crops train: they begin at 0, and without them encoding nobody's pose
+    gives nothing, so that crops may leave people out."""
+    for name in filter(_POSE_BIAS.match, list(trained)):
+        trained.pop(name).requires_grad_(False)
 
 
 def varied(

@@ -26,6 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from accelerate.state import AcceleratorState  # noqa: E402
 from diffusers import AutoencoderKL  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
 
@@ -33,6 +34,7 @@ import covog_clips  # noqa: E402
 from covog import command_line, config, generate, journal, latents, train, trainer  # noqa: E402
 from covog.frozen_encoders import FrozenEncoders  # noqa: E402
 from covog.model import CovOG  # noqa: E402
+from covog.precision import DTYPES  # noqa: E402
 from talking.core import tables  # noqa: E402
 from talking.core.errors import InputError  # noqa: E402
 from talking.dataset import store  # noqa: E402
@@ -41,11 +43,18 @@ PEOPLE, CLIP_FRAMES, VIDEO = 3, 150, (1920, 1080)
 SOUND_LAYERS, SOUND_WIDTH = 12, 768
 # Steps before those that count, of which the last one is the one whose operations are counted.
 WARM = 4
+# Any attention that needs another kernel is an error there.
+ONLY_FLASH = "stage2, adamw, bf16, flash attention and no other"
 CASES = {
     "stage1, 4 clips, adamw, bf16": (1, {"batch_size": 4}),
     "stage1, 1 clip, adamw, bf16": (1, {}),
     "stage2, adamw, bf16": (2, {}),
+    ONLY_FLASH: (2, {}),
     "stage2, adamw, bf16, activations recomputed": (2, {"checkpointing": True}),
+    "stage2, adamw, bf16, cheap activations recomputed": (
+        2,
+        {"checkpointing": True, "checkpointing_keeps": "products"},
+    ),
     "stage2, adamw_8bit, bf16 (the preset paper)": (2, {"optimizer": "adamw_8bit"}),
     "stage2, adamw, bf16, CUDA graph": (2, {"cuda_graph": True}),
     "compiled stage2, adamw, bf16": (2, {"compile": True}),
@@ -163,6 +172,7 @@ def generate_some(settings: config.Config, clip: Path, precision: str, device: t
     overlap = settings.data.frames // 3
     made = config.Generation(precision=precision, window=settings.data.frames, overlap=overlap)
     encoders = FrozenEncoders(settings.encoders, settings.model)
+    network.to(DTYPES[precision])
     generator = generate.Generator(network, encoders, settings.noise, made, device)
     script = generate.script_of(store.Clip(clip))
     script.end = 2 * made.window - overlap
@@ -204,8 +214,10 @@ def main() -> None:
             of = config.Training(**{"mixed_precision": "bf16", "validation_samples": 1} | changes)
             of.steps, of.log_every, of.save_every, of.validate_every = WARM + arguments.steps, WARM, 10**6, 10**6
             since = time.monotonic()
+            kernels = sdpa_kernel(SDPBackend.FLASH_ATTENTION) if case == ONLY_FLASH else contextlib.nullcontext()
             try:
-                row = train_some(folder, replace(settings, **{f"stage{stage}": of}), stage, device)
+                with kernels:
+                    row = train_some(folder, replace(settings, **{f"stage{stage}": of}), stage, device)
             except InputError as error:
                 print(f"{case}: {error}", flush=True)
                 continue

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import (
@@ -50,10 +51,23 @@ class Launches(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.names, self.casts, self.bytes = Counter(), 0, 0
+        self.attended: list[tuple] = []
+        self._made: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    @property
+    def held(self) -> int:
+        """Bytes of what was computed and is still there."""
+        return sum(size for storage, size in self._made.values() if not storage.expired())
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if name.startswith("_scaled_dot_product") and "backward" not in name:
+            self.attended.append(args)
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                self._made[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         if name not in NO_WORK:
             tensors = {id(t): t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)}.values()
             self.names[name] += 1
@@ -78,14 +92,14 @@ def conditions(frames: int, people: int = PEOPLE) -> dict:
     }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def step() -> SimpleNamespace:
+def counted(**changes) -> SimpleNamespace:
     """The second optimizer step of stage 2 of the paper's settings, counted; the first one also makes the optimizer's moments."""
-    training, frames = replace(config.Config().stage2, optimizer="adamw", mixed_precision="bf16"), 15
+    training, frames = replace(config.Config().stage2, optimizer="adamw", mixed_precision="bf16", **changes), 15
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = CovOG(config.Model())
-        network.gradient_checkpointing = training.checkpointing
         trained = trainer.freeze(network, 2, training)
+        if training.checkpointing:
+            acceleration.recompute_blocks(network, training.checkpointing_keeps)
         masters = Masters(trained, torch.bfloat16)
         kept = list(masters.parameters.values())
         optimizer = optimizers.optimizer(masters.parameters, training)
@@ -107,7 +121,8 @@ def step() -> SimpleNamespace:
             with operations, launches:
                 with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
                     loss, _ = trainer.Trainer._losses(network, task)
-                held = sum(saved.values())
+                gc.collect()
+                held = launches.held
                 loss.backward()
                 moved = launches.bytes
                 masters.take_gradients()
@@ -117,17 +132,32 @@ def step() -> SimpleNamespace:
                 masters.give_weights()
     gc.collect()
     return SimpleNamespace(
-        launches=launches, operations=operations.get_total_flops(), saved=held, moved=moved, trained=len(trained)
+        launches=launches,
+        operations=operations.get_total_flops(),
+        saved=sum(saved.values()),
+        held=held,
+        moved=moved,
+        trained=len(trained),
+    )
+
+
+@pytest.fixture(scope="module")
+def step() -> SimpleNamespace:
+    return counted()
+
+
+def told(step: SimpleNamespace) -> str:
+    names, total = step.launches.names, sum(step.launches.names.values())
+    return (
+        f"\nlaunches {total}, casts {step.launches.casts}, {step.moved / 1e9:.0f} GB moved by the model, "
+        f"{step.saved / 1e9:.1f} GB saved, {step.held / 1e9:.1f} GB held, {step.operations / 1e12:.2f} T operations; most: {names.most_common(12)}"
     )
 
 
 def test_a_step_of_stage_2_at_full_size_asks_little_of_the_host(step, capsys):
     names, total = step.launches.names, sum(step.launches.names.values())
     with capsys.disabled():
-        print(
-            f"\nlaunches {total}, casts {step.launches.casts}, {step.moved / 1e9:.0f} GB moved by the model, "
-            f"{step.saved / 1e9:.1f} GB saved, {step.operations / 1e12:.2f} T operations; most: {names.most_common(12)}"
-        )
+        print(told(step))
     assert step.trained == 679
     assert total <= 4_300
     assert step.launches.casts <= 400
@@ -139,6 +169,29 @@ def test_a_step_of_stage_2_at_full_size_computes_what_the_model_asks_and_no_more
     assert step.operations / 1e12 == pytest.approx(45.56, abs=0.1)
     assert step.moved / 1e9 <= 220
     assert step.saved / 1e9 <= 24
+
+
+def test_all_attention_but_to_sound_has_a_form_that_flash_kernels_take(step):
+    # One head as wide as the level for sound, in the five audio blocks.
+    assert step.launches.names["_softmax"] == 5
+    # In each UNet but for the reference's last: 16 spatial ones; 21 motion modules have two each.
+    assert len(step.launches.attended) == 15 + 16 + 2 * 21
+    for query, key, value, *others in step.launches.attended:
+        assert {t.dtype for t in (query, key, value)} == {torch.bfloat16}
+        (width,) = {t.shape[-1] for t in (query, key, value)}
+        assert width <= 256 and width % 8 == 0
+        assert {t.stride(-1) for t in (query, key, value)} == {1}
+        # Neither dropout nor a mask.
+        assert not any(others)
+
+
+@pytest.mark.parametrize(("keeps", "most_gb", "most_operations"), [("nothing", 8, 60.5), ("products", 19, 45.7)])
+def test_recomputed_blocks_save_memory_for_work(step, capsys, keeps, most_gb, most_operations):
+    again = counted(checkpointing=True, checkpointing_keeps=keeps)
+    with capsys.disabled():
+        print(told(again))
+    assert again.held / 1e9 <= most_gb < step.held / 1e9
+    assert again.operations / 1e12 <= most_operations
 
 
 class Graphs:

@@ -29,6 +29,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Wav2Ve
 import covog_clips
 from covog import audio_driver, config, data, diffusion, latents, optimizers, pose_encoder, trainer, unet
 from covog.frozen_encoders import FrozenEncoders
+from covog.model import CovOG
 from covog_toys import model as toy_model
 from talking.dataset import store
 
@@ -58,7 +59,7 @@ class Looped(audio_driver.AudioBlock):
         height, width = hidden.shape[2:]
         tokens = self.proj_in(self.norm(hidden)).flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
-        out = tokens if self.keep_residual else normed
+        out = tokens if self.config.audio_residual == "keep" else normed
         for person in range(audio_context.keys.shape[1]):
             query = self.attention.to_q(self.norm2(normed))[:, None]
             keys, values = audio_context.keys[:, person, None], audio_context.values[:, person, None]
@@ -103,10 +104,6 @@ def plain_transformer(self, hidden, image_embed, reference):
     return hidden + self.proj_out(tokens.transpose(1, 2).unflatten(2, hidden.shape[2:])), normed
 
 
-def whole_last_level(self, hidden, time, left, *given):
-    return self(hidden, time, left, None, *given)[1]
-
-
 WHOLE_POSES = pose_encoder.PoseEncoder.forward
 
 
@@ -119,7 +116,7 @@ class Bench:
     encoders: FrozenEncoders
     hearing: Wav2Vec2Model
     cache: Path
-    network: torch.nn.Module
+    network: CovOG
     optimizer: torch.optim.Optimizer
 
     @classmethod
@@ -163,7 +160,7 @@ class Bench:
             self.hearing(torch.from_numpy(store.Clip(window.clip).samples())[None])
         draws = [diffusion.generator(0, purpose) for purpose in range(4)]
         encoders = None if cached else self.encoders
-        clean, given = trainer.inputs(data.collate([sample]), encoders, draws, torch.device("cpu"), with_sound=True)
+        clean, given = trainer.inputs(data.collate([sample]), encoders, None, draws, with_sound=True)
         noise, steps = torch.randn(clean.shape, generator=draws[trainer.NOISE]), torch.tensor([500])
         return diffusion.scheduler(self.settings.noise).add_noise(clean, noise, steps), steps, given
 
@@ -178,13 +175,13 @@ class Bench:
         return SimpleNamespace(seconds=time.process_time() - since, loss=loss.item())
 
 
-def make_plain(patched: pytest.MonkeyPatch) -> None:
+def make_plain(patched: pytest.MonkeyPatch, network: CovOG) -> None:
     """Loop over persons and recompute what ours computes once."""
     patched.setattr(pose_encoder.PoseEncoder, "forward", looped_poses)
     patched.setattr(unet.Attention, "forward", plain_attention)
     patched.setattr(unet.SpatialTransformer, "forward", plain_transformer)
     patched.setattr(audio_driver.AudioBlock, "forward", Looped.forward)
-    patched.setattr(unet.UpLevel, "keep", whole_last_level)
+    patched.setattr(network.reference_unet.up_blocks[-1], "only_keeps", False)
 
 
 @pytest.mark.slow
@@ -198,14 +195,14 @@ def test_a_training_step_takes_at_most_six_tenths_of_the_plain_ones_time(monkeyp
     for number in range(REPEATS):
         ours.append(bench.step(number, cached=True))
         with monkeypatch.context() as patched:
-            make_plain(patched)
+            make_plain(patched, bench.network)
             plain.append(bench.step(number, cached=False))
     # The cache holds half precision.
     assert [step.loss for step in plain] == pytest.approx([step.loss for step in ours], rel=1e-2)
     with torch.no_grad(), monkeypatch.context() as patched:
         noisy, steps, given = bench.inputs(0, cached=True)
         whole = bench.network(noisy, steps, **given)
-        make_plain(patched)
+        make_plain(patched, bench.network)
         torch.testing.assert_close(bench.network(noisy, steps, **given), whole, rtol=1e-3, atol=1e-4)
     seconds = [np.median([step.seconds for step in steps]) for steps in (ours, plain)]
     ratio = np.median([mine.seconds / other.seconds for mine, other in zip(ours, plain, strict=True)])

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from conftest import REPO
-from covog import config, convert, stopping
+from covog import config, convert, sharding, stopping
 from covog_clips import make_dataset
 from covog_toys import TRAINING, training_settings
 from talking.core import tables
+from talking.core.errors import InputError
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,19 @@ def falling(prediction, *others):
 diffusion.errors = falling
 cli.run(train_covog.main)
 """
+# Trains in one process on what two would train on: its batches take turns in drawing as theirs.
+AS_TWO = """
+from covog import diffusion
+from talking.core import cli
+import train_covog
+whole = diffusion.generator
+def of_two(seed, stage, batch, *others, device="cpu"):
+    if len(others) == 2:
+        batch, others = batch // 2, (batch % 2, others[1])
+    return whole(seed, stage, batch, *others, device=device)
+diffusion.generator = of_two
+cli.run(train_covog.main)
+"""
 TWO = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1", "--dynamo_backend=no"]
 
 
@@ -50,17 +64,35 @@ def work(tmp_path_factory) -> Path:
     settings.stage1 = replace(settings.stage1, save_every=10**6, log_every=10**6)
     config.save(settings, folder / "unsaved.yaml")
     (folder / "falls.py").write_text(FALLS)
+    (folder / "as_two.py").write_text(AS_TWO)
+    # With large epsilons a step is as large as its gradient, and norms of few values do not jump: rounding errors stay small.
+    gentle = replace(settings.stage1, steps=4, save_every=1, adam_epsilon=0.01, ema=0.9)
+    settings.model.norm_epsilon = 1.0
+    settings.noise.condition_dropout = 0.0
+    for name, stage in {
+        "one": replace(gentle, accumulate=4),
+        "sharded": replace(gentle, accumulate=2, shard=True),
+    }.items():
+        settings.stage1 = settings.stage2 = stage
+        config.save(settings, folder / f"{name}.yaml")
     return folder
 
 
 def run(
-    work: Path, out: str, stage: int, processes: int, falls_by: int | None = None, settings: str = "config.yaml"
+    work: Path,
+    out: str,
+    stage: int,
+    processes: int,
+    falls_by: int | None = None,
+    settings: str = "config.yaml",
+    script: str | None = None,
 ) -> subprocess.CompletedProcess:
     """Train in as many processes, on CPUs (gloo)."""
     launcher = [*TWO, f"--main_process_port={29500 + os.getpid() % 1000}"] if processes == 2 else []
-    program = [str(work / "falls.py")] if falls_by else ["-m", "train_covog"]
+    script = "falls.py" if falls_by else script
+    program = [str(work / script)] if script else ["-m", "train_covog"]
     if launcher:
-        program = program if falls_by else ["--module", "train_covog"]
+        program = program if script else ["--module", "train_covog"]
         program = ["-m", *launcher, "--mixed_precision=no", *program]
     return subprocess.run(
         [sys.executable, *program, "--stage", str(stage), "--config", work / settings]
@@ -158,3 +190,37 @@ def test_two_processes_train_on_twice_as_many_samples_and_a_sigterm_to_one_of_th
     done = run(work, "stopped", 2, 2)
     assert done.returncode == 0, done.stderr
     same(work / "stopped", two)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_two_processes_that_share_out_the_weights_train_as_one_does(work, stage):
+    one = run(work, f"one-{stage}", stage, 1, settings="one.yaml", script="as_two.py")
+    assert one.returncode == 0, one.stderr
+    sharded = run(work, f"sharded-{stage}", stage, 2, settings="sharded.yaml")
+    assert sharded.returncode == 0, sharded.stderr
+    (losses, weights), (others, theirs) = (result(work / f"{name}-{stage}") for name in ("one", "sharded"))
+    assert [row[:2] for row in others] == [row[:2] for row in losses]
+    assert [row[2] for row in others] == pytest.approx([row[2] for row in losses], rel=1e-4)
+    assert weights.keys() == theirs.keys()
+    for name, tensor in weights.items():
+        torch.testing.assert_close(theirs[name], tensor, atol=1e-4, rtol=1e-3)
+    for name in ("weights", "ema", "optimizer"):
+        mine, kept = (
+            convert.read_tensors(work / f"{n}-{stage}/checkpoints/step-0000004/{name}.safetensors")
+            for n in ("one", "sharded")
+        )
+        assert {n: t.shape for n, t in mine.items()} == {n: t.shape for n, t in kept.items()}
+    if stage == 2:
+        assert run(work, "torn-sharded", stage, 2, falls_by=9, settings="sharded.yaml").returncode != 0
+        assert (work / "torn-sharded/checkpoints/step-0000001").exists()
+        done = run(work, "torn-sharded", stage, 2, settings="sharded.yaml")
+        assert done.returncode == 0, done.stderr
+        same(work / "torn-sharded", work / "sharded-2")
+
+
+def test_what_cannot_be_shared_out_is_a_sentence():
+    for changes in ({"optimizer": "adafactor"}, {"mixed_precision": "fp16"}):
+        with pytest.raises(InputError, match="shard needs optimizer adamw, and mixed_precision bf16 or no"):
+            sharding.shard(
+                torch.nn.Linear(1, 1), torch.device("cpu"), torch.float32, config.Training(shard=True, **changes)
+            )

@@ -26,6 +26,7 @@ COMMAND_LINES = {script.stem for script in SCRIPTS.glob("*.py")}
 OPTIONAL = {
     "wandb": "only for log_with: wandb, which names it where it is missing",
     "bitsandbytes": "only for an optimiser that covog.yaml's comment names",
+    "torchao": "in place of bitsandbytes",
     "torchvision": "metrics do without it",
 }
 # Distributions that the installed ones do not name as the source of a module.

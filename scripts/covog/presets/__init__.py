@@ -27,10 +27,11 @@ def configure(arguments: Namespace) -> None:
     settings = config.from_dict(
         config.Config, merged, f"the preset {arguments.preset} with the config's covog.settings"
     )
-    if "adamw_8bit" in (settings.stage1.optimizer, settings.stage2.optimizer) and find_spec("bitsandbytes") is None:
+    wants_8_bit = "adamw_8bit" in (settings.stage1.optimizer, settings.stage2.optimizer)
+    if wants_8_bit and not (find_spec("bitsandbytes") or find_spec("torchao")):
         # Stage 2 would find out after days of stage 1.
         raise InputError(
-            "the optimizer adamw_8bit needs the package bitsandbytes, which is not installed: install it, or set "
+            "the optimizer adamw_8bit needs the package bitsandbytes or torchao, and neither is installed: install one, or set "
             "covog: {settings: {stage2: {optimizer: adamw}}}."
         )
     with atomic_write(arguments.out) as aside:

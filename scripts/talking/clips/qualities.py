@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from talking.core import boxes, cli, intervals, schemas, tables
+from talking.core import boxes, cli, intervals, tables
 from talking.core.arrays import opened
 from talking.faces import measures
 from talking.faces.tracked import Faces
@@ -188,7 +188,7 @@ def measure(candidates: pd.DataFrame, faces: Faces, sound: Sound, settings: Sett
     """
     settings = settings or Settings()
     rows = [_measured(clip, faces, sound, settings) for clip in candidates[candidates["candidate"]].itertuples()]
-    return pd.DataFrame(rows, columns=schemas.schema("qualities").names) if rows else tables.empty("qualities")
+    return tables.of_rows("qualities", rows)
 
 
 def _measured(clip: Any, faces: Faces, sound: Sound, settings: Settings) -> dict[str, object]:

@@ -90,6 +90,11 @@ def empty(name: str) -> pd.DataFrame:
     return schema(name).empty_table().to_pandas()
 
 
+def of_rows(name: str, rows: list) -> pd.DataFrame:
+    """Return rows, one dict or tuple each, as a table with the columns of `SCHEMAS[name]`."""
+    return pd.DataFrame(rows, columns=schema(name).names) if rows else empty(name)
+
+
 def _unreadable(path: str | Path, what: str, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path} does not exist; name another folder, or run the workflow first.")

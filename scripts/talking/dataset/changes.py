@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from talking.core import schemas, tables
+from talking.core import tables
 from talking.core.atomic import atomic_write
 from talking.removal.removals import CLIP, REASON
 
@@ -75,7 +75,7 @@ def compare(
             rows.append((clip, b["video"], ADDED, why, "", b["split"]))
         else:
             rows += [(clip, b["video"], CHANGED, *change) for change in _differences(a, b)]
-    return pd.DataFrame(rows, columns=schemas.schema("changes").names)
+    return tables.of_rows("changes", rows)
 
 
 def why_gone(clips: Path, is_gone: Callable[[str], bool] = lambda clip: False) -> Callable[[str, str], str]:

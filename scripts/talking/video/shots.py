@@ -20,7 +20,7 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 from tqdm import tqdm
 
-from talking.core import cli, schemas
+from talking.core import cli, tables
 from talking.video import jump_cuts, media
 
 _SHORT_SIDE = 180  # pixels of the pictures that details are looked for in
@@ -348,4 +348,4 @@ def _table(boundaries: list[_Boundary], length: int, camera: np.ndarray, picture
                 "picture_motion": float(picture[inside].mean()) if after.frame - edge.frame > 1 else 0.0,
             }
         )
-    return pd.DataFrame(rows, columns=schemas.schema("shots").names)
+    return tables.of_rows("shots", rows)

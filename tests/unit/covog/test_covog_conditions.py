@@ -21,6 +21,8 @@ from covog.conditions import (
 from covog_clips import pose
 from talking.core import keypoints
 
+SOUND = np.zeros((6, 2, 3))
+
 
 def people(frames=6, count=2) -> People:
     points = pose(frames, count)
@@ -80,7 +82,7 @@ def test_a_missing_pose_has_the_face_tracks_box_and_draws_nothing():
     found = face_boxes(given, np.arange(6), placement)
     np.testing.assert_allclose(found[1, 2], given.faces[2, 1] * 2)
     assert not np.allclose(found[1, 3], given.faces[3, 1] * 2)
-    made = steer(given, np.array([1, 2]), 0, placement)
+    made = steer(given, SOUND, np.array([1, 2]), 0, placement)
     assert made["pose"][0, :, 96:].any()
     assert not made["pose"][1, :, 96:].any()
     assert made["pose"][1, :, :96].any()
@@ -97,9 +99,9 @@ def talking(given: People, frames: slice) -> People:
 def test_without_lips_nothing_tells_what_a_mouth_does():
     placement, frames = Placement.fit((96, 64), (192, 128)), np.arange(6)
     first, second = (talking(people(), slice(start, None, 2)) for start in (0, 1))
-    drawn, other = (steer(p, frames, 0, placement) for p in (first, second))
+    drawn, other = (steer(p, SOUND, frames, 0, placement) for p in (first, second))
     assert (drawn["pose"] != other["pose"]).any() and (drawn["face_masks"][0] != other["face_masks"][0]).any()
-    bare, same = (steer(p, frames, 0, placement, lips=False) for p in (first, second))
+    bare, same = (steer(p, SOUND, frames, 0, placement, lips=False) for p in (first, second))
     np.testing.assert_array_equal(bare["pose"], same["pose"])
     for one, two in zip(bare["face_masks"], same["face_masks"], strict=True):
         np.testing.assert_array_equal(one, two)

@@ -94,7 +94,7 @@ def test_a_runs_settings_are_the_preset_with_changes_and_the_baseline_lacks_what
 def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "find_spec", lambda name: None)
     arguments = Namespace(preset="paper", settings="{}", baseline=False, out=tmp_path / "config.yaml")
-    with pytest.raises(InputError, match="adamw_8bit needs the package bitsandbytes"):
+    with pytest.raises(InputError, match="adamw_8bit needs the package bitsandbytes or torchao"):
         presets.configure(arguments)
     arguments.settings = json.dumps({"stage2": {"optimizer": "adamw"}})
     presets.configure(arguments)

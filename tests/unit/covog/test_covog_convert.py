@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from covog import convert
-from covog_toys import model
+from covog_toys import TOY, model
 from talking.core.errors import InputError
 
 PARTS = ["denoising_unet", "reference_unet", "pose_guider", "pose_adaptor"]
@@ -158,9 +158,27 @@ def test_a_published_audio_driver_keeps_the_arithmetic_it_was_trained_in(tmp_pat
         convert.write_tensors(file, convert.to_published(one, part))
     released = convert.converted(model(seed=2), parts)
     assert released.config.audio_residual == "released"
-    assert not any(block.keep_residual for block in [*released.audio_driver.down, *released.audio_driver.up])
+    assert {b.config.audio_residual for b in [*released.audio_driver.down, *released.audio_driver.up]} == {"released"}
     convert.write_model(released, tmp_path / "start.safetensors")
     assert convert.read_model(tmp_path / "start.safetensors").config.audio_residual == "released"
     # What this project publishes says so itself.
     convert.publish(one, tmp_path)
     assert convert.converted(model(seed=3), parts).config.audio_residual == one.config.audio_residual == "keep"
+
+
+def test_a_model_of_differences_passes_over_the_reference_unet_of_a_file(tmp_path):
+    widths = {"differences": True, "pose_adaptor_channels": TOY["pose_guider_channels"]}
+    whole, toy = model(**widths | {"differences": False}), model(seed=1, **widths)
+    before = {name: tensor for name, tensor in whole.state_dict().items() if not name.endswith("pos_embed.pe")}
+    convert.adopt(toy, before, "before.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in toy.named_parameters())
+    still = model(motion=False, audio=False, **widths)
+    unet = {
+        n: t for n, t in convert.to_published(whole, "denoising_unet").items() if "motion" not in n and "audio" not in n
+    }
+    convert.load(still, unet, "stable_diffusion", "diffusion_pytorch_model.bin")
+    assert torch.equal(still.denoising_unet.conv_in.weight, whole.denoising_unet.conv_in.weight)
+    with pytest.raises(InputError, match="no place for: reference_unet"):
+        convert.load(toy, convert.to_published(whole, "reference_unet"), "reference_unet", "reference_unet.pth")
+    convert.publish(toy, tmp_path)
+    assert not (tmp_path / "reference_unet.safetensors").exists()

@@ -1,5 +1,7 @@
 """The paper's full-size model without its numbers (torch's meta device): parameters, shapes, memory of the smoke preset."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -65,3 +67,12 @@ def test_weights_gradients_and_optimiser_of_the_smoke_preset_leave_a_24_gb_gpu_r
     # The network computes with a rounded copy of what the optimizer changes.
     rounded = sum(p.numel() * 2 for p in trained.values())
     assert (weights + rounded + gradients + moments) / 1e9 < 18
+
+
+def test_the_models_code_stays_small():
+    folder = Path(config.__file__).parent
+    model, training = (
+        ("model", "unet", "pose_encoder", "audio_driver"),
+        ("data", "diffusion", "train", "trainer", "checkpoints"),
+    )
+    assert sum(len((folder / f"{name}.py").read_text().splitlines()) for name in model + training) < 1500

@@ -52,6 +52,11 @@ def losses(folder: Path) -> list[tuple]:
     return list(table[["step", "kind", "loss"]].itertuples(index=False, name=None))
 
 
+def checkpoint(progress: checkpoints.Progress) -> checkpoints.Checkpoint:
+    """Return a checkpoint without weights."""
+    return checkpoints.Checkpoint(progress, {}, {"state": {}, "param_groups": []}, None)
+
+
 def interrupted(monkeypatch, at: int) -> None:
     """Let training die without saving when it is about to take step `at`."""
     whole = diffusion.errors
@@ -128,7 +133,10 @@ def test_validation_pictures_change_nothing_in_a_training_nor_does_a_resume_in_t
     assert pictures[0].shape == (2 * 40, (3 if stage == 2 else 2) * 64, 3)
     assert np.array_equal(pictures[0][:24], pictures[2][:24])
     fixed = data.FixedSamples(data.segments(dataset, settings.data)[1], 3 if stage == 2 else 1, 2, settings.data)
-    truth = np.concatenate([p for n in range(2 if stage == 1 else 1) for p in fixed[n]["pictures"]], axis=1)
+    truth = np.concatenate(
+        [p for n in range(2 if stage == 1 else 1) for p in fixed.batch(n)["pictures"][0].permute(1, 2, 3, 0).numpy()],
+        axis=1,
+    )
     # The code of the pictures keeps the mean of each 8×8 px.
     shown, wanted = (p.reshape(5, 8, -1, 8, 3).mean(axis=(1, 3)) for p in (pictures[0][:40], truth))
     assert np.abs(shown - wanted).mean() < 2
@@ -195,6 +203,16 @@ def test_a_model_of_differences_trains_on_crops_of_what_poses_have_moved(stage, 
             train.train(settings, stage, dataset, tmp_path / "other", cache=tmp_path / "latents")
 
 
+def test_a_training_of_differences_needs_no_noise_and_writes_no_reference_unet(dataset, tmp_path, monkeypatch):
+    settings = training_settings(steps=1)
+    settings.model = dataclasses.replace(settings.model, differences=True, pose_adaptor_channels=[4, 4, 8, 8])
+    monkeypatch.setattr(diffusion, "noise_like", None)
+    train.train(settings, 1, dataset, tmp_path / "1")
+    train.train(settings, 2, dataset, tmp_path / "2", start=[tmp_path / "1/weights.safetensors"])
+    parts = {name.split(".")[0] for name in convert.read_tensors(tmp_path / "2/weights.safetensors")}
+    assert parts == {"denoising_unet", "pose_guider", "pose_adaptor", "audio_driver"}
+
+
 def test_checkpoints_are_written_by_time_too(dataset, tmp_path):
     settings = training_settings(save_every=0, save_minutes=1e-9, keep=9, steps=3)
     train.train(settings, 1, dataset, tmp_path)
@@ -207,12 +225,8 @@ def test_a_checkpoint_holds_what_there_was_when_it_was_asked_for(tmp_path, monke
     monkeypatch.setattr(checkpoints, "write", lambda *content: (goes_on.wait(60), write(*content)))
     writer = checkpoints.Writer(tmp_path, keep=1)
     weights, moments, averages = torch.zeros(3, 3)
-    writer.write(
-        checkpoints.Progress({}, step=1),
-        {"w": weights},
-        {"state": {0: {"m": moments}}, "param_groups": []},
-        {"w": averages},
-    )
+    optimizer = {"state": {0: {"m": moments}}, "param_groups": []}
+    writer.write(checkpoints.Checkpoint(checkpoints.Progress({}, step=1), {"w": weights}, optimizer, {"w": averages}))
     for tensor in (weights, moments, averages):
         tensor += 1
     goes_on.set()
@@ -323,8 +337,8 @@ def test_a_full_disk_keeps_the_checkpoints_before(copied, monkeypatch):
     before = sorted((copied / "checkpoints").iterdir())
     monkeypatch.setattr(checkpoints.convert, "write_tensors", full)
     progress = checkpoints.Progress({}, step=8)
-    with pytest.raises(InputError, match="checkpoints: the disk is full; free some space"):
-        checkpoints.write(copied / "checkpoints", progress, {}, {"state": {}, "param_groups": []}, None, keep=1)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.write(copied / "checkpoints", checkpoint(progress), keep=1)
     assert sorted((copied / "checkpoints").iterdir()) == before
 
 
@@ -356,7 +370,7 @@ def test_a_disk_that_fills_up_at_the_end_is_a_sentence_and_the_checkpoint_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(train.convert, "write_model", full)
-        with pytest.raises(InputError, match="the disk is full; free some space and run again"):
+        with pytest.raises(OSError, match="No space left"):
             train.train(training_settings(), 1, dataset, copied)
     train.train(training_settings(), 1, dataset, copied)
     assert losses(copied) == losses(whole_run / "stage1")
@@ -427,12 +441,14 @@ def test_weights_and_biases_gets_the_same(dataset, tmp_path, monkeypatch):
     assert not (tmp_path / "tensorboard").exists()
 
 
-def test_missing_weights_and_packages_are_sentences(dataset, tmp_path):
+def test_missing_weights_and_packages_are_sentences(dataset, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"none\.safetensors does not exist"):
         train.train(training_settings(), 2, dataset, tmp_path, start=[tmp_path / "none.safetensors"])
     with pytest.raises(InputError, match="log_with: wandb needs the package wandb; install it"):
         train.train(training_settings(log_with="wandb"), 1, dataset, tmp_path)
-    with pytest.raises(InputError, match="needs the package bitsandbytes"):
+    # Neither is part of the environments.
+    monkeypatch.setattr(optimizers, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match="needs the package bitsandbytes or torchao"):
         train.train(training_settings(optimizer="adamw_8bit"), 1, dataset, tmp_path)
 
 
@@ -443,6 +459,27 @@ def test_other_arithmetic_and_optimisers_run(options, dataset, whole_run, tmp_pa
     settings = training_settings(steps=1, batch_size=1, accumulate=1, validation_samples=1, **options)
     train.train(settings, 2, dataset, tmp_path, start=[whole_run / "stage1/weights.safetensors"])
     assert losses(tmp_path)[1][0] == 1
+
+
+def test_torchaos_8_bit_adam_trains_as_adam_does_and_resumes_to_the_last_bit(dataset, whole_run, tmp_path, monkeypatch):
+    pytest.importorskip("torchao.optim")
+    monkeypatch.setattr(optimizers, "find_spec", lambda name: name == "torchao" or None)
+    settings = training_settings(optimizer="adamw_8bit", steps=4)
+    # Large enough for moments of 8 bits.
+    settings.model.block_out_channels = [32, 32, 64, 128]
+    train.train(settings, 2, dataset, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        interrupted(patched, at=3)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(settings, 2, dataset, tmp_path / "torn")
+    moments = convert.read_tensors(tmp_path / "torn/checkpoints/step-0000002/optimizer.safetensors")
+    assert any(name.endswith("exp_avg/codes") and t.dtype == torch.uint8 for name, t in moments.items())
+    train.train(settings, 2, dataset, tmp_path / "torn")
+    assert losses(tmp_path / "torn") == losses(tmp_path / "whole")
+    plain = dataclasses.replace(settings, stage2=dataclasses.replace(settings.stage2, optimizer="adamw"))
+    train.train(plain, 2, dataset, tmp_path / "plain")
+    eight, full = ([row[2] for row in losses(tmp_path / name)] for name in ("whole", "plain"))
+    assert eight == pytest.approx(full, rel=0.05)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -482,16 +519,14 @@ def test_a_new_checkpoint_outlives_damaged_ones_of_later_steps(tmp_path):
         (tmp_path / f"step-{step:07d}").mkdir()
     for step in (10, 20, 30):
         progress = checkpoints.Progress({}, step=step, scaler={})
-        checkpoints.write(tmp_path, progress, {}, {"state": {}, "param_groups": []}, None, keep=2)
+        checkpoints.write(tmp_path, checkpoint(progress), keep=2)
         assert checkpoints.latest(tmp_path, {}).progress.step == step
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-0000020", "step-0000030"]
 
 
 def test_recomputing_more_continues_from_the_last_checkpoint_and_another_size_is_refused(tmp_path):
     known = {"training": {"checkpointing": False, "batch_size": 2}}
-    checkpoints.write(
-        tmp_path, checkpoints.Progress(known, step=3), {}, {"state": {}, "param_groups": []}, None, keep=1
-    )
+    checkpoints.write(tmp_path, checkpoint(checkpoints.Progress(known, step=3)), keep=1)
     assert checkpoints.latest(tmp_path, {"training": {"checkpointing": True, "batch_size": 2}}).progress.step == 3
     with pytest.raises(InputError, match=r"other settings \(training.batch_size\)"):
         checkpoints.latest(tmp_path, {"training": {"checkpointing": False, "batch_size": 1}})
