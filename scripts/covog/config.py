@@ -103,7 +103,7 @@ class Data:
     )
     warped: bool = setting(
         False,
-        "move heads, lips and shoulders of the reference picture to where the poses of each frame have them, before the model "
+        "move heads and lips of the reference picture to where the poses of each frame have them, before the model "
         "adds differences (model.differences)",
     )
     reference_distance: int = setting(30, "frames between reference and target at least, where the clip allows")

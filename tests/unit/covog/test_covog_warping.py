@@ -1,4 +1,4 @@
-"""The reference picture moved by poses: heads, lips and shoulders go where keypoints are, the rest stays."""
+"""The reference picture moved by poses: heads and lips go where keypoints are, the rest stays."""
 
 from dataclasses import replace
 
