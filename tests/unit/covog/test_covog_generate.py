@@ -110,8 +110,9 @@ def test_an_untrained_model_moves_the_reference_picture_where_the_poses_are_if_a
     made = np.stack(list(generator.video(moving, replace(SHAPE, warped=True)))).astype(float)
     alone = np.stack(list(generator.video(moving, SHAPE))).astype(float)
     assert np.abs(alone - alone[0]).max() == 0
-    of_first = np.abs(made - alone[0]).mean(axis=(1, 2, 3))
-    assert of_first[0] < 0.6 < 1.5 < min(of_first[3:])
+    # Only heads move, which are a small part of the picture.
+    of_first = np.abs(made - alone[0]).max(axis=(1, 2, 3))
+    assert of_first[0] <= 3 < 20 < min(of_first[3:]), of_first
 
 
 def test_a_seed_gives_the_same_video_and_another_one_another(generator, script):
