@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
 
 import covog_clips  # noqa: E402
-from covog import command_line, config, generate, journal, latents, train, trainer  # noqa: E402
+from covog import checkpoints, command_line, config, generate, journal, latents, train, trainer  # noqa: E402
 from covog.frozen_encoders import FrozenEncoders  # noqa: E402
 from covog.model import CovOG  # noqa: E402
 from covog.precision import DTYPES  # noqa: E402
@@ -150,7 +150,7 @@ def train_some(folder: Path, settings: config.Config, stage: int, device: torch.
     with (
         mock.patch.multiple(train, _out_of_memory_told=counted),
         mock.patch.multiple(trainer, CovOG=made_on_device),
-        mock.patch.object(train.checkpoints, "write"),
+        mock.patch.object(checkpoints, "write"),
         mock.patch.object(train.convert, "write_model"),
     ):
         train.train(settings, stage, folder / "dataset", run, cache=folder / "latents")
