@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from covog import checkpoints, metrics, report
+from covog import metrics, report
 from talking.core import tables
 
 
@@ -53,7 +53,7 @@ def test_curves_show_every_training(tmp_path):
     for stage in ("stage1", "stage2"):
         files.append(tmp_path / "covog" / stage / "losses.parquet")
         files[-1].parent.mkdir(parents=True)
-        tables.write("covog_losses", checkpoints.losses_table(losses), files[-1])
+        tables.write("covog_losses", tables.of_rows("covog_losses", losses), files[-1])
     report.draw_curves(files, tmp_path / "curves.svg")
     drawn = (tmp_path / "curves.svg").read_bytes()
     assert b"covog, stage1" in drawn and b"covog, stage2" in drawn
