@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from covog.config import Data
+from covog.config import LATENT_CELL, Data
 from talking.core import boxes, keypoints
 from talking.dataset import store
 from talking.poses.render import draw_poses, face_box
 
 # Raw speaking scores (TalkNet's logits) are divided by this before they enter the model.
 SCORE_UNIT = 3.0
-LATENT_CELL = 8
 FACE_LEVELS = 4
 # A person's box is grown by this much, as limbs are drawn with a width around the keypoints.
 _PERSON_GROWN = 1.05

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import operator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -12,6 +13,8 @@ from talking.core.atomic import atomic_write
 from talking.core.cli import setting
 from talking.core.errors import InputError
 
+# Pixels of a picture, in width and in height, that are one latent.
+LATENT_CELL = 8
 # Files of the package covog.presets.
 PRESETS = ["tiny", "paper", "smoke"]
 
@@ -96,10 +99,15 @@ class Data:
     frames: int = setting(15, "frames of a stage 2 window")
     max_stride: int = setting(2, "largest step between a window's frames in the video; drawn each time")
     variation: float = setting(
-        0.0, "0-1, how far the pictures of stage 1, and with crops of both stages, are moved and zoomed at random"
+        0.0,
+        "0-1, how far the pictures of stage 1, and with crops of both stages, are moved and zoomed at random",
+        minimum=0,
+        maximum=1,
     )
     crop: int = setting(
-        0, "px, a multiple of 8: training sees squares of this side, each about one face; 0: whole pictures"
+        0,
+        "px, a multiple of 8: training sees squares of this side, each about one face; 0: whole pictures",
+        minimum=0,
     )
     warped: bool = setting(
         False,
@@ -118,7 +126,9 @@ class Data:
         "the training samples); a model that was trained with another choice than drawn generates without them",
         choices=["drawn", "dropped", "random"],
     )
-    mouth_weight: float = setting(1.0, "how many times as much the loss of latents in a mouth counts as that of others")
+    mouth_weight: float = setting(
+        1.0, "how many times as much the loss of latents in a mouth counts as that of others", minimum=0
+    )
     workers: int = setting(4, "processes that load samples")
     max_broken: int = setting(20, "broken samples that training replaces before it fails")
 
@@ -203,8 +213,8 @@ class Training:
         "where losses and validation pictures are also shown: tensorboard (files beside the weights) or wandb (needs that package)",
         choices=["tensorboard", "wandb"],
     )
-    validate_every: int = setting(500, "steps between validations")
-    validation_samples: int = setting(8, "fixed samples of a validation")
+    validate_every: int = setting(500, "steps between validations", minimum=1)
+    validation_samples: int = setting(8, "fixed samples of a validation", minimum=1)
     validation_steps: int = setting(10, "denoising steps of the pictures that a validation generates, 0 for none")
 
 
@@ -302,6 +312,17 @@ def from_dict(kind: type, values: Any, where: str) -> Any:
     return kind(**filled)
 
 
+def check(settings: Config) -> None:
+    """Raise InputError if settings do not go together."""
+    if (settings.data.warped or settings.data.crop) and not settings.model.differences:
+        raise InputError("data.warped and data.crop need model.differences.")
+    if settings.data.crop % LATENT_CELL:
+        raise InputError(f"data.crop is {settings.data.crop}; it must be a multiple of {LATENT_CELL} px.")
+    for name, training in (("stage1", settings.stage1), ("stage2", settings.stage2)):
+        if training.shard and (training.optimizer != "adamw" or training.mixed_precision == "fp16"):
+            raise InputError(f"{name}.shard needs optimizer adamw, and mixed_precision bf16 or no; set shard: false.")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Return the nested dict that `from_dict` reads back."""
     return dataclasses.asdict(config)
@@ -328,6 +349,9 @@ def _value(of: dataclasses.Field, value: Any, where: str) -> Any:
         raise InputError(f"{where} must be of type {kind.__name__}, not {value!r}.")
     if "choices" in of.metadata and value not in of.metadata["choices"]:
         raise InputError(f"{where} must be one of {', '.join(of.metadata['choices'])}, not {value!r}.")
+    for bound, beyond, words in (("minimum", operator.lt, "at least"), ("maximum", operator.gt, "at most")):
+        if bound in of.metadata and beyond(value, of.metadata[bound]):
+            raise InputError(f"{where} must be {words} {of.metadata[bound]}, not {value!r}.")
     return kind(value)
 
 

@@ -187,7 +187,7 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
         sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths.max(axis=0, initial=0)
     if settings.warped:
         shown = people if window.lips else conditions.without_lips(people)
-        sample["flow"] = warping.flow(shown, frames, placement, people, window.reference, placement)
+        sample["flow"] = warping.flow(shown, frames, placement, shown, window.reference, placement)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)
     pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]

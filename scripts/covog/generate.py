@@ -148,7 +148,8 @@ class Generator:
         placement = Placement.fit(script.source, size, shape.fit)
         reference = self._reference(script, size, shape.fit)
         if shape.lips != "drawn":
-            script = replace(script, people=conditions.without_lips(script.people))
+            people, still = map(conditions.without_lips, (script.people, script.reference_people))
+            script = replace(script, people=people, reference_people=still)
         held_latents, held_pictures, before = None, None, None
         plan = windows(script.frames, self.settings.window, self.settings.overlap)
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):
@@ -156,7 +157,7 @@ class Generator:
             known = None if before is None else held_latents[:, :, -shared:]
             frames = script.start + np.arange(start, end)
             guided = self._conditions(script, frames, placement, reference)
-            if shape.warped:
+            if shape.warped and self.model.config.differences:
                 guided["reference_latents"] = self._moved(script, frames, placement, guided, shape)
             latents = self.sample(guided, end - start, size, known, diffusion.generator(seed, number))
             pictures = self._pictures(latents)

@@ -20,7 +20,7 @@ class Previews:
     """The pictures of one training in `validation/step_000500.jpg`; those of steps that it has yet to take again are removed."""
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
-        self._trainer, self._folder, self._encoders = trainer, folder / "validation", trainer.encoders
+        self._trainer, self._folder, self._encoders = trainer, folder / "validation", trainer.coder
         for old in self._folder.glob("step_*.jpg"):
             if int(old.stem.removeprefix("step_")) > trainer.progress.step:
                 old.unlink(missing_ok=True)

@@ -25,6 +25,8 @@ FREE = {
     )
 }
 FREE |= {"data.workers", "data.max_broken"}
+_SECTIONS = {"model": config.Model, "encoders": config.Encoders, "data": config.Data, "noise": config.Noise}
+_DEFAULTS = {name: config.to_dict(kind()) for name, kind in (_SECTIONS | {"training": Training}).items()}
 # Set by other rules, not by the user.
 INPUTS = {"data_set", "start"}
 
@@ -46,7 +48,9 @@ def identity(settings: Config, training: Training, stage: int, dataset: Path, st
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return the names of what differs between two identities, other than `FREE`."""
-    before, now = _leaves(before), _leaves(now)
+    # What a setting of a later version is by default, it was in effect before.
+    now = _leaves(now)
+    before = {name: value for name, value in _leaves(_DEFAULTS).items() if name in now} | _leaves(before)
     return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in FREE)
 
 

@@ -12,18 +12,14 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
-from covog.config import Training
 from covog.unet import Level
-from talking.core.errors import InputError
 
 
-def shard(model: nn.Module, device: torch.device, dtype: torch.dtype, training: Training) -> dict[str, nn.Parameter]:
+def shard(model: nn.Module, device: torch.device, dtype: torch.dtype) -> dict[str, nn.Parameter]:
     """Spread a model over all processes and return its trained weights by name; what is gathered is rounded to `dtype`.
 
-    Trained weights stay in single precision, as the optimizer wants them. Raises InputError for settings that cannot be had so.
+    Trained weights stay in single precision, as the optimizer wants them.
     """
-    if training.optimizer != "adamw" or training.mixed_precision == "fp16":
-        raise InputError("shard needs optimizer adamw, and mixed_precision bf16 or no; set shard: false.")
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     for module in [*(m for m in model.modules() if isinstance(m, Level)), model]:
@@ -60,6 +56,19 @@ def gathered(model: nn.Module) -> Iterator[None]:
 def whole(values: Any) -> Any:
     """Return nested containers with whole tensors for spread ones; all processes call it together."""
     return tree_map_only(DTensor, lambda value: value.full_tensor(), values)
+
+
+def whole_on_main(values: Any, is_main: bool) -> Any:
+    """Return nested containers with whole tensors on the main process's CPU for spread ones, None on the others.
+
+    One is gathered after the other, as all together would not fit where only the parts do. All processes call it together.
+    """
+
+    def taken(value: DTensor) -> Tensor | None:
+        gathered = value.full_tensor()
+        return gathered.cpu() if is_main else None
+
+    return tree_map_only(DTensor, taken, values)
 
 
 def part_of(value: Any, kept: Tensor) -> Any:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 
-from covog import acceleration, checkpoints, convert, data, diffusion, latents, optimizers, provenance, sharding
+from covog import acceleration, checkpoints, config, convert, data, diffusion, latents, optimizers, provenance, sharding
 from covog.config import Config, Model, Training
 from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.stopping import ignore
-from covog.variation import check, freeze_pose_biases, varied
+from covog.variation import freeze_biases_of_persons, varied
 from covog.warping import warped
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -77,7 +77,7 @@ class Trainer:
         self.progress = resumed.progress if resumed else checkpoints.Progress(identity)
         self.progress.settings = identity
         self.writer = checkpoints.Writer(folder / "checkpoints", self.training.keep)
-        check(settings)
+        config.check(settings)
         self.varies = bool(settings.data.crop) or (stage == 1 and settings.data.variation > 0)
         encodes = cache is None or self.varies or settings.data.warped
         self.coder = FrozenEncoders(settings.encoders, settings.model).to(self.device) if encodes else None
@@ -94,7 +94,7 @@ class Trainer:
         model = _first_model(self.settings, self.begin)
         trained = freeze(model, self.stage, training)
         if self.settings.data.crop:
-            freeze_pose_biases(trained)
+            freeze_biases_of_persons(trained, self.dtype)
         if resumed:
             model.load_state_dict({**model.state_dict(), **resumed.weights})
         model.to(self.device)
@@ -102,7 +102,7 @@ class Trainer:
             acceleration.recompute_blocks(model, training.checkpointing_keeps)
         is_sharded = training.shard and self.accelerator.num_processes > 1
         if is_sharded:
-            trained = sharding.shard(model, self.device, self.dtype, training)
+            trained = sharding.shard(model, self.device, self.dtype)
         self.masters = Masters(trained, torch.float32 if is_sharded else self.dtype)
         self._kept = list(self.masters.parameters.values())
         self.optimizer = optimizers.optimizer(self.masters.parameters, training)
@@ -171,8 +171,9 @@ class Trainer:
         """Write a checkpoint on the main process while training goes on, or wait until it is written."""
         shadow = dict(zip(self.masters.parameters, self.ema.shadow_params, strict=True)) if self.ema else None
         weights = {name: parameter.detach() for name, parameter in self.masters.parameters.items()}
-        state = sharding.whole((weights, self.optimizer.state_dict(), shadow))
-        if self.accelerator.is_main_process:
+        is_main = self.accelerator.is_main_process
+        state = sharding.whole_on_main((weights, self.optimizer.state_dict(), shadow), is_main)
+        if is_main:
             self.progress.scaler = self.scaler.state_dict() or None
             self.writer.write(checkpoints.Checkpoint(self.progress, *state))
             if waits:

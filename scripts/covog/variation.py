@@ -8,31 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from covog.conditions import LATENT_CELL
-from covog.config import Config
+from covog.config import LATENT_CELL
 from covog.frozen_encoders import FrozenEncoders
-from talking.core.errors import InputError
 
 # At full strength: the largest change of size, and of place in half pictures.
 _ZOOM, _SHIFT = 0.5, 0.5
+# What is added once for each person, whatever is seen or heard of them.
+_OF_A_PERSON = re.compile(r"(pose_.*|audio_driver\..*zero_conv)\.bias$")
 
 
-_POSE_BIAS = re.compile(r"pose_.*\.bias$")
-
-
-def check(settings: Config) -> None:
-    """Raise InputError if the settings of pictures that are moved or cut out do not go together."""
-    if (settings.data.warped or settings.data.crop) and not settings.model.differences:
-        raise InputError("data.warped and data.crop need model.differences.")
-    if settings.data.crop % LATENT_CELL:
-        raise InputError(f"data.crop is {settings.data.crop}; it must be a multiple of {LATENT_CELL} px.")
-
-
-def freeze_pose_biases(trained: dict[str, nn.Parameter]) -> None:
-    """Take the biases of the pose encoders out of what crops train: they begin at 0, and without them encoding nobody's pose
-    gives nothing, so that crops may leave people out."""
-    for name in filter(_POSE_BIAS.match, list(trained)):
-        trained.pop(name).requires_grad_(False)
+def freeze_biases_of_persons(trained: dict[str, nn.Parameter], dtype: torch.dtype) -> None:
+    """Take the biases that count persons out of what crops train, as crops leave people out; they begin at 0."""
+    for name in filter(_OF_A_PERSON.match, list(trained)):
+        parameter = trained.pop(name).requires_grad_(False)
+        parameter.data = parameter.data.to(dtype)
 
 
 def varied(
@@ -74,12 +63,11 @@ def varied(
     def each_frame(change: Callable, windows: torch.Tensor) -> torch.Tensor:
         return change(windows.transpose(1, 2).flatten(0, 1)).unflatten(0, (-1, frames)).transpose(1, 2)
 
+    reference = conditions["reference_latents"]
     conditions = conditions | {
         "pose": each_frame(moved, conditions["pose"]),
         "reference_pose": moved(conditions["reference_pose"]),
-        "reference_latents": (each_frame if conditions["reference_latents"].dim() == 5 else _at_once)(
-            recoded, conditions["reference_latents"]
-        ),
+        "reference_latents": each_frame(recoded, reference) if reference.dim() == 5 else recoded(reference),
         "person_masks": moved(conditions["person_masks"], mode="nearest"),
     }
     if "face_masks" in conditions:
@@ -90,10 +78,6 @@ def varied(
     if within is not None:
         within = moved(within, LATENT_CELL, beyond="border")
     return each_frame(recoded, clean), _of_those_seen(conditions) if crop else conditions, within
-
-
-def _at_once(change: Callable, pictures: torch.Tensor) -> torch.Tensor:
-    return change(pictures)
 
 
 def _of_those_seen(conditions: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from conftest import REPO
-from covog import config, convert, sharding, stopping
+from covog import config, convert, stopping
 from covog_clips import make_dataset
 from covog_toys import TRAINING, training_settings
 from talking.core import tables
@@ -220,7 +220,6 @@ def test_two_processes_that_share_out_the_weights_train_as_one_does(work, stage)
 
 def test_what_cannot_be_shared_out_is_a_sentence():
     for changes in ({"optimizer": "adafactor"}, {"mixed_precision": "fp16"}):
-        with pytest.raises(InputError, match="shard needs optimizer adamw, and mixed_precision bf16 or no"):
-            sharding.shard(
-                torch.nn.Linear(1, 1), torch.device("cpu"), torch.float32, config.Training(shard=True, **changes)
-            )
+        settings = config.Config(stage2=config.Training(shard=True, **changes))
+        with pytest.raises(InputError, match=r"stage2\.shard needs optimizer adamw, and mixed_precision bf16 or no"):
+            config.check(settings)

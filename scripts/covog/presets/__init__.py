@@ -34,6 +34,7 @@ def configure(arguments: Namespace) -> None:
             "the optimizer adamw_8bit needs the package bitsandbytes or torchao, and neither is installed: install one, or set "
             "covog: {settings: {stage2: {optimizer: adamw}}}."
         )
+    config.check(settings)
     with atomic_write(arguments.out) as aside:
         config.save(settings, aside)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from covog import config, presets
+from covog import config, presets, provenance
 from talking.core.errors import InputError
 
 PRESETS = sorted(Path(presets.__file__).parent.glob("*.yaml"))
@@ -99,6 +99,33 @@ def test_an_optimiser_that_is_not_installed_is_named_before_any_training(tmp_pat
     arguments.settings = json.dumps({"stage2": {"optimizer": "adamw"}})
     presets.configure(arguments)
     assert config.load(arguments.out).stage2.optimizer == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "said"),
+    [
+        ("smoke", {"stage2": {"shard": True}}, r"stage2\.shard needs optimizer adamw"),
+        ("tiny", {"model": {"differences": False}}, r"need model\.differences"),
+        ("tiny", {"data": {"crop": 20}}, "multiple of 8 px"),
+        ("tiny", {"data": {"crop": -8}}, "crop must be at least 0, not -8"),
+        ("tiny", {"data": {"variation": 5}}, "variation must be at most 1, not 5"),
+        ("tiny", {"stage2": {"validation_samples": 0}}, "validation_samples must be at least 1"),
+    ],
+)
+def test_what_cannot_work_is_a_sentence_before_any_training(preset, changes, said, tmp_path):
+    arguments = Namespace(preset=preset, settings=json.dumps(changes), baseline=False, out=tmp_path / "config.yaml")
+    with pytest.raises(InputError, match=said):
+        presets.configure(arguments)
+    assert not arguments.out.exists()
+
+
+def test_a_checkpoint_from_before_a_setting_existed_has_its_default(tmp_path):
+    now = {"data": config.to_dict(config.Data(width=96)), "training": config.to_dict(config.Training())}
+    before = json.loads(json.dumps(now))
+    del before["data"]["crop"]
+    assert provenance.changed(before, now) == []
+    now["data"]["crop"] = 64
+    assert provenance.changed(before, now) == ["data.crop"]
 
 
 def test_every_preset_that_the_workflow_offers_is_there():

@@ -163,6 +163,19 @@ def test_lips_are_dropped_always_or_in_half_of_the_samples(both):
         np.testing.assert_array_equal(with_lips[name], without[name])
 
 
+def test_where_lips_are_dropped_the_reference_picture_is_moved_by_faces_without_lips_on_both_sides(both, monkeypatch):
+    # Else the reference's true chin would be moved to the average one.
+    settings, moved = replace(SETTINGS, warped=True), []
+    monkeypatch.setattr(data.warping, "flow", lambda *given: moved.append(given) or np.zeros((5, 64, 96, 2)))
+    window = data.Samples(both, 5, settings, seed=3).window(0)
+    for lips in (True, False):
+        data.load(replace(window, lips=lips), settings)
+    (drawn, *_, true, _, _), (dropped, *_, average, _, _) = moved
+    assert np.array_equal(true.confidence, drawn.confidence)
+    assert np.array_equal(average.confidence, dropped.confidence)
+    assert not np.array_equal(true.confidence, average.confidence)
+
+
 @pytest.mark.parametrize("fit", ["bars", "crop"])
 def test_the_losses_weights_are_those_of_the_mouths_latents(both, fit):
     wide = replace(SETTINGS, mouth_weight=5.0, fit=fit, width=192, height=96)

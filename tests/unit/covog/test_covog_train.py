@@ -187,7 +187,7 @@ def test_the_weight_of_mouths_enters_the_loss_and_dropped_lips_the_poses(stage, 
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_model_of_differences_trains_on_crops_of_what_poses_have_moved(stage, dataset, tmp_path):
-    settings = training_settings(steps=2, validation_steps=1)
+    settings = training_settings(steps=2, validation_steps=1, mixed_precision="bf16")
     widths = {"differences": True, "latent_channels": 48, "pose_adaptor_channels": [4, 4, 8, 8]}
     settings.model = dataclasses.replace(settings.model, **widths)
     # The second one is higher than the picture.
