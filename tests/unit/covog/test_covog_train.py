@@ -190,8 +190,8 @@ def test_a_model_of_differences_trains_on_crops_of_what_poses_have_moved(stage, 
     settings = training_settings(steps=2, validation_steps=1, mixed_precision="bf16")
     widths = {"differences": True, "latent_channels": 48, "pose_adaptor_channels": [4, 4, 8, 8]}
     settings.model = dataclasses.replace(settings.model, **widths)
-    # The second one is higher than the picture.
-    crop = (32, 64)[stage - 1]
+    # The first one is higher than the picture.
+    crop = (64, 32)[stage - 1]
     settings.data = dataclasses.replace(settings.data, crop=crop, warped=True, variation=0.5, mouth_weight=3.0)
     latents.cache_all(store.split(dataset, "train"), tmp_path / "latents", settings, torch.device("cpu"))
     train.train(settings, stage, dataset, tmp_path / "run", cache=tmp_path / "latents")
