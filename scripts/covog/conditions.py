@@ -180,15 +180,20 @@ def speaking(people: People, frames: np.ndarray) -> np.ndarray:
 
 
 def steer(
-    people: People, sound: np.ndarray, frames: np.ndarray, reference: int, placement: Placement, lips: bool = True
+    people: People,
+    sound: np.ndarray,
+    frames: np.ndarray,
+    reference: int,
+    placement: Placement,
+    shown: People | None = None,
 ) -> dict:
-    """Return all conditions of a window: the requested frames, with or without lips, and the reference frame, as arrays without a
-    batch axis.
+    """Return all conditions of a window: the requested frames, of people as they are `shown` (`without_lips`; by default as they
+    are), and the reference frame, as arrays without a batch axis.
 
     `pose` (f, h, w, 3) and `reference_pose` (h, w, 3) uint8, `person_masks` (p, h, w) uint8, `face_masks` list of
     (p, f, h, w), `scores` (p, f), `sound` float32 (f, layers, channels), or (p, f, layers, channels) where each person has their own.
     """
-    shown = people if lips else without_lips(people)
+    shown = shown or people
     rows = np.asarray(sound[frames], dtype=np.float32)
     return {
         "pose": pose_pictures(shown, frames, placement),

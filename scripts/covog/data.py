@@ -181,12 +181,12 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     frames, size = np.array(window.frames), (settings.width, settings.height)
     placement = Placement.fit((clip.width, clip.height), size, settings.fit)
     people = People.of(clip)
-    sample = conditions.steer(people, clip.sound, frames, window.reference, placement, window.lips)
+    shown = people if window.lips else conditions.without_lips(people)
+    sample = conditions.steer(people, clip.sound, frames, window.reference, placement, shown)
     if settings.mouth_weight != 1:
         mouths = conditions.face_masks(conditions.mouth_boxes(people, frames, placement), size)[0]
         sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths.max(axis=0, initial=0)
     if settings.warped:
-        shown = people if window.lips else conditions.without_lips(people)
         sample["flow"] = warping.flow(shown, frames, placement, shown, window.reference, placement)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)

@@ -21,7 +21,7 @@ from covog.frozen_encoders import FrozenEncoders
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.stopping import ignore
-from covog.variation import freeze_biases_of_persons, varied
+from covog.variation import OF_A_PERSON, varied
 from covog.warping import warped
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -81,6 +81,7 @@ class Trainer:
         self.varies = bool(settings.data.crop) or (stage == 1 and settings.data.variation > 0)
         encodes = cache is None or self.varies or settings.data.warped
         self.coder = FrozenEncoders(settings.encoders, settings.model).to(self.device) if encodes else None
+        # Those of whole pictures, whose outputs the cache holds if there is one.
         self.encoders = self.coder if cache is None else None
         if cache is not None:
             latents.check(cache, settings)
@@ -92,9 +93,7 @@ class Trainer:
     def _make_network(self, resumed: checkpoints.Checkpoint | None) -> None:
         training, self.dtype = self.training, DTYPES[self.training.mixed_precision]
         model = _first_model(self.settings, self.begin)
-        trained = freeze(model, self.stage, training)
-        if self.settings.data.crop:
-            freeze_biases_of_persons(trained, self.dtype)
+        trained = freeze(model, self.stage, training, OF_A_PERSON if self.settings.data.crop else None)
         if resumed:
             model.load_state_dict({**model.state_dict(), **resumed.weights})
         model.to(self.device)
@@ -254,14 +253,15 @@ def _model_settings(settings: Model, stage: int, found: list[data.Segment]) -> M
     return replace(settings, motion=False, audio=False) if stage == 1 else settings
 
 
-def freeze(model: CovOG, stage: int, training: Training) -> dict[str, nn.Parameter]:
-    """Freeze what a stage does not train, in the arithmetic's precision, and return the rest by name."""
+def freeze(model: CovOG, stage: int, training: Training, without: re.Pattern | None = None) -> dict[str, nn.Parameter]:
+    """Freeze what a stage does not train, and names `without` matches, in the arithmetic's precision; return the rest by name."""
     dtype = DTYPES[training.mixed_precision]
     for buffer in model.buffers():
         buffer.data = as_dtype(buffer.data, dtype)
     for name, parameter in model.named_parameters():
         is_of_stage_2 = "motion_modules" in name or name.startswith("audio_driver.")
-        parameter.requires_grad_(is_of_stage_2 if stage == 2 else not _UNUSED.match(name))
+        is_trained = is_of_stage_2 if stage == 2 else not _UNUSED.match(name)
+        parameter.requires_grad_(is_trained and not (without and without.match(name)))
         if not parameter.requires_grad:
             parameter.data = parameter.data.to(dtype)
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -6,22 +6,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from covog.config import LATENT_CELL
 from covog.frozen_encoders import FrozenEncoders
 
 # At full strength: the largest change of size, and of place in half pictures.
 _ZOOM, _SHIFT = 0.5, 0.5
-# What is added once for each person, whatever is seen or heard of them.
-_OF_A_PERSON = re.compile(r"(pose_.*|audio_driver\..*zero_conv)\.bias$")
-
-
-def freeze_biases_of_persons(trained: dict[str, nn.Parameter], dtype: torch.dtype) -> None:
-    """Take the biases that count persons out of what crops train, as crops leave people out; they begin at 0."""
-    for name in filter(_OF_A_PERSON.match, list(trained)):
-        parameter = trained.pop(name).requires_grad_(False)
-        parameter.data = parameter.data.to(dtype)
+# Parameters that are added once for each person, whatever is seen or heard of them. They begin at 0, and crops, which leave people
+# out, do not train them.
+OF_A_PERSON = re.compile(r"(pose_.*|audio_driver\..*zero_conv)\.bias$")
 
 
 def varied(

@@ -87,7 +87,7 @@ def joined_landmarks(files: Sequence[Path]) -> dict[str, np.ndarray]:
 
     Tracks, rows and ends of kept faces, which each part counts from 0, count through all parts here. A part that was given up has none.
     """
-    found = [part for part in (dict(arrays.opened(file)) for file in files) if part]
+    found = _arrays_of(files)
     tracks = _before([part["track"] for part in found])
     rows, faces = (np.cumsum([0, *(len(part[name]) for part in found)]) for name in ("track", "face"))
     for part, *before in zip(found, tracks, rows, faces, strict=False):
@@ -100,12 +100,21 @@ def joined_landmarks(files: Sequence[Path]) -> dict[str, np.ndarray]:
 
 def joined_embeddings(files: Sequence[Path]) -> dict[str, np.ndarray]:
     """Return the embeddings of a video of those of its parts; a part that was given up has none."""
-    found = [part for part in (dict(arrays.opened(file)) for file in files) if part]
+    found = _arrays_of(files)
     # The distance of embeddings of one person is one number for all tracks.
     return {
         name: one if name == "same_person" else np.concatenate([part[name] for part in found])
         for name, one in (found[0].items() if found else ())
     }
+
+
+def _arrays_of(files: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+    """Return the arrays of each part by name, of those that have any."""
+    found = []
+    for file in files:
+        with arrays.opened(file) as named:
+            found += [dict(named)] if named else []
+    return found
 
 
 def joined_names(files: Sequence[Path]) -> Iterable[tuple[str, np.ndarray]]:

@@ -101,7 +101,7 @@ def test_without_lips_nothing_tells_what_a_mouth_does():
     first, second = (talking(people(), slice(start, None, 2)) for start in (0, 1))
     drawn, other = (steer(p, SOUND, frames, 0, placement) for p in (first, second))
     assert (drawn["pose"] != other["pose"]).any() and (drawn["face_masks"][0] != other["face_masks"][0]).any()
-    bare, same = (steer(p, SOUND, frames, 0, placement, lips=False) for p in (first, second))
+    bare, same = (steer(p, SOUND, frames, 0, placement, without_lips(p)) for p in (first, second))
     np.testing.assert_array_equal(bare["pose"], same["pose"])
     for one, two in zip(bare["face_masks"], same["face_masks"], strict=True):
         np.testing.assert_array_equal(one, two)
