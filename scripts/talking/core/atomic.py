@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written under a temporary name and renamed when whole, so that no half-written file is ever read."""
+"""Atomic writes: a file or folder is written under a temporary name and renamed when whole, so that no half-written one is ever read."""
 
 import os
 import re
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What mkstemp makes of `atomic_write`'s prefix and suffix.
+from talking.core.errors import InputError
+
+# What tempfile makes of the prefixes and suffixes below.
 _LEFT = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")
 
 
@@ -28,8 +30,8 @@ def clear(results: Path) -> None:
         "weights/**/*",
     ):
         for file in results.glob(pattern):
-            if _LEFT.fullmatch(file.name) and file.is_file():
-                file.unlink()
+            if _LEFT.fullmatch(file.name):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 @contextmanager
@@ -45,12 +47,39 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     aside = Path(name)
     try:
         yield aside
-        umask = os.umask(0)
-        os.umask(umask)
-        aside.chmod(0o666 & ~umask)
+        aside.chmod(0o666 & ~_umask())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, pattern: str) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` for files of a `pattern`; it takes its place if the block succeeds, else is removed.
+
+    So a folder is there with all its files or not at all, whenever its job is killed. Raises InputError if the folder that is there
+    has other files: they are somebody's own.
+    """
+    path = Path(path)
+    others = [file.name for file in path.glob("[!.]*") if not file.match(pattern)]
+    if others:
+        raise InputError(f"{path} has files that are not of its kind, as {others[0]}; name a new folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        aside.chmod(0o777 & ~_umask())
+        yield aside
+        if path.exists():
+            shutil.rmtree(path)
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def link(file: Path, to: Path) -> None:

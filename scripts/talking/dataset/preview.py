@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from talking.core import cli, intervals
 from talking.core.arrays import opened
+from talking.core.atomic import atomic_folder
 from talking.dataset import protect
 from talking.poses.render import draw_poses
 from talking.video import encoding, media
@@ -61,11 +62,11 @@ def preview(folder: Path, video: Path, names: list[str], settings: Settings) -> 
 def previews(
     clips: pd.DataFrame, dataset: Path, to: Path, settings: Settings, protection: protect.Settings | None = None
 ) -> None:
-    """Write `{clip}.mp4` below `to`, which is made, for every row of the table `dataset` from the folders below `dataset`."""
-    to.mkdir(parents=True, exist_ok=True)
-    for row in tqdm(clips.itertuples(), total=len(clips), desc="previews", unit=" clips"):
-        with protect.passed_on(dataset / row.clip, protection or protect.Settings()) as folder:
-            preview(folder, to / f"{row.clip}.mp4", list(row.persons), settings)
+    """Write the folder `to` with `{clip}.mp4` for every row of the table `dataset` from the folders below `dataset`."""
+    with atomic_folder(to, "*.mp4") as aside:
+        for row in tqdm(clips.itertuples(), total=len(clips), desc="previews", unit=" clips"):
+            with protect.passed_on(dataset / row.clip, protection or protect.Settings()) as folder:
+                preview(folder, aside / f"{row.clip}.mp4", list(row.persons), settings)
 
 
 def strip(folder: Path, n: int = 8, height: int = 150) -> np.ndarray:

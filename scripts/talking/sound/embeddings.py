@@ -73,29 +73,27 @@ def write(
     speaking: pd.DataFrame | None = None,
     dataset: Path | None = None,
 ) -> None:
-    """Write the file of each candidate clip of a `media/` wav (`embed`) into a folder, which then has no others.
+    """Write the file of each candidate clip of a `media/` wav (`embed`) into a folder, which then has no others, when all are made.
 
     Its arrays are `sound`, the rows, and `made_of` (32,), a checksum of the sound, the networks and the settings. A clip in the
     folder `dataset` whose features were made of the same is not embedded again. Its file is linked.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.glob("*.npz"):
-        file.unlink()
     wanted = candidates[candidates["candidate"]]
     network = _network(settings) if len(wanted) else ""
     left: dict[str, np.ndarray] = {}
-    for clip in wanted.itertuples():
-        made_of = hashlib.sha256(network.encode())
-        for samples in _heard(sound, clip, settings, speaking):
-            made_of.update(samples.tobytes())
-        checksum = np.frombuffer(made_of.digest(), np.uint8)
-        known = dataset / clip.clip / "sound.npz" if dataset else None
-        if known is not None and _is_made_of(known, checksum):
-            atomic.link(known, file_of(folder, clip.clip))
-        else:
-            left[clip.clip] = checksum
-    for name, embedded in embed(sound, wanted[wanted["clip"].isin(left)], settings, speaking):
-        arrays.write(file_of(folder, name), [("sound", embedded), ("made_of", left[name])])
+    with atomic.atomic_folder(folder, "*.npz") as aside:
+        for clip in wanted.itertuples():
+            made_of = hashlib.sha256(network.encode())
+            for samples in _heard(sound, clip, settings, speaking):
+                made_of.update(samples.tobytes())
+            checksum = np.frombuffer(made_of.digest(), np.uint8)
+            known = dataset / clip.clip / "sound.npz" if dataset else None
+            if known is not None and _is_made_of(known, checksum):
+                atomic.link(known, file_of(aside, clip.clip))
+            else:
+                left[clip.clip] = checksum
+        for name, embedded in embed(sound, wanted[wanted["clip"].isin(left)], settings, speaking):
+            arrays.write(file_of(aside, name), [("sound", embedded), ("made_of", left[name])])
 
 
 def _network(settings: Settings) -> str:

@@ -81,6 +81,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_is_there_with_all_its_files_or_not_at_all(tmp_path):
+    killed = (
+        "import os, sys; from talking.core.atomic import atomic_folder\n"
+        "with atomic_folder(sys.argv[1], '*.npz') as f: (f / 'b.npz').touch(); os.kill(os.getpid(), 9)"
+    )
+    folder = tmp_path / "sound/talk"
+    run = [sys.executable, "-c", killed, folder]
+    subprocess.run(run, env=os.environ | {"PYTHONPATH": str(REPO / "scripts")})
+    assert not folder.exists() and any(folder.parent.iterdir())
+    atomic.clear(tmp_path)
+    assert not any(folder.parent.iterdir())
+    for name in ("a.npz", "b.npz"):
+        with atomic.atomic_folder(folder, "*.npz") as new:
+            (new / name).write_text("whole")
+    assert [file.name for file in folder.iterdir()] == ["b.npz"] and list(folder.parent.iterdir()) == [folder]
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+
+
+def test_a_folder_with_files_of_another_kind_is_not_replaced(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"letter\.txt"), atomic.atomic_folder(tmp_path, "*.mp4"):
+        pass
+    assert (tmp_path / "letter.txt").exists()
+
+
 def test_written_tables_carry_no_pandas_metadata(tmp_path):
     tables.write("shots", one_shot(), tmp_path / "t.parquet")
     assert not pq.read_schema(tmp_path / "t.parquet").metadata
