@@ -41,9 +41,13 @@ class WeightList:
         return (sentence + (f", and of unknown size {', '.join(unknown)}" if unknown else "")) if missing else ""
 
     def check(self, config: dict[str, Any], wanted: Iterable[str], folder: Path | None) -> None:
-        """Raise InputError if weights of the store are not there and cannot be downloaded: not listed, or gated and not in `folder`."""
+        """Raise InputError if weights are not there and cannot be downloaded: outside the store, not listed, or gated and not in `folder`."""
         for key, place in _places(config).items():
             name = place.removeprefix(f"{STORE}/")
+            if name == place and not Path(place).exists():
+                raise InputError(
+                    f"config: {key} is {place}, which is not there; docs/models.md says what to write there."
+                )
             if name != place and not self.below(place) and not (self._results / "weights" / name).exists():
                 raise InputError(
                     f"config: {key} is {place}, which is not there and cannot be downloaded; docs/models.md lists what can."

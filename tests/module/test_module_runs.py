@@ -33,6 +33,6 @@ def test_a_workflow_that_includes_it_has_the_same_data_set(run, films, tmp_path,
     }
     assert len(made) > 20 and tables.read("dataset", results / "dataset/clips.parquet").shape[0] == 2
     assert {file for file in made if (results / file).read_bytes() != (alone / file).read_bytes()} == set()
-    assert not (tmp_path / "results").exists() and (tmp_path / "clips.txt").exists()
+    assert not (tmp_path / "results").exists() and (tmp_path / "clips.txt").read_text() == "2\n"
     again = subprocess.run([*command, "--dry-run"], cwd="/", capture_output=True, text=True)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout + again.stderr

@@ -88,6 +88,12 @@ def test_weights_that_are_not_there_and_not_listed_are_named_before_the_first_jo
     assert done.returncode != 0 and said in done.stdout + done.stderr
 
 
+def test_weights_of_the_users_own_that_are_not_there_are_named_before_the_first_job(folder):
+    done = snakemake(folder, "--dry-run", config=("speaking={model: light_asd, weights: mine/light_asd.model}",))
+    said = "speaking.weights is mine/light_asd.model, which is not there; docs/models.md"
+    assert done.returncode != 0 and said in done.stdout + done.stderr
+
+
 def test_the_recommended_preset_fetches_one_small_file_and_asks_for_no_gpu(folder):
     jobs = planned(folder, "fetch_weights", *preset("recommended"))
     assert jobs["fetch_weight"] == 1

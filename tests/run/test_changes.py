@@ -110,11 +110,13 @@ def test_how_clips_are_measured_changes_which_are_kept_and_no_pose(run):
     assert not {"find_people", "find_candidates", "estimate_poses", "embed_sound"} & set(jobs)
 
 
-def test_a_changed_model_plans_its_stage_and_what_follows(run):
-    jobs = planned(run[0], config=("sound={model: wav2vec2, weights: w}",))
+def test_a_changed_model_plans_its_stage_and_what_follows(run, tmp_path):
+    weights = tmp_path / "weights"
+    weights.touch()
+    jobs = planned(run[0], config=(f"sound={{model: wav2vec2, weights: {weights}}}",))
     assert jobs.get("embed_sound") == jobs.get("annotate_clips") == 4
     assert COSTLY & set(jobs) == {"embed_sound"}
-    jobs = planned(run[0], config=("speaking={model: light_asd, weights: w}",))
+    jobs = planned(run[0], config=(f"speaking={{model: light_asd, weights: {weights}}}",))
     assert {"score_asd", "diarize", "fuse_speaking", "find_candidates", "estimate_poses"} <= set(jobs)
     before = {"ingest_media", "detect_shots", "detect_faces", "track_faces", "embed_faces"}
     assert not (before | {"detect_voice", "transcribe"}) & set(jobs)

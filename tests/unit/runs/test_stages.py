@@ -16,6 +16,7 @@ def jobs(tmp_path_factory):
     """Return what a dry run of everything plans for one video, one that is downloaded and a synthetic one: {place: (inputs, outputs)}."""
     folder = tmp_path_factory.mktemp("plan")
     (folder / "own.mp4").write_bytes(b"no video")
+    (folder / "w").touch()
     rows = {"own": "own.mp4", "far": "https://x.test/v.mp4", "film": "film:demo"}
     lines = "".join(f"{video}\t{path}\ttest\tCC0\n" for video, path in rows.items())
     (folder / "videos.tsv").write_text("video\tpath\tsource\tlicence\n" + lines)
