@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from covog import config, convert, metrics, photo
+from covog import config, convert, metrics, metrics_table, photo
 from covog import evaluate as evaluation
 from covog import generate as making
 from covog.frozen_encoders import FrozenEncoders
@@ -100,7 +100,7 @@ def evaluate(arguments: Namespace) -> None:
             torch.manual_seed(settings.seed)
             model = CovOG(widths)
         elif Path(weights).exists() and Path(weights).stat().st_size == 0:
-            rows.append(metrics.untrained_rows(name))
+            rows.append(metrics_table.untrained_rows(name))
             widths = None
             continue
         else:
@@ -111,4 +111,4 @@ def evaluate(arguments: Namespace) -> None:
         rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
     if widths is not None:
         rows.append(evaluation.ends(arguments.dataset, settings, networks))
-    tables.write("covog_metrics", pd.concat([*rows, metrics.paper_rows()]), arguments.metrics)
+    tables.write("covog_metrics", pd.concat([*rows, metrics_table.paper_rows()]), arguments.metrics)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from covog import config, data, generate, metrics
+from covog import config, data, generate, metrics, metrics_table
 from covog.conditions import People, Placement, pose_pictures, without_lips
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -96,7 +96,7 @@ def _rows(name: str, make: Maker, dataset: Path, settings: config.Config, networ
             measures = _measured(clip, segment, make(clip, segment, placement), placement, networks)
             measured.append((part, measures.finish()))
             features[part] += measures.features
-    rows = metrics.table(name, measured, features, networks)
+    rows = metrics_table.table(name, measured, features, networks)
     for part in evaluated.keys() & NOTES.keys():
         rows.loc[rows["part"].isin([part, "all"]) & (rows["note"] == ""), "note"] = NOTES[part]
     return rows

@@ -5,45 +5,25 @@ Metrics whose network is missing are skipped and named. If something replaces a 
 
 import importlib.util
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import scipy.stats
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from covog import evaluation_networks, motion
 from covog.conditions import People, Placement, face_boxes, mouth_boxes
-from talking.core import boxes, keypoints, tables
+from talking.core import boxes, keypoints
 from talking.faces import embedding
 from talking.video import media
 
 LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
 IDENTITY = "identity_similarity (dlib, in place of ArcFace)"
-BETTER = {
-    "ssim": "up",
-    "psnr_db": "up",
-    "lpips": "down",
-    "fvd": "down",
-    "psnr_mouth_db": "up",
-    LIP_SYNC: "up",
-    "lse_c": "up",
-    "lse_d": "down",
-    IDENTITY: "up",
-    "jitter": "down",
-    "landmark_jitter": "down",
-    "warping_error": "down",
-    "interactivity": "truth",
-}
 # These compare pictures with the truth's.
 COMPARED = {"ssim", "psnr_db", "lpips", "fvd", "psnr_mouth_db", IDENTITY}
 # These need dlib.
 _OF_DLIB = [IDENTITY, "landmark_jitter", "interactivity"]
-# The paper's row (CovOG, all test), as cited by others.
-PAPER = {"ssim": 0.64, "psnr_db": 19.69, "fvd": 307.35}
 I3D = "i3d_torchscript.pt"
 _HAND_GROWN = 1.3
 # SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
@@ -59,8 +39,6 @@ _FLOOR_DB = -60.0
 # The mean square of what is lost when pictures are rounded: equal pictures count as no nearer, 58.9 dB, as the reference picture may be
 # one of the frames.
 _LEAST_ERROR = 1 / 12
-# Fewer clips say nothing about others.
-_FEWEST_CLIPS = 3
 
 
 @dataclass
@@ -333,84 +311,6 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     # The trace of a product's root is the sum of its eigenvalues' roots.
     roots = np.sqrt(np.maximum(np.linalg.eigvals(a @ b).real, 0))
     return float(means @ means + np.trace(a) + np.trace(b) - 2 * roots.sum())
-
-
-def table(
-    model: str,
-    clips: Iterable[tuple[str, dict[tuple[str, str], float]]],
-    features: dict[str, list[tuple[np.ndarray, np.ndarray]]],
-    networks: Networks,
-) -> pd.DataFrame:
-    """Return `covog_metrics` rows of one model: means over the clips of each part and of all with their intervals, and what was skipped.
-
-    `clips` are (part, measures of a clip); `features` I3D's of truth and made windows by part.
-    """
-    by_part: dict[str, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-    windows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for part, measured in clips:
-        for key, value in measured.items():
-            for name in (part, "all"):
-                by_part[name][key].append(value)
-    for part, found in features.items():
-        for name in (part, "all"):
-            windows[name] += found
-    rows = []
-    for part, measured in sorted(by_part.items()):
-        for (metric, of), values in measured.items():
-            rows.append(_row(model, part, metric, of, float(np.mean(values)), len(values), bounds=interval(values)))
-        if len(windows[part]) > 1:
-            truth, made = (np.stack(side) for side in zip(*windows[part], strict=True))
-            rows.append(_row(model, part, "fvd", "everything", frechet_distance(truth, made), len(windows[part])))
-        for metric, why in networks.missing.items():
-            rows.append(_row(model, part, metric, "everything", float("nan"), 0, f"skipped: {why}"))
-    return tables.of_rows("covog_metrics", rows)
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the bounds of the 95 % interval of the mean over clips, by Student's t; NaN for fewer than three clips."""
-    if len(values) < _FEWEST_CLIPS:
-        return np.nan, np.nan
-    mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
-    reach = float(scipy.stats.t.ppf(0.975, len(values) - 1) * error)
-    return float(mean) - reach, float(mean) + reach
-
-
-def untrained_rows(model: str) -> pd.DataFrame:
-    """Return the row of a model that could not be trained: nothing measured, and why."""
-    note = "skipped: the data set has too few clips to train on"
-    rows = [_row(model, "all", "psnr_db", "everything", float("nan"), 0, note)]
-    return tables.of_rows("covog_metrics", rows)
-
-
-def paper_rows() -> pd.DataFrame:
-    """Return the published row, to compare with ours."""
-    source = "CovOG, all test; secondary source, other data than these"
-    rows = [_row("paper", "all", metric, "everything", value, 0, source) for metric, value in PAPER.items()]
-    return tables.of_rows("covog_metrics", rows)
-
-
-def _row(
-    model: str,
-    part: str,
-    metric: str,
-    of: str,
-    value: float,
-    clips: int,
-    note: str = "",
-    bounds: tuple[float, float] = (np.nan, np.nan),
-) -> dict:
-    return {
-        "model": model,
-        "part": part,
-        "metric": metric,
-        "of": of,
-        "value": value,
-        "low": bounds[0],
-        "high": bounds[1],
-        "clips": clips,
-        "better": BETTER[metric],
-        "note": note,
-    }
 
 
 def _psnr(error: float) -> float:

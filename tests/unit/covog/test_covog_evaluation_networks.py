@@ -6,7 +6,7 @@ import torch
 import torchmetrics.functional.image.lpips as theirs
 from torch import nn
 
-from covog import convert, evaluation_networks, metrics
+from covog import convert, evaluation_networks, metrics, metrics_table
 from talking.core.errors import InputError
 from talking.video import media
 
@@ -124,7 +124,7 @@ def test_the_evaluation_takes_the_networks_that_are_there(folder):
         assert found["lse_d", of] > 0
         assert found["lse_c", of] >= 0
     assert np.isnan(np.stack(measures.seen[1])).all()
-    rows = metrics.table("covog", [("test_easy", found)], {"test_easy": measures.features}, networks)
+    rows = metrics_table.table("covog", [("test_easy", found)], {"test_easy": measures.features}, networks)
     assert rows.loc[rows["metric"] == "fvd", "value"].notna().all()
     assert not rows["note"].str.startswith("skipped").any()
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 
-from covog import command_line, config, convert, evaluate, metrics
+from covog import command_line, config, convert, evaluate, metrics, metrics_table
 from covog.conditions import Placement
 from covog_clips import CHANNELS, LAYERS, make_dataset, pose
 from covog_toys import TOY, model
@@ -119,11 +119,11 @@ def test_frechet_distance_of_known_gaussians():
 def test_table_means_parts_and_names_what_was_skipped():
     networks = metrics.Networks(missing={"fvd": "no weights"})
     clips = [("test_easy", {("ssim", "everything"): 0.5}), ("test_hard", {("ssim", "everything"): 0.7})]
-    rows = metrics.table("covog", clips, {}, networks).set_index(["part", "metric"])
+    rows = metrics_table.table("covog", clips, {}, networks).set_index(["part", "metric"])
     assert rows.loc[("all", "ssim"), "value"] == pytest.approx(0.6)
     assert rows.loc[("test_hard", "ssim"), "value"] == pytest.approx(0.7)
     assert rows.loc[("all", "fvd"), "note"] == "skipped: no weights"
-    assert metrics.paper_rows().set_index("metric")["value"].to_dict() == {
+    assert metrics_table.paper_rows().set_index("metric")["value"].to_dict() == {
         "ssim": 0.64,
         "psnr_db": 19.69,
         "fvd": 307.35,
@@ -132,17 +132,17 @@ def test_table_means_parts_and_names_what_was_skipped():
 
 def test_intervals_are_students_and_need_three_clips():
     # Of 1, 2, 3: deviation 1, and 4.303 is the 97.5 % point of Student's t with two degrees of freedom.
-    assert metrics.interval([1, 2, 3]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
-    assert np.isnan(metrics.interval([1, 2])).all()
+    assert metrics_table.interval([1, 2, 3]) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
+    assert np.isnan(metrics_table.interval([1, 2])).all()
     clips = [("test_easy", {("ssim", "everything"): v}) for v in (0.4, 0.5)] + [("val", {("ssim", "everything"): 0.6})]
-    rows = metrics.table("covog", clips, {}, metrics.Networks()).set_index("part")
+    rows = metrics_table.table("covog", clips, {}, metrics.Networks()).set_index("part")
     assert np.isnan(rows.loc["test_easy", ["low", "high"]].to_numpy(float)).all()
     assert 0 < rows.loc["all", "low"] < 0.4 < 0.6 < rows.loc["all", "high"]
 
 
 def test_the_interval_of_many_draws_holds_their_mean_95_times_in_100():
     random = np.random.default_rng(0)
-    bounds = np.array([metrics.interval(random.normal(1, 2, 6)) for _ in range(1000)])
+    bounds = np.array([metrics_table.interval(random.normal(1, 2, 6)) for _ in range(1000)])
     assert 0.93 < ((bounds[:, 0] < 1) & (bounds[:, 1] > 1)).mean() < 0.97
 
 

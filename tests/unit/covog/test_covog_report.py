@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from covog import metrics, report
+from covog import metrics, metrics_table, report
 from talking.core import tables
 
 
@@ -14,9 +14,9 @@ def test_metrics_have_a_row_a_model_beside_the_papers_and_say_what_was_skipped(t
     ssim = {("ssim", "everything"): 0.5}
     clips = [("held_out_clips", ssim | {("psnr_mouth_db", "speaking"): v}) for v in (20.25, 21.25, 22.25)]
     clips[0] = ("held_out_clips", {("psnr_mouth_db", "speaking"): 20.25})
-    rows = metrics.table("covog", clips, {}, metrics.Networks(missing={"fvd": "no weights"}))
+    rows = metrics_table.table("covog", clips, {}, metrics.Networks(missing={"fvd": "no weights"}))
     rows.loc[rows["note"] == "", "note"] = "no <test> split"
-    report.write_metrics(pd.concat([rows, metrics.paper_rows()]), [], tmp_path / "metrics.html")
+    report.write_metrics(pd.concat([rows, metrics_table.paper_rows()]), [], tmp_path / "metrics.html")
     page = (tmp_path / "metrics.html").read_text()
     whole = page[page.index("<h2>all</h2>") : page.index("<h2>held_out_clips</h2>")]
     cells = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", whole)]
@@ -34,7 +34,7 @@ def test_the_first_and_the_last_validation_pictures_are_shown(tmp_path):
     for step in (0, 500, 1500):
         (folder / f"step_{step:06d}.jpg").write_bytes(f"picture {step}".encode())
     trainings = [tmp_path / f"covog/stage{stage}/losses.parquet" for stage in (1, 2)]
-    report.write_metrics(metrics.paper_rows(), trainings, tmp_path / "metrics.html")
+    report.write_metrics(metrics_table.paper_rows(), trainings, tmp_path / "metrics.html")
     page = (tmp_path / "metrics.html").read_text()
     assert re.findall(r"step (\d+): truth above", page) == ["0", "1500"]
     assert [base64.b64decode(found) for found in re.findall(r"base64,([^\"]+)", page)] == [
