@@ -12,16 +12,19 @@ import queue
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
 from mediapipe.calculators.core import split_vector_calculator_pb2  # noqa: F401 - known to the graphs' text once imported
 from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
+from mediapipe.python import solution_base
+from mediapipe.python._framework_bindings import resource_util, validated_graph_config
 from mediapipe.python.solution_base import SolutionBase
 
 from talking.core import boxes, keypoints
-from talking.poses import between
+from talking.poses import between, body_model
 from talking.poses.looks import Face, Piece
 from talking.poses.reading import Picture
 
@@ -45,6 +48,11 @@ _BEHIND = 0.5
 
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
+
+# MediaPipe's package, the body's model in it, and what the nodes that read this model are named after.
+_PACKAGE = Path(solution_base.__file__).parents[1]
+_BODY_MODEL = "modules/pose_landmark/pose_landmark_full.tflite"
+_LOADER = "poselandmarkmodelloader"
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -146,10 +154,11 @@ class MediaPipe:
 
 
 class _Models:
-    """The networks; they remember nothing from one picture to the next."""
+    """The networks. Those of hands begin at the hand of the picture before where it lies at the end of the same arm, others remember nothing."""
 
     def __init__(self) -> None:
-        self._body = SolutionBase(graph_config=_parsed(_BODY_GRAPH), side_inputs={"model_complexity": 1})
+        model = body_model.without_mask((_PACKAGE / _BODY_MODEL).read_bytes())
+        self._body = SolutionBase(graph_config=_body_graph(), side_inputs={"model": model})
         self._hands = [SolutionBase(graph_config=_parsed(_HAND_GRAPH % points)) for points in _ARM_ENDS]
 
     def body(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
@@ -308,17 +317,15 @@ def _from_start(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.
 
 
 def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return a copy of the picture in which no other body is whole: without the heads of others (n, 4) and what lies on their side.
+    """Return the picture, not to be written to, with no other body whole: without the heads of others (n, 4) and what lies on their side.
 
     Of people who are far behind, only the head is left out: an arm of this person may reach before them.
     """
-    alone = np.array(picture, order="C")
     height, width = picture.shape[:2]
     own = boxes.clip(boxes.scale(face, _HEAD), width, height).astype(int)
     x, size = (face[0] + face[2]) / 2, face[2] - face[0]
+    left, right = 0, width
     for other in others:
-        head = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
-        alone[head[1] : head[3], head[0] : head[2]] = _PAINT
         other_size = other[2] - other[0]
         if other_size < _BEHIND * size:
             continue
@@ -326,10 +333,18 @@ def _alone(picture: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndar
         away = (other[0] + other[2]) / 2 - x
         border = away * size / (size + other_size)
         if border > _REACH * size:
-            alone[:, min(width, round(x + border)) :] = _PAINT
+            right = max(0, min(right, round(x + border)))
         elif border < -_REACH * size:
-            alone[:, : max(0, round(x + border))] = _PAINT
+            left = min(width, max(left, round(x + border)))
+    alone = np.empty_like(picture, order="C")
+    alone[:, left:right] = picture[:, left:right]
+    alone[:, :left], alone[:, right:] = _PAINT, _PAINT
+    for other in others:
+        head = boxes.clip(boxes.scale(other, _HEAD), width, height).astype(int)
+        alone[head[1] : head[3], head[0] : head[2]] = _PAINT
     alone[own[1] : own[3], own[0] : own[2]] = picture[own[1] : own[3], own[0] : own[2]]
+    # MediaPipe copies a picture for each model that gets it, unless nobody can write to it.
+    alone.flags.writeable = False
     return alone
 
 
@@ -366,6 +381,22 @@ def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float
 def _seen(found) -> float:
     """Return the mean visibility of trunk and arms, 0-1."""
     return float(np.mean([found.body.landmark[i].visibility for i in _TRUNK_AND_ARMS]))
+
+
+def _body_graph() -> calculator_pb2.CalculatorGraphConfig:
+    """Return the graph of the body whose model is given as `model`; MediaPipe's own part of it would read one from the package."""
+    resource_util.set_resource_dir(str(_PACKAGE.parent))
+    whole = validated_graph_config.ValidatedGraphConfig()
+    whole.initialize(graph_config=_parsed(_BODY_GRAPH))
+    graph = calculator_pb2.CalculatorGraphConfig.FromString(whole.binary_config)
+    loader = [node for node in graph.node if _LOADER in node.name]
+    read = next(node for node in loader if node.calculator == "TfLiteModelCalculator")
+    read.input_side_packet[:] = ["MODEL_BLOB:model"]
+    for node in loader:
+        if node is not read:
+            graph.node.remove(node)
+    graph.input_side_packet[:] = ["model"]
+    return graph
 
 
 def _parsed(graph: str) -> calculator_pb2.CalculatorGraphConfig:

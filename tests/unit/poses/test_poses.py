@@ -464,3 +464,18 @@ def test_a_body_beside_which_the_model_goes_astray_is_found_again_where_it_was(v
         track = mediapipe_133._Track.of(track.kept())
         assert mediapipe_133._body(Models(), picture, box, face, track) is not None
     assert len(runs) - searched == 5 * 2
+
+
+def test_a_picture_shows_nobody_else_and_cannot_be_written_to() -> None:
+    picture = np.random.default_rng(0).integers(1, 256, (400, 1000, 3), dtype=np.uint8)
+    own, beside = np.array([500.0, 100, 580, 180]), np.array([800.0, 100, 880, 180])
+    behind, before = np.array([600.0, 300, 620, 320]), np.array([40.0, 100, 200, 260])
+    alone = mediapipe_133._alone(picture, own, np.stack([beside, behind, before]))
+    expected = picture.copy()
+    # The borders lie in the middle of two of one size, and at a third of the way to one twice as large.
+    expected[:, 690:], expected[:, :400], expected[295:325, 595:625] = 0, 0, 0
+    np.testing.assert_array_equal(alone, expected)
+    assert not alone.flags.writeable
+    # Nobody is near enough to be painted over, and the own head stays though another's covers it.
+    np.testing.assert_array_equal(mediapipe_133._alone(picture, own, own[None]), picture)
+    assert picture.min() > 0

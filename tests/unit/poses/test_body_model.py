@@ -1,0 +1,46 @@
+"""The body's model without its mask: the same bodies as MediaPipe's own graph finds."""
+
+import cv2
+import numpy as np
+import pytest
+from mediapipe.framework.formats import rect_pb2
+from mediapipe.python.solution_base import SolutionBase
+
+from talking.poses import body_model, mediapipe_133
+
+PACKAGED = mediapipe_133._PACKAGE / mediapipe_133._BODY_MODEL
+
+
+def test_every_body_is_bit_for_bit_that_of_the_packaged_graph(shared) -> None:
+    packaged = SolutionBase(
+        graph_config=mediapipe_133._parsed(mediapipe_133._BODY_GRAPH), side_inputs={"model_complexity": 1}
+    )
+    models, bodies = mediapipe_133._Models(), 0
+    for file in sorted((shared / "data/pose").glob("*.jpg"))[:3]:
+        picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+        # Writable pictures are copied, others are not.
+        unwritten = picture.copy()
+        unwritten.flags.writeable = False
+        for x, side in ((0.3, 0.6), (0.5, 0.6), (0.7, 0.6), (0.5, 1.2)):
+            region = rect_pb2.NormalizedRect(x_center=x, y_center=0.5, width=side, height=side)
+            expected, found = packaged.process({"image": picture, "region": region}), models.body(unwritten, region)
+            assert (expected.body is None) == (found.body is None)
+            if found.body is not None:
+                bodies += 1
+                assert found.body == expected.body and found.next_region == expected.next_region
+    assert bodies >= 3
+
+
+def test_only_the_lists_of_steps_and_outputs_change() -> None:
+    model = PACKAGED.read_bytes()
+    without = body_model.without_mask(model)
+    assert len(without) == len(model)
+    changed = np.flatnonzero(np.frombuffer(without, np.uint8) != np.frombuffer(model, np.uint8))
+    assert 0 < len(changed) < 2000
+    assert body_model.without_mask(without) == without
+
+
+def test_another_model_is_refused() -> None:
+    hand = mediapipe_133._PACKAGE / "modules/hand_landmark/hand_landmark_full.tflite"
+    with pytest.raises(ValueError, match="outputs"):
+        body_model.without_mask(hand.read_bytes())
