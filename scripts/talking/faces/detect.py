@@ -1,6 +1,7 @@
 """Find the faces of every frame: boxes, confidences and five landmarks, in one pass over the video."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -264,14 +265,14 @@ def cut_square(picture: np.ndarray, centre: np.ndarray, side: float) -> tuple[np
     What lies outside of the picture repeats its edge.
     """
     height, width = picture.shape[:2]
-    length = max(2, int(np.ceil(side)))
-    corner = np.round(np.asarray(centre) - length / 2).astype(int)
-    missing = np.maximum(0, [-corner[1], corner[1] + length - height, -corner[0], corner[0] + length - width])
-    x, y = np.maximum(corner, 0)
-    part = picture[y : corner[1] + length, x : corner[0] + length]
-    if missing.any():
-        part = cv2.copyMakeBorder(part, *missing.tolist(), cv2.BORDER_REPLICATE)
-    return part, corner
+    length = max(2, math.ceil(side))
+    left, top = (round(float(middle) - length / 2) for middle in centre)
+    right, bottom = left + length, top + length
+    part = picture[max(top, 0) : bottom, max(left, 0) : right]
+    missing = [max(0, beyond) for beyond in (-top, bottom - height, -left, right - width)]
+    if any(missing):
+        part = cv2.copyMakeBorder(part, *missing, cv2.BORDER_REPLICATE)
+    return part, np.array([left, top])
 
 
 def without_doubles(found: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Landmarks: lips that follow the truth, small and turned faces, lost faces, head angles, sharpness, repeatability."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -188,3 +190,13 @@ def test_of_an_audience_every_fifth_frame_is_marked_and_the_rest_filled_in(share
     between = found["points"][small][one["frame"] == 7]
     steps = found["points"][small][np.isin(one["frame"], [5, 10])]
     np.testing.assert_allclose(between[0], steps[0] * 0.6 + steps[1] * 0.4, atol=1e-3)
+
+
+def test_marks_in_the_thread_that_asks(shared):
+    picture = next(media.frames(shared / "data/filmed/sample.mp4", 0, 1))
+    before = len(list(Path("/proc/self/task").iterdir()))
+    mesh = landmarks.FaceMesh()
+    mesh(picture, np.array([640.0, 360.0]), 200.0, 0.0)
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    mesh.close()
+    assert threads == before
