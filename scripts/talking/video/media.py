@@ -27,6 +27,7 @@ SOUND_HZ = 16_000
 SAMPLES_PER_FRAME = SOUND_HZ // FPS
 
 _COMPARED = 3  # pictures by which it is seen whether a GPU decodes a video right
+_MOST_HELD = 256  # packets that are read before it is known which of them are needed
 MOST_DELAY = 16  # frames by which key frames, found by decoding time, may be stored ahead of being shown
 
 
@@ -290,9 +291,10 @@ def decoded(
         zero = stream.start_time or 0
         if start > MOST_DELAY:
             container.seek(zero + int(Fraction(start - MOST_DELAY, FPS) / stream.time_base), stream=stream)
+        number_of = _numbering(zero, stream.time_base)
         number, shown = start, None
-        for frame in _undamaged(container, stream, zero, only):
-            index = round((frame.pts - zero) * stream.time_base * FPS)
+        for frame in _undamaged(container, stream, number_of, only):
+            index = number_of(frame.pts)
             while shown is not None and number < min(index, end):
                 yield shown
                 number += 1
@@ -305,19 +307,74 @@ def decoded(
             number += 1
 
 
+def _numbering(zero: int, time_base: Fraction) -> Callable[[int], int]:
+    """Return a function from a time in units of `time_base` to the number of the frame that is shown then."""
+    # Whole numbers, as a fraction would be reduced for each packet.
+    times, over = time_base.numerator * FPS, time_base.denominator
+    return lambda pts: round((pts - zero) * times / over)
+
+
 def _undamaged(
-    container: av.container.InputContainer, stream: av.VideoStream, zero: int, only: frozenset[int] | None
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    number_of: Callable[[int], int],
+    only: frozenset[int] | None,
 ) -> Iterator[av.VideoFrame]:
     import av
 
-    for packet in container.demux(stream):
-        if only is not None and packet.pts is not None:
-            is_wanted = round((packet.pts - zero) * stream.time_base * FPS) in only
-            stream.codec_context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+    packets = container.demux(stream)
+    for packet, is_shown in ((p, True) for p in packets) if only is None else _needed(packets, number_of, only):
+        if only is not None:
+            stream.codec_context.skip_frame = "DEFAULT" if is_shown else "NONREF"
         try:
-            yield from packet.decode()
+            yield from stream.codec_context.decode(packet)
         except av.error.FFmpegError:
             continue
+
+
+def _needed(
+    packets: Iterable[av.Packet], number_of: Callable[[int], int], only: frozenset[int]
+) -> Iterator[tuple[av.Packet | None, bool]]:
+    """Yield the packets that some frames need, each with whether it is shown in one of them; None tells the decoder that it has all.
+
+    What follows the last of these frames up to the next key frame is left out.
+    """
+    asked = np.array(sorted(only))
+    for group, after in itertools.pairwise(itertools.chain(_groups(packets), [[]])):
+        numbers = np.array(sorted(number_of(p.pts) for p in group + after if p.pts is not None))
+        if not len(numbers) or numbers[0] > asked[-1]:
+            break
+        # A frame without a packet shows the one before it.
+        shown = set(numbers[np.searchsorted(numbers, asked[asked >= numbers[0]], side="right") - 1].tolist())
+        is_shown = [p.pts is None or number_of(p.pts) in shown for p in group]
+        if after and _begins_anew(after[0]):
+            is_shown = is_shown[: max((place + 1 for place, value in enumerate(is_shown) if value), default=0)]
+        yield from zip(group, is_shown, strict=False)
+    yield None, True
+
+
+def _begins_anew(packet: av.Packet) -> bool:
+    """Return True if an H.264 packet holds an IDR picture, after which no earlier one is needed (ISO/IEC 14496-10, 7.4.1).
+
+    Other key frames may be followed by pictures that are shown before them, and decoders expect all that is counted before.
+    """
+    data, place, kinds = bytes(packet), 0, set()
+    # Units of a length in four bytes and their kind: 5 is a piece of an IDR picture.
+    while place + 4 < len(data):
+        kinds.add(data[place + 4] & 31)
+        place += 4 + int.from_bytes(data[place : place + 4], "big")
+    return packet.is_keyframe and place == len(data) and 5 in kinds
+
+
+def _groups(packets: Iterable[av.Packet]) -> Iterator[list[av.Packet]]:
+    """Yield lists of packets that begin with a key frame; a longer one comes in pieces."""
+    group: list[av.Packet] = []
+    for packet in packets:
+        if group and (packet.is_keyframe or len(group) == _MOST_HELD):
+            yield group
+            group = []
+        group.append(packet)
+    yield group
 
 
 def changer(pixel_format: str = "rgb24", **size: object) -> Callable[[av.VideoFrame], np.ndarray]:

@@ -163,6 +163,57 @@ def test_files_that_were_only_copied_are_exact_too(tmp_path, shift_s, gop):
         assert [number_of(p) for p in media.frames(path, start, end)] == list(range(start, end))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bf": "8", "b_strategy": "0", "x264-params": "b-pyramid=normal:scenecut=0", "g": "40"},
+        {"profile": "baseline", "g": "50"},
+        {"bf": "3", "g": "50", "x264-params": "scenecut=0"},
+        {"bf": "3", "g": "25", "x264-params": "open-gop=1:scenecut=0"},
+        {"bf": "3", "g": "300"},
+    ],
+)
+@pytest.mark.parametrize("most_held", [256, 20])
+def test_chosen_frames_of_films_encoded_elsewhere_are_those_of_a_whole_decode(
+    tmp_path, monkeypatch, options, most_held
+):
+    """Also where what follows the last chosen frame before a key frame is left out."""
+    monkeypatch.setattr(media, "_MOST_HELD", most_held)
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(LENGTH):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
+        out.mux(stream.encode())
+    whole = list(media.frames(tmp_path / "a.mp4"))
+    for chosen in (
+        range(0, LENGTH, 25),
+        range(2, LENGTH, 25),
+        range(23, LENGTH, 25),
+        range(0, LENGTH, 4),
+        [48, 50],
+        [49],
+    ):
+        found = list(media.frames_at(tmp_path / "a.mp4", chosen))
+        assert [number for number, _ in found] == list(chosen)
+        assert all(np.array_equal(picture, whole[number]) for number, picture in found)
+
+
+def test_what_follows_the_last_chosen_frame_before_a_key_frame_is_not_decoded(tmp_path, monkeypatch):
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"bf": "0", "g": "50", "x264-params": "scenecut=0"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(LENGTH):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
+        out.mux(stream.encode())
+    given = []
+    needed = media._needed
+    monkeypatch.setattr(media, "_needed", lambda *of: (given.append(pair) or pair for pair in needed(*of)))
+    found = [number for number, _ in media.frames_at(tmp_path / "a.mp4", range(0, LENGTH, 25))]
+    assert found == list(range(0, LENGTH, 25))
+    assert len(given) <= 5 * 26 + 1
+
+
 def test_a_picture_that_cannot_be_decoded_does_not_shift_the_others(film, tmp_path):
     with av.open(str(film[0])) as container:
         places = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
