@@ -187,7 +187,7 @@ class Training:
     checkpointing_keeps: str = setting(
         "nothing",
         "what checkpointing keeps: nothing (a third more work), or products (outputs of matrix products, convolutions and "
-        "attention: no more products, and a quarter less memory)",
+        "attention, so that none is computed twice: a quarter less memory than without checkpointing)",
         choices=["nothing", "products"],
     )
     compile: bool = setting(
@@ -201,7 +201,7 @@ class Training:
         "of several processes, let each hold a part of the weights, gradients and moments (FSDP2; optimizer adamw, bf16 or no)",
     )
     deterministic: bool = setting(
-        False, "only kernels that repeat their results: slower, but a resume on a GPU is exact"
+        False, "only kernels that repeat their results: slower, meant for exact resumes on a GPU (not measured)"
     )
     ema: float = setting(0.0, "decay of the averaged weights, 0 for none")
     log_every: int = setting(20, "steps between writing losses, which are fetched from the device then")
@@ -271,10 +271,12 @@ class WorkflowSettings:
         "smoke (full size, two steps)",
         choices=PRESETS,
     )
-    settings: dict[str, Any] = setting({}, "settings that differ from the preset, for example {stage1: {steps: 300}}")
+    settings: dict[str, Any] = setting(
+        {}, "settings of scripts/covog/config.py that replace the preset's, for example {stage1: {steps: 300}}"
+    )
     baseline: bool = setting(False, "also train and measure the model without audio driver and person masks")
     cache_latents: bool = setting(True, "compute the outputs of the frozen encoders once for every frame")
-    gpu: int = setting(0, "GPUs that training requests, on each node", minimum=0)
+    gpu: int = setting(0, "GPUs that training requests, on each node; latents and measures take one of them", minimum=0)
     nodes: int = setting(1, "nodes of a SLURM cluster that training takes", minimum=1)
     launcher: str = setting("", "command that starts the training, in place of python, accelerate launch or srun")
     start: list[str] = setting([], "published weights to start from, in place of those that the preset downloads")

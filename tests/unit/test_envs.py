@@ -27,7 +27,6 @@ OPTIONAL = {
     "wandb": "only for log_with: wandb, which names it where it is missing",
     "bitsandbytes": "only for an optimiser that covog.yaml's comment names",
     "torchao": "in place of bitsandbytes",
-    "torchvision": "metrics do without it",
 }
 # Distributions that the installed ones do not name as the source of a module.
 SOURCES = {"dlib": "dlib-bin", "scenedetect": "scenedetect-headless"}

@@ -52,7 +52,7 @@ _TOP = {
     "review": {"type": "string", "default": "", "description": "the review file, saved from the gallery or by `import_label_studio`; found as the sample sheet is; empty: there is none"},
     "removals": {"type": "string", "default": "removals.tsv", "description": "the file of what was removed on request, written by `talking remove`; the default in the working directory, which may be absent; another is found as the sample sheet is; empty: nothing was removed"},
     "strict": {"type": "boolean", "default": False, "description": "end a run with a video that cannot be read as failed, after all other videos are done"},
-    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download, media, faces, landmarks and looks of the pose model once everything that reads them is made; little more than its kept clips is left. A changed gate then converts the source again, any other change reruns the models"},
+    "delete_intermediates": {"type": "boolean", "default": False, "description": "delete a video's download, media, faces, landmarks and stored looks of the pose model (poses/{video}.looks) once everything that reads them is made; little more than its kept clips is left. A changed gate then converts the source again, any other change reruns the models"},
     "gpu": {"type": "integer", "minimum": 0, "default": 0, "description": "GPUs that a job requests if its model can use one; the embedded models use none"},
     "container": {"type": "string", "default": "docker-daemon://talking:0.1.0", "description": "image of jobs under `--sdm apptainer`: a `.sif` file or an address"},
 }  # fmt: skip

@@ -28,7 +28,7 @@ class Settings:
 
     minutes: float = cli.setting(
         10.0,
-        "longer videos are cut into parts of about this length, where shots begin, which are jobs of their own in the stages that look at pictures; 0: none is cut",
+        "longer videos are cut, where shots begin, into parts of about this length; stages that look at pictures run a job for each part; 0: none is cut",
         minimum=0,
     )
 
