@@ -27,7 +27,9 @@ def main() -> None:
         help="JSON file of the face boxes [x1, y1, x2, y2] in px of the picture; auto: found, from the left",
     )
     parser.add_argument(
-        "--dataset", type=Path, help="data set whose people's motions a picture gets; that of the weights if not given"
+        "--dataset",
+        type=Path,
+        help="data set whose people's motions a picture gets, and from which --lips heard learns; that of the weights if not given",
     )
     parser.add_argument(
         "--sound-model",
@@ -51,8 +53,8 @@ def main() -> None:
     )
     parser.add_argument(
         "--lips",
-        choices=["drawn", "dropped"],
-        help="lips in the poses; if not given, drawn if training always drew them",
+        choices=["drawn", "dropped", "heard"],
+        help="lips in the poses: those of the poses, none, or where the sound says; if not given, drawn if training always drew them",
     )
     parser.add_argument("--frames", type=int, help="number of frames, all if not given")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same video")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from covog import config, convert, metrics, metrics_table, photo
+from covog import config, convert, data, hearing, metrics, metrics_table, photo
 from covog import evaluate as evaluation
 from covog import generate as making
 from covog.frozen_encoders import FrozenEncoders
@@ -51,9 +51,11 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
     settings = config.load(arguments.config or arguments.weights.parent / "config.yaml")
     loose = [arguments.reference, arguments.poses, *(arguments.sound or [None]), arguments.scores]
     samples = media.sound(arguments.audio) if arguments.audio else None
+    hears = arguments.lips == "heard"
+    dataset = arguments.dataset or (photo.data_set_of(arguments.weights) if photographed or hears else None)
     if photographed:
         random = np.random.default_rng(arguments.seed)
-        library = photo.motions(arguments.dataset or photo.data_set_of(arguments.weights), random)
+        library = photo.motions(dataset, random)
         script = photo.script_of_picture(*photographed, library, random)
         samples = np.clip(sum(photographed[2]), -1, 1) if samples is None else samples
     elif arguments.clip:
@@ -66,11 +68,13 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
         raise InputError("give --clip, --picture and --sound, or all of --reference, --poses, --sound and --scores.")
     if arguments.who:
         script = making.spoken_by(script, turns(arguments.who))
+    if hears:
+        script = hearing.heard(script, hearing.learned(data.segments(dataset, settings.data)[0]))
     if arguments.frames is not None:
         if not 1 <= arguments.frames <= script.frames:
             raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
-    shape = replace(settings.data, lips=arguments.lips or settings.data.lips)
+    shape = replace(settings.data, lips="drawn" if hears else arguments.lips or settings.data.lips)
     generator = generator_of(arguments.weights, settings)
     widths, found = generator.model.config, script.sound.shape[-2:]
     if widths.audio and found != (widths.audio_layers, widths.audio_channels):

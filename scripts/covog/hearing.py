@@ -1,0 +1,119 @@
+"""Lips that are heard: a linear map from the sound's features to lips and jaw, found from clips of a data set in a moment.
+
+It puts lips into poses, so every model that was trained with drawn lips can be driven by sound alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from covog.data import Segment
+from covog.generate import Script
+from talking.core import keypoints, signals
+from talking.core.errors import InputError
+from talking.dataset import store
+
+# What the sound moves, and what it does not: brows, nose, eyes and the contour's ends tell where the head is.
+_MOUTH = [p for s in (keypoints.JAW, keypoints.OUTER_LIPS, keypoints.INNER_LIPS) for p in range(s.start, s.stop)]
+_HEAD = [keypoints.FACE.start + p for p in (0, 1, 2, 14, 15, 16, *range(17, 48))]
+_GAP = [_MOUTH.index(keypoints.INNER_LIPS.start + p) for p in (2, 6)]
+# Frames that the map is found from at most, how much it is held back, and the frames over which a mouth begins to speak.
+_MOST, _RIDGE, _FADE = 4000, 10.0, 5
+
+
+@dataclass
+class Hearing:
+    """What lips and jaw do when something is heard: movements (n, 2 · points) from a closed mouth, in widths of the face, at
+    sounds (n, channels), as weights of the likeness of a sound to each; `opens` (points, 2) is how they move per gap between the lips, `rest` the gap of closed ones."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    sounds: np.ndarray
+    weights: np.ndarray
+    usual: np.ndarray
+    opens: np.ndarray
+    rest: float
+
+    def moved(self, sound: np.ndarray) -> np.ndarray:
+        """Return the movements (f, points, 2) of lips and jaw at rows (f, layers, channels) of sound."""
+        rows = (sound.reshape(len(sound), -1) - self.mean) / self.scale
+        made = self.usual + rows @ self.sounds.T @ self.weights / rows.shape[1]
+        return made.reshape(len(sound), -1, 2)
+
+
+def learned(found: Sequence[Segment]) -> Hearing:
+    """Return the map of the frames in which people of these clips speak; raises InputError if nobody does with a known face."""
+    sounds, moves, rests = [], [], []
+    for segment in found:
+        clip, part = store.Clip(segment.clip), slice(segment.start, segment.end)
+        sound = np.asarray(clip.sound[part], dtype=np.float32)
+        for person in range(clip.people):
+            points, scores = (of[part, person] for of in (clip.keypoints, clip.pose_scores))
+            known = _known(scores) & clip.pose_valid[part, person]
+            speaks = known & clip.speaking[part, person]
+            if speaks.any():
+                closed = points[np.where(known, _gaps(points[:, _MOUTH]), np.inf).argmin()]
+                heard = sound[:, person] if sound.ndim == 4 else sound
+                sounds.append(heard[speaks].reshape(speaks.sum(), -1))
+                back = np.stack([_onto(closed, one, one[_MOUTH]) for one in points[speaks]])
+                moves.append((back - closed[_MOUTH]) / _width(closed))
+                rests.append(_gaps(closed[_MOUTH]) / _width(closed))
+    if not sounds:
+        raise InputError("nobody speaks with a known face in the data set's training clips; name another data set.")
+    rows, moved = np.concatenate(sounds), np.concatenate(moves)
+    chosen = np.random.default_rng(0).permutation(len(rows))[:_MOST]
+    rows, moved = rows[chosen], moved[chosen]
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-3
+    rows, flat = (rows - mean) / scale, moved.reshape(len(moved), -1)
+    usual, alike = flat.mean(axis=0), rows @ rows.T / rows.shape[1]
+    weights = np.linalg.solve(alike + _RIDGE * np.eye(len(alike)), flat - usual)
+    gaps = _gaps(moved)
+    opens = (gaps[:, None, None] * moved).sum(axis=0) / max(np.square(gaps).sum(), 1e-6)
+    return Hearing(mean, scale, rows, weights, usual, opens, float(np.median(rests)))
+
+
+def heard(script: Script, hearing: Hearing) -> Script:
+    """Return the script with lips and jaw where its sound says: closed of people who do not speak, by their scores.
+
+    Mouths have the shape of the reference picture's, closed. People whose faces are not known stay as they are. Raises InputError
+    if the sound has other features than the clips that were learned from.
+    """
+    people, reference = script.people, script.reference_people
+    if (features := int(np.prod(script.sound.shape[-2:]))) != len(hearing.mean):
+        raise InputError(
+            f"the data set's sound has {len(hearing.mean)} features a frame, this sound {features}; take sound of the same network."
+        )
+    points = people.keypoints.astype(float)
+    still, sure = (of[script.reference_frame] for of in (reference.keypoints, reference.confidence))
+    frames = min(len(points), len(script.sound))
+    for person in np.flatnonzero(_known(sure) & reference.valid[script.reference_frame]):
+        face, known = still[person].astype(float), _known(people.confidence[:frames, person])
+        gap = _gaps(face[_MOUTH]) - hearing.rest * _width(face)
+        closed = face[_MOUTH] - hearing.opens * max(gap, 0)
+        sound = script.sound[:frames, person] if script.sound.ndim == 4 else script.sound[:frames]
+        speaks = signals.moving_mean((people.scores[:frames, person] > 0).astype(float), _FADE)
+        shapes = closed + speaks[:, None, None] * hearing.moved(sound) * _width(face)
+        for frame in np.flatnonzero(known):
+            points[frame, person, _MOUTH] = _onto(points[frame, person], face, shapes[frame])
+    return replace(script, people=replace(people, keypoints=points))
+
+
+def _known(confidence: np.ndarray) -> np.ndarray:
+    return (confidence[..., _MOUTH] > 0).all(-1) & (confidence[..., _HEAD] > 0).all(-1)
+
+
+def _gaps(mouth: np.ndarray) -> np.ndarray:
+    """Return how far below the upper lip the lower one is, in px or widths of the face as the mouth (..., points, 2)."""
+    return mouth[..., _GAP[1], 1] - mouth[..., _GAP[0], 1]
+
+
+def _width(face: np.ndarray) -> float:
+    return float(np.linalg.norm(face[keypoints.CONTOUR_LEFT] - face[keypoints.CONTOUR_RIGHT]))
+
+
+def _onto(to: np.ndarray, face: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return points (n, 2) of one face, moved as its head's points (133, 2) must be, scaled and sheared, to lie on another's."""
+    sides = np.pad(face[_HEAD], ((0, 0), (0, 1)), constant_values=1.0)
+    move = np.linalg.lstsq(sides, to[_HEAD], rcond=None)[0]
+    return points @ move[:2] + move[2]
