@@ -18,18 +18,18 @@ from talking.dataset import store
 _MOUTH = [p for s in (keypoints.JAW, keypoints.OUTER_LIPS, keypoints.INNER_LIPS) for p in range(s.start, s.stop)]
 _HEAD = [keypoints.FACE.start + p for p in (0, 1, 2, 14, 15, 16, *range(17, 48))]
 _GAP = [_MOUTH.index(keypoints.INNER_LIPS.start + p) for p in (2, 6)]
-# Frames that the map is found from at most, how much it is held back, and the frames over which a mouth begins to speak.
-_MOST, _RIDGE, _FADE = 4000, 10.0, 5
+# Clips and frames that the map is found from at most, how much it is held back, and the frames over which a mouth begins to speak.
+_CLIPS, _FRAMES, _RIDGE, _FADE = 40, 4000, 10.0, 5
 
 
 @dataclass
 class Hearing:
-    """What lips and jaw do when something is heard: movements (n, 2 · points) from a closed mouth, in widths of the face, at
-    sounds (n, channels), as weights of the likeness of a sound to each; `opens` (points, 2) is how they move per gap between the lips, `rest` the gap of closed ones."""
+    """What lips and jaw do when something is heard: movements from a closed mouth, in widths of the face, which are `usual`
+    (2 · points) and change with the sound's features, less their `mean` and over their `scale` (channels), by `weights`
+    (channels, 2 · points); `opens` (points, 2) is how they move per gap between the lips, `rest` the gap of closed ones."""
 
     mean: np.ndarray
     scale: np.ndarray
-    sounds: np.ndarray
     weights: np.ndarray
     usual: np.ndarray
     opens: np.ndarray
@@ -38,14 +38,15 @@ class Hearing:
     def moved(self, sound: np.ndarray) -> np.ndarray:
         """Return the movements (f, points, 2) of lips and jaw at rows (f, layers, channels) of sound."""
         rows = (sound.reshape(len(sound), -1) - self.mean) / self.scale
-        made = self.usual + rows @ self.sounds.T @ self.weights / rows.shape[1]
+        made = self.usual + rows @ self.weights
         return made.reshape(len(sound), -1, 2)
 
 
 def learned(found: Sequence[Segment]) -> Hearing:
     """Return the map of the frames in which people of these clips speak; raises InputError if nobody does with a known face."""
     sounds, moves, rests = [], [], []
-    for segment in found:
+    random = np.random.default_rng(0)
+    for segment in (found[number] for number in random.permutation(len(found))[:_CLIPS]):
         clip, part = store.Clip(segment.clip), slice(segment.start, segment.end)
         sound = np.asarray(clip.sound[part], dtype=np.float32)
         for person in range(clip.people):
@@ -62,15 +63,15 @@ def learned(found: Sequence[Segment]) -> Hearing:
     if not sounds:
         raise InputError("nobody speaks with a known face in the data set's training clips; name another data set.")
     rows, moved = np.concatenate(sounds), np.concatenate(moves)
-    chosen = np.random.default_rng(0).permutation(len(rows))[:_MOST]
+    chosen = random.permutation(len(rows))[:_FRAMES]
     rows, moved = rows[chosen], moved[chosen]
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-3
     rows, flat = (rows - mean) / scale, moved.reshape(len(moved), -1)
     usual, alike = flat.mean(axis=0), rows @ rows.T / rows.shape[1]
-    weights = np.linalg.solve(alike + _RIDGE * np.eye(len(alike)), flat - usual)
+    weights = rows.T @ np.linalg.solve(alike + _RIDGE * np.eye(len(alike)), flat - usual) / rows.shape[1]
     gaps = _gaps(moved)
     opens = (gaps[:, None, None] * moved).sum(axis=0) / max(np.square(gaps).sum(), 1e-6)
-    return Hearing(mean, scale, rows, weights, usual, opens, float(np.median(rests)))
+    return Hearing(mean, scale, weights, usual, opens, float(np.median(rests)))
 
 
 def heard(script: Script, hearing: Hearing) -> Script:
