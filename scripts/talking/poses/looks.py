@@ -27,7 +27,7 @@ SHARD_S = 120.0
 # The file that is left at the end.
 _FINAL = "000000.npz"
 # Raised when a model or the way it is used changes, so that kept looks are not those of the new way.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,10 @@ _BEHIND = 0.5
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
 
-# MediaPipe's package, the body's model in it, and what the nodes that read this model are named after.
+# MediaPipe's package, the body's model in it, and what the nodes that read this model and those that follow a hand are named after.
 _PACKAGE = Path(solution_base.__file__).parents[1]
 _BODY_MODEL = "modules/pose_landmark/pose_landmark_full.tflite"
-_LOADER = "poselandmarkmodelloader"
+_LOADER, _TRACKING = "poselandmarkmodelloader", "handtracking"
 
 _BODY_GRAPH = """
 input_stream: "image"
@@ -154,12 +154,12 @@ class MediaPipe:
 
 
 class _Models:
-    """The networks. Those of hands begin at the hand of the picture before where it lies at the end of the same arm, others remember nothing."""
+    """The networks; they remember nothing from one picture to the next."""
 
     def __init__(self) -> None:
         model = body_model.without_mask((_PACKAGE / _BODY_MODEL).read_bytes())
         self._body = SolutionBase(graph_config=_body_graph(), side_inputs={"model": model})
-        self._hands = [SolutionBase(graph_config=_parsed(_HAND_GRAPH % points)) for points in _ARM_ENDS]
+        self._hands = [SolutionBase(graph_config=_hand_graph(points)) for points in _ARM_ENDS]
 
     def body(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
         """Return the body in a region, and the region to look at next."""
@@ -385,10 +385,7 @@ def _seen(found) -> float:
 
 def _body_graph() -> calculator_pb2.CalculatorGraphConfig:
     """Return the graph of the body whose model is given as `model`; MediaPipe's own part of it would read one from the package."""
-    resource_util.set_resource_dir(str(_PACKAGE.parent))
-    whole = validated_graph_config.ValidatedGraphConfig()
-    whole.initialize(graph_config=_parsed(_BODY_GRAPH))
-    graph = calculator_pb2.CalculatorGraphConfig.FromString(whole.binary_config)
+    graph = _whole(_BODY_GRAPH)
     loader = [node for node in graph.node if _LOADER in node.name]
     read = next(node for node in loader if node.calculator == "TfLiteModelCalculator")
     read.input_side_packet[:] = ["MODEL_BLOB:model"]
@@ -396,6 +393,34 @@ def _body_graph() -> calculator_pb2.CalculatorGraphConfig:
         if node is not read:
             graph.node.remove(node)
     graph.input_side_packet[:] = ["model"]
+    return graph
+
+
+def _hand_graph(points: tuple[int, ...]) -> calculator_pb2.CalculatorGraphConfig:
+    """Return the graph of the hand at the end of an arm, which looks where the arm ends, whatever it has found before.
+
+    MediaPipe's own begins at the hand of the picture before, which may be another frame's, or another person's.
+    """
+    graph = _whole(_HAND_GRAPH % points)
+    tracking = [node for node in graph.node if _TRACKING in node.name]
+    [choice] = [node for node in tracking if node.calculator == "RoiTrackingCalculator"]
+    [at_arm] = [stream.split(":")[1] for stream in choice.input_stream if stream.startswith("RECROP_RECT:")]
+    [chosen] = [stream.split(":")[1] for stream in choice.output_stream]
+    for node in tracking:
+        graph.node.remove(node)
+    for node in graph.node:
+        node.input_stream[:] = [stream.replace(chosen, at_arm) for stream in node.input_stream]
+    return graph
+
+
+def _whole(text: str) -> calculator_pb2.CalculatorGraphConfig:
+    """Return a graph with MediaPipe's own parts spelled out, which runs in the thread that calls it: others would wait for each other."""
+    resource_util.set_resource_dir(str(_PACKAGE.parent))
+    whole = validated_graph_config.ValidatedGraphConfig()
+    whole.initialize(graph_config=_parsed(text))
+    graph = calculator_pb2.CalculatorGraphConfig.FromString(whole.binary_config)
+    del graph.executor[:]
+    graph.executor.add(type="ApplicationThreadExecutor")
     return graph
 
 

@@ -44,3 +44,18 @@ def test_another_model_is_refused() -> None:
     hand = mediapipe_133._PACKAGE / "modules/hand_landmark/hand_landmark_full.tflite"
     with pytest.raises(ValueError, match="outputs"):
         body_model.without_mask(hand.read_bytes())
+
+
+def test_a_hand_does_not_depend_on_what_was_looked_at_before(shared) -> None:
+    alone, both = mediapipe_133._Models(), mediapipe_133._Models()
+    looks = []
+    for file in sorted((shared / "data/pose").glob("*.jpg"))[:3]:
+        picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+        for x in (0.3, 0.5, 0.7):
+            body = alone.body(picture, rect_pb2.NormalizedRect(x_center=x, y_center=0.5, width=0.6, height=1.0))
+            looks += [] if body.body is None else [(side, picture, body.body) for side in (0, 1)]
+    found = [alone.hand(*look) for look in looks]
+    again = [both.hand(*look) for look in reversed(looks)][::-1]
+    assert sum(hand is not None for hand in found) >= 2
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_equal(one, other)
