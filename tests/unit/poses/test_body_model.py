@@ -7,6 +7,7 @@ from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
 from talking.poses import body_model, mediapipe_133
+from talking.video import media
 
 PACKAGED = mediapipe_133._PACKAGE / mediapipe_133._BODY_MODEL
 
@@ -47,15 +48,14 @@ def test_another_model_is_refused() -> None:
 
 
 def test_a_hand_does_not_depend_on_what_was_looked_at_before(shared) -> None:
-    alone, both = mediapipe_133._Models(), mediapipe_133._Models()
+    alone, again = mediapipe_133._Models(), mediapipe_133._Models()
     looks = []
-    for file in sorted((shared / "data/pose").glob("*.jpg"))[:3]:
-        picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
-        for x in (0.3, 0.5, 0.7):
-            body = alone.body(picture, rect_pb2.NormalizedRect(x_center=x, y_center=0.5, width=0.6, height=1.0))
-            looks += [] if body.body is None else [(side, picture, body.body) for side in (0, 1)]
+    for picture in list(media.frames(shared / "data/real/debate_wide.mp4", 50, 130))[::20]:
+        for x in (0.2, 0.8):
+            body = alone.body(picture, rect_pb2.NormalizedRect(x_center=x, y_center=0.6, width=0.5, height=0.9))
+            looks += [] if body.body is None else [(arm, picture, body.body) for arm in (0, 1)]
     found = [alone.hand(*look) for look in looks]
-    again = [both.hand(*look) for look in reversed(looks)][::-1]
-    assert sum(hand is not None for hand in found) >= 2
-    for one, other in zip(found, again, strict=True):
+    backwards = [again.hand(*look) for look in reversed(looks)]
+    assert sum(hand is not None for hand in found) >= 6
+    for one, other in zip(found, reversed(backwards), strict=True):
         np.testing.assert_equal(one, other)
