@@ -211,7 +211,8 @@ def test_what_follows_the_last_chosen_frame_before_a_key_frame_is_not_decoded(tm
     monkeypatch.setattr(media, "_needed", lambda *of: (given.append(pair) or pair for pair in needed(*of)))
     found = [number for number, _ in media.frames_at(tmp_path / "a.mp4", range(0, LENGTH, 25))]
     assert found == list(range(0, LENGTH, 25))
-    assert len(given) <= 5 * 26 + 1
+    # 26 packets of each group; after the last chosen frame the decoder, which is some pictures behind, takes a few more.
+    assert 5 * 26 <= len(given) <= 5 * 26 + 16 < LENGTH
 
 
 def test_a_picture_that_cannot_be_decoded_does_not_shift_the_others(film, tmp_path):
