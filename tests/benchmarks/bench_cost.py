@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -166,8 +167,10 @@ def filmed(folder: Path) -> Path:
 def ratios(video: Path, folder: Path) -> dict[str, float]:
     """Return how many plain decodes of a video each rule's command takes, and `all` together.
 
-    The decode is measured before and after, as the machine's speed changes.
+    The decode is measured before and after, as the machine's speed changes. What an earlier run has left in the folder is removed: poses
+    and sound features are looked up there.
     """
+    shutil.rmtree(folder, ignore_errors=True)
     decode = plain_decode(video).seconds
     found = {}
     for name, command in commands(video, folder).items():

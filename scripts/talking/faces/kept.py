@@ -20,8 +20,7 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 def worth(boxes: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, blur: np.ndarray) -> np.ndarray:
     """Return how well faces (n,) are recognised: one twice as sharp or large is worth as much as one turned 15 degrees less."""
     size = (boxes[..., 2:] - boxes[..., :2]).max(axis=-1)
-    turned = np.hypot(yaw, pitch)
-    turned = np.where(np.isnan(turned), 0, turned)
+    turned = np.nan_to_num(np.hypot(yaw, pitch))
     return np.log2(np.maximum(blur, 1)) / 2 + np.log2(np.maximum(size, 1)) - turned / 15
 
 

@@ -12,19 +12,12 @@ import queue
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
-from google.protobuf import text_format
-from mediapipe.calculators.core import split_vector_calculator_pb2  # noqa: F401 - known to the graphs' text once imported
-from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
-from mediapipe.python import solution_base
-from mediapipe.python._framework_bindings import resource_util, validated_graph_config
-from mediapipe.python.solution_base import SolutionBase
 
 from talking.core import boxes, keypoints
-from talking.poses import between, body_model
+from talking.poses import between, mediapipe_networks
 from talking.poses.looks import Face, Piece
 from talking.poses.reading import Picture
 
@@ -49,65 +42,6 @@ _BEHIND = 0.5
 # Hands are looked for at wrists inside the picture of at least this visibility, as the search costs more than the body's.
 _WRIST_SEEN = 0.3
 
-# MediaPipe's package, the body's model in it, and what the nodes that read this model and those that follow a hand are named after.
-_PACKAGE = Path(solution_base.__file__).parents[1]
-_BODY_MODEL = "modules/pose_landmark/pose_landmark_full.tflite"
-_LOADER, _TRACKING = "poselandmarkmodelloader", "handtracking"
-
-_BODY_GRAPH = """
-input_stream: "image"
-input_stream: "region"
-output_stream: "body"
-output_stream: "next_region"
-input_side_packet: "model_complexity"
-node {
-  calculator: "ImagePropertiesCalculator"
-  input_stream: "IMAGE:image"
-  output_stream: "SIZE:size"
-}
-node {
-  calculator: "PoseLandmarkByRoiCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:region"
-  input_side_packet: "MODEL_COMPLEXITY:model_complexity"
-  output_stream: "LANDMARKS:body"
-  output_stream: "AUXILIARY_LANDMARKS:auxiliary"
-}
-node {
-  calculator: "PoseLandmarksToRoi"
-  input_stream: "LANDMARKS:auxiliary"
-  input_stream: "IMAGE_SIZE:size"
-  output_stream: "ROI:next_region"
-}
-"""
-
-# The hand at the end of one arm: the wrist and the roots of the little and the index finger among the body's points.
-_HAND_GRAPH = """
-input_stream: "image"
-input_stream: "body"
-output_stream: "hand"
-node {
-  calculator: "SplitNormalizedLandmarkListCalculator"
-  input_stream: "body"
-  output_stream: "end"
-  options {
-    [mediapipe.SplitVectorCalculatorOptions.ext] {
-      ranges { begin: %d end: %d }
-      ranges { begin: %d end: %d }
-      ranges { begin: %d end: %d }
-      combine_outputs: true
-    }
-  }
-}
-node {
-  calculator: "HandLandmarksFromPoseCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "HAND_LANDMARKS_FROM_POSE:end"
-  output_stream: "HAND_LANDMARKS:hand"
-}
-"""
-_ARM_ENDS = ((15, 16, 17, 18, 19, 20), (16, 17, 18, 19, 20, 21))
-
 # BlazePose's 33 points: its index for each of ours. Its foot index point stands for the big toe; it has no small toe.
 _FROM_BLAZEPOSE = {
     "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8, "left_shoulder": 11, "right_shoulder": 12,
@@ -127,9 +61,9 @@ class MediaPipe:
     def __init__(self, threads: int, every_frames: int) -> None:
         self._every = every_frames
         self._pool = ThreadPoolExecutor(threads)
-        self._idle: queue.SimpleQueue[_Models] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[mediapipe_networks.Networks] = queue.SimpleQueue()
         for _ in range(threads):
-            self._idle.put(_Models())
+            self._idle.put(mediapipe_networks.Networks())
         self._followed: dict[int, _Follower] = {}
 
     def look(self, picture: Picture, frame: int, pieces: Sequence[Piece]) -> None:
@@ -151,24 +85,6 @@ class MediaPipe:
     def flush(self) -> None:
         """Forget the faces that were followed: all is found at once."""
         self._followed.clear()
-
-
-class _Models:
-    """The networks; they remember nothing from one picture to the next."""
-
-    def __init__(self) -> None:
-        model = body_model.without_mask((_PACKAGE / _BODY_MODEL).read_bytes())
-        self._body = SolutionBase(graph_config=_body_graph(), side_inputs={"model": model})
-        self._hands = [SolutionBase(graph_config=_hand_graph(points)) for points in _ARM_ENDS]
-
-    def body(self, picture: np.ndarray, region: rect_pb2.NormalizedRect):
-        """Return the body in a region, and the region to look at next."""
-        return self._body.process({"image": picture, "region": region})
-
-    def hand(self, side: int, picture: np.ndarray, body) -> np.ndarray | None:
-        """Return the hand (21, 2) px of a body's left (0) or right (1) arm, if there is one."""
-        found = self._hands[side].process({"image": picture, "body": body}).hand
-        return None if found is None else _pixels(found, picture.shape[1::-1])
 
 
 @dataclass
@@ -204,7 +120,7 @@ class _Follower:
         self._last = max(piece.found, default=None)
         self._between: dict[int, Picture] = {}
 
-    def add(self, models: _Models, picture: Picture, frame: int) -> None:
+    def add(self, models: mediapipe_networks.Networks, picture: Picture, frame: int) -> None:
         """Take the next frame."""
         if not self._piece.is_main(frame, self._every):
             self._between[frame] = picture
@@ -216,7 +132,7 @@ class _Follower:
             self._fill(models, self._last, frame, before)
         self._last, self._between = frame, {}
 
-    def _fill(self, models: _Models, a: int, b: int, before: _Track) -> None:
+    def _fill(self, models: mediapipe_networks.Networks, a: int, b: int, before: _Track) -> None:
         """Look at frames between two looks where that is needed; `before` is where the body was after the first."""
         if b - a < 2 or not between.has_moved(self._piece, a, b):
             return
@@ -239,7 +155,7 @@ class _Follower:
 
 
 def _look(
-    models: _Models,
+    models: mediapipe_networks.Networks,
     picture: np.ndarray,
     face: Face,
     track: _Track,
@@ -258,7 +174,7 @@ def _look(
     if body is None:
         track.region = None
         return points, scores
-    places = _pixels(body.body, size)
+    places = mediapipe_networks.pixels(body.body, size)
     points[_OURS] = places[_THEIRS] + face.window[:2]
     scores[_OURS] = [body.body.landmark[i].visibility for i in _THEIRS]
     for side, (hand, wrist) in enumerate(_HAND_GROUPS):
@@ -271,7 +187,7 @@ def _look(
     return points, scores
 
 
-def _body(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.ndarray, track: _Track):
+def _body(models: mediapipe_networks.Networks, picture: np.ndarray, box: np.ndarray, face: np.ndarray, track: _Track):
     """Return what the model finds of a face's own body in a picture that shows nobody else, None if it finds none."""
     size = picture.shape[1::-1]
     if track.region is not None:
@@ -303,7 +219,9 @@ def _kept(found, region: rect_pb2.NormalizedRect, box: np.ndarray, size: tuple[i
     return found
 
 
-def _from_start(models: _Models, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray):
+def _from_start(
+    models: mediapipe_networks.Networks, picture: np.ndarray, box: np.ndarray, face: np.ndarray, start: np.ndarray
+):
     """Return the pose of the last step before the region moves to somebody else, and the region; None if it never fits."""
     region, fitting = _region(start, box, picture.shape[1::-1]), None
     for _ in range(_STEPS):
@@ -370,7 +288,7 @@ def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float
     """
     if found.body is None:
         return np.inf
-    nose_and_eyes = _pixels(found.body, picture.shape[1::-1])[[0, 2, 5]]
+    nose_and_eyes = mediapipe_networks.pixels(found.body, picture.shape[1::-1])[[0, 2, 5]]
     if np.isnan(face).any():
         own = np.broadcast_to((box[:2] + box[2:]) / 2, (3, 2))
     else:
@@ -381,52 +299,3 @@ def _fit(found, picture: np.ndarray, box: np.ndarray, face: np.ndarray) -> float
 def _seen(found) -> float:
     """Return the mean visibility of trunk and arms, 0-1."""
     return float(np.mean([found.body.landmark[i].visibility for i in _TRUNK_AND_ARMS]))
-
-
-def _body_graph() -> calculator_pb2.CalculatorGraphConfig:
-    """Return the graph of the body whose model is given as `model`; MediaPipe's own part of it would read one from the package."""
-    graph = _whole(_BODY_GRAPH)
-    loader = [node for node in graph.node if _LOADER in node.name]
-    read = next(node for node in loader if node.calculator == "TfLiteModelCalculator")
-    read.input_side_packet[:] = ["MODEL_BLOB:model"]
-    for node in loader:
-        if node is not read:
-            graph.node.remove(node)
-    graph.input_side_packet[:] = ["model"]
-    return graph
-
-
-def _hand_graph(points: tuple[int, ...]) -> calculator_pb2.CalculatorGraphConfig:
-    """Return the graph of the hand at the end of an arm, which looks where the arm ends, whatever it has found before.
-
-    MediaPipe's own begins at the hand of the picture before, which may be another frame's, or another person's.
-    """
-    graph = _whole(_HAND_GRAPH % points)
-    tracking = [node for node in graph.node if _TRACKING in node.name]
-    [choice] = [node for node in tracking if node.calculator == "RoiTrackingCalculator"]
-    [at_arm] = [stream.split(":")[1] for stream in choice.input_stream if stream.startswith("RECROP_RECT:")]
-    [chosen] = [stream.split(":")[1] for stream in choice.output_stream]
-    for node in tracking:
-        graph.node.remove(node)
-    for node in graph.node:
-        node.input_stream[:] = [stream.replace(chosen, at_arm) for stream in node.input_stream]
-    return graph
-
-
-def _whole(text: str) -> calculator_pb2.CalculatorGraphConfig:
-    """Return a graph with MediaPipe's own parts spelled out, which runs in the thread that calls it: others would wait for each other."""
-    resource_util.set_resource_dir(str(_PACKAGE.parent))
-    whole = validated_graph_config.ValidatedGraphConfig()
-    whole.initialize(graph_config=_parsed(text))
-    graph = calculator_pb2.CalculatorGraphConfig.FromString(whole.binary_config)
-    del graph.executor[:]
-    graph.executor.add(type="ApplicationThreadExecutor")
-    return graph
-
-
-def _parsed(graph: str) -> calculator_pb2.CalculatorGraphConfig:
-    return text_format.Parse(graph, calculator_pb2.CalculatorGraphConfig())
-
-
-def _pixels(landmarks, size: tuple[int, int]) -> np.ndarray:
-    return np.array([[point.x, point.y] for point in landmarks.landmark]) * size

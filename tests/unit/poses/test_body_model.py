@@ -6,17 +6,17 @@ import pytest
 from mediapipe.framework.formats import rect_pb2
 from mediapipe.python.solution_base import SolutionBase
 
-from talking.poses import body_model, mediapipe_133
+from talking.poses import body_model, mediapipe_networks
 from talking.video import media
 
-PACKAGED = mediapipe_133._PACKAGE / mediapipe_133._BODY_MODEL
+PACKAGED = mediapipe_networks._PACKAGE / mediapipe_networks._BODY_MODEL
 
 
 def test_every_body_is_bit_for_bit_that_of_the_packaged_graph(shared) -> None:
     packaged = SolutionBase(
-        graph_config=mediapipe_133._parsed(mediapipe_133._BODY_GRAPH), side_inputs={"model_complexity": 1}
+        graph_config=mediapipe_networks._parsed(mediapipe_networks._BODY_GRAPH), side_inputs={"model_complexity": 1}
     )
-    models, bodies = mediapipe_133._Models(), 0
+    models, bodies = mediapipe_networks.Networks(), 0
     for file in sorted((shared / "data/pose").glob("*.jpg"))[:3]:
         picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
         # Writable pictures are copied, others are not.
@@ -42,13 +42,13 @@ def test_only_the_lists_of_steps_and_outputs_change() -> None:
 
 
 def test_another_model_is_refused() -> None:
-    hand = mediapipe_133._PACKAGE / "modules/hand_landmark/hand_landmark_full.tflite"
+    hand = mediapipe_networks._PACKAGE / "modules/hand_landmark/hand_landmark_full.tflite"
     with pytest.raises(ValueError, match="outputs"):
         body_model.without_mask(hand.read_bytes())
 
 
 def test_a_hand_does_not_depend_on_what_was_looked_at_before(shared) -> None:
-    alone, again = mediapipe_133._Models(), mediapipe_133._Models()
+    alone, again = mediapipe_networks.Networks(), mediapipe_networks.Networks()
     looks = []
     for picture in list(media.frames(shared / "data/real/debate_wide.mp4", 50, 54)):
         for x in (0.2, 0.8):

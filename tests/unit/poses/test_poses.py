@@ -11,7 +11,7 @@ import torch
 from talking import poses
 from talking.core import arrays, keypoints, tables
 from talking.core.errors import InputError
-from talking.poses import mediapipe_133, sapiens
+from talking.poses import mediapipe_133, mediapipe_networks, sapiens
 from talking.poses.looks import Piece
 from talking.scoring import poses as scoring
 from talking.video import encoding, media
@@ -360,7 +360,7 @@ def _followed(
         return points, scores * np.isfinite(places[frame])
 
     monkeypatch.setattr(mediapipe_133, "_look", look)
-    monkeypatch.setattr(mediapipe_133, "_Models", lambda: None)
+    monkeypatch.setattr(mediapipe_networks, "Networks", lambda: None)
     known = pd.Series(places).interpolate().to_numpy()
     piece = _piece(np.stack([known - 50, known * 0 + 150, known + 50, known * 0 + 250], axis=1), len(places))
     model = mediapipe_133.MediaPipe(1, every_frames)
@@ -402,7 +402,7 @@ def test_a_hand_that_stays_or_is_out_of_sight_is_not_searched_for_between_two_lo
         return points, scores
 
     monkeypatch.setattr(mediapipe_133, "_look", look)
-    monkeypatch.setattr(mediapipe_133, "_Models", lambda: None)
+    monkeypatch.setattr(mediapipe_networks, "Networks", lambda: None)
     x = 300 + 60 * np.arange(9.0)
     piece = _piece(np.stack([x - 50, x * 0 + 150, x + 50, x * 0 + 250], axis=1), 9)
     model = mediapipe_133.MediaPipe(1, 4)
