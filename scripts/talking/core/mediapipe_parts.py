@@ -25,3 +25,10 @@ def prepare() -> None:
     for folder in ("calculators", "framework", "modules"):
         for file in sorted((root / folder).rglob("*_pb2.py")):
             importlib.import_module(".".join(["mediapipe", *file.relative_to(root).with_suffix("").parts]))
+
+
+def find_models() -> None:
+    """Tell MediaPipe that the models which its graphs name are in its package."""
+    from mediapipe.python._framework_bindings import resource_util
+
+    resource_util.set_resource_dir(str(Path(importlib.util.find_spec("mediapipe").origin).parents[1]))

@@ -77,13 +77,11 @@ class FaceMesh:
 
     def __init__(self) -> None:
         mediapipe_parts.prepare()
-        import mediapipe
         from mediapipe.framework.formats.rect_pb2 import NormalizedRect
-        from mediapipe.python import CalculatorGraph, ImageFormat, packet_creator
-        from mediapipe.python._framework_bindings import _packet_getter, resource_util
+        from mediapipe.python import CalculatorGraph, ImageFormat, packet_creator, packet_getter
 
-        resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
-        self._create, self._get, self._rect = packet_creator, _packet_getter, NormalizedRect
+        mediapipe_parts.find_models()
+        self._create, self._get, self._rect = packet_creator, packet_getter, NormalizedRect
         self._srgb = ImageFormat.SRGB
         self._graph = CalculatorGraph(graph_config=self._GRAPH)
         self._results: dict[str, list] = {"landmarks": [], self._SCORE: []}
@@ -113,7 +111,7 @@ class FaceMesh:
         score = self._get.get_float(self._results[self._SCORE][0])
         if not self._results["landmarks"]:
             return np.full((478, 3), np.nan), score
-        points = np.frombuffer(self._get._get_serialized_proto(self._results["landmarks"][0]), _POINT_BYTES)
+        points = np.frombuffer(self._get.get_proto(self._results["landmarks"][0]).SerializeToString(), _POINT_BYTES)
         mesh = np.empty((len(points), 3))
         for axis, name in enumerate("xyz"):
             mesh[:, axis] = points[name]

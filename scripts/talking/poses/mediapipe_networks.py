@@ -8,9 +8,10 @@ from mediapipe.calculators.core import split_vector_calculator_pb2  # noqa: F401
 from mediapipe.framework import calculator_pb2
 from mediapipe.framework.formats import rect_pb2
 from mediapipe.python import solution_base
-from mediapipe.python._framework_bindings import resource_util, validated_graph_config
+from mediapipe.python._framework_bindings import validated_graph_config
 from mediapipe.python.solution_base import SolutionBase
 
+from talking.core import mediapipe_parts
 from talking.poses import body_model
 
 # MediaPipe's package, the body's model in it, and what the nodes that read this model and those that follow a hand are named after.
@@ -128,7 +129,7 @@ def _hand_graph(points: tuple[int, ...]) -> calculator_pb2.CalculatorGraphConfig
 
 def _whole(text: str) -> calculator_pb2.CalculatorGraphConfig:
     """Return a graph with MediaPipe's own parts spelled out, which runs in the thread that calls it: others would wait for each other."""
-    resource_util.set_resource_dir(str(_PACKAGE.parent))
+    mediapipe_parts.find_models()
     whole = validated_graph_config.ValidatedGraphConfig()
     whole.initialize(graph_config=_parsed(text))
     graph = calculator_pb2.CalculatorGraphConfig.FromString(whole.binary_config)
