@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from talking.speaking.asd_encoders import AudioEncoder, VisualEncoder
+
 _EPS = 1e-3
 
 
@@ -32,34 +34,6 @@ class _Block(nn.Module):
         return self.bn_last(self.last(total)).relu()
 
 
-class _VisualEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        of = {"convolution": nn.Conv3d, "norm": nn.BatchNorm3d, "space": "s"}
-        self.block1 = _Block(1, 32, stride=(1, 2, 2), **of)
-        self.block2 = _Block(32, 64, **of)
-        self.block3 = _Block(64, 128, **of)
-        self.pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.block3(self.pool(self.block2(self.pool(self.block1(x)))))
-        return x.amax(dim=(3, 4)).transpose(1, 2)
-
-
-class _AudioEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        of = {"convolution": nn.Conv2d, "norm": nn.BatchNorm2d, "space": "m"}
-        self.block1 = _Block(1, 32, **of)
-        self.block2 = _Block(32, 64, **of)
-        self.block3 = _Block(64, 128, **of)
-        self.pool = nn.MaxPool2d((1, 3), (1, 2), (0, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.block3(self.pool(self.block2(self.pool(self.block1(x)))))
-        return x.mean(dim=2).transpose(1, 2)
-
-
 class _Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +55,7 @@ class LightASD(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.model = nn.ModuleDict(
-            {"visualEncoder": _VisualEncoder(), "audioEncoder": _AudioEncoder(), "GRU": _Detector()}
+            {"visualEncoder": VisualEncoder(_Block), "audioEncoder": AudioEncoder(_Block), "GRU": _Detector()}
         )
         self.lossAV = nn.ModuleDict({"FC": nn.Linear(128, 2)})
 

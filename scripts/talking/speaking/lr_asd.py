@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from talking.speaking.asd_encoders import AudioEncoder, VisualEncoder
+
 _EPS = 1e-3
 
 
@@ -26,34 +28,6 @@ class _Block(nn.Module):
         for name, number in self.parts:
             x = getattr(self, f"{name}_norm_{number}")(getattr(self, f"{name}_{number}")(x)).relu()
         return x
-
-
-class _VisualEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        of = {"convolution": nn.Conv3d, "norm": nn.BatchNorm3d, "space": "s"}
-        self.block1 = _Block(1, 32, stride=(1, 2, 2), **of)
-        self.block2 = _Block(32, 64, **of)
-        self.block3 = _Block(64, 128, **of)
-        self.pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.block3(self.pool(self.block2(self.pool(self.block1(x)))))
-        return x.amax(dim=(3, 4)).transpose(1, 2)
-
-
-class _AudioEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        of = {"convolution": nn.Conv2d, "norm": nn.BatchNorm2d, "space": "m"}
-        self.block1 = _Block(1, 32, **of)
-        self.block2 = _Block(32, 64, **of)
-        self.block3 = _Block(64, 128, **of)
-        self.pool = nn.MaxPool2d((1, 3), (1, 2), (0, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.block3(self.pool(self.block2(self.pool(self.block1(x)))))
-        return x.mean(dim=2).transpose(1, 2)
 
 
 class _Gate(nn.Module):
@@ -92,8 +66,8 @@ class LRASD(nn.Module):
         super().__init__()
         self.model = nn.ModuleDict(
             {
-                "visualEncoder": _VisualEncoder(),
-                "audioEncoder": _AudioEncoder(),
+                "visualEncoder": VisualEncoder(_Block),
+                "audioEncoder": AudioEncoder(_Block),
                 "fusion": _Gate(256),
                 "detector": _Detector(),
             }
