@@ -19,7 +19,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     Raises InputError that names the file if it is not a whole Parquet file or its columns differ.
     """
     try:
-        table = pq.read_table(path)
+        table = _read_file(path)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "table", error) from error
     return _checked(name, table, path).to_pandas()
@@ -34,9 +34,8 @@ def read_columns(name: str, path: str | Path, columns: list[str] | None = None) 
     if columns is not None:
         wanted = pa.schema([wanted.field(column) for column in columns])
     try:
-        # partitioning=None: a folder named like "key=value" is no column.
-        return pq.read_table(path, columns=wanted.names, partitioning=None).cast(wanted)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        return _fitted(_read_file(path, wanted.names), wanted)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise _unreadable(path, f"{name} table", error) from error
 
 
@@ -46,18 +45,22 @@ def writer(name: str, path: str | Path, rows_at_once: int = 50_000) -> Iterator[
 
     Rows are held until `rows_at_once` are together, so that many small tables do not become many small row groups.
     """
-    wanted, held = schema(name), []
+    wanted, held, rows = schema(name), [], 0
 
     def flush(file: pq.ParquetWriter) -> None:
+        nonlocal rows
         if held:
             file.write_table(pa.concat_tables(held))
             held.clear()
+            rows = 0
 
     with atomic_write(path) as aside, pq.ParquetWriter(aside, wanted, compression="zstd") as file:
 
         def append(table: pa.Table) -> None:
-            held.append(table.select(wanted.names).cast(wanted))
-            if sum(len(part) for part in held) >= rows_at_once:
+            nonlocal rows
+            held.append(_fitted(table, wanted))
+            rows += len(table)
+            if rows >= rows_at_once:
                 flush(file)
 
         yield append
@@ -93,6 +96,18 @@ def empty(name: str) -> pd.DataFrame:
 def of_rows(name: str, rows: list) -> pd.DataFrame:
     """Return rows, one dict or tuple each, as a table with the columns of `SCHEMAS[name]`."""
     return pd.DataFrame(rows, columns=schema(name).names) if rows else empty(name)
+
+
+def _read_file(path: str | Path, columns: list[str] | None = None) -> pa.Table:
+    # Not pq.read_table: that looks for further files and columns, which costs more than to read a small table.
+    with pq.ParquetFile(path, pre_buffer=True) as file:
+        return file.read(columns)
+
+
+def _fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """Return the columns of a schema in its order and types."""
+    table = table.select(wanted.names)
+    return table if table.schema.equals(wanted, check_metadata=True) else table.cast(wanted)
 
 
 def _unreadable(path: str | Path, what: str, error: Exception) -> InputError:

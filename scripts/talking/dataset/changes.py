@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from talking.core import tables
 from talking.core.atomic import atomic_write
@@ -32,15 +34,17 @@ class Version:
     content: str
 
 
-def read(dataset: Path) -> pd.DataFrame:
+def read(dataset: Path) -> pa.Table:
     """Return what clips are compared by, of a folder of a data set; raises InputError if it has no table of clips."""
-    return tables.read_columns("dataset", dataset / "clips.parquet", COLUMNS).to_pandas()
+    return tables.read_columns("dataset", dataset / "clips.parquet", COLUMNS)
 
 
 def videos_of(dataset: Path) -> set[str]:
     """Return the videos that a data set was made of, those without clips too if the table `videos` of its results is there."""
     table = dataset.parent / "videos.parquet"
-    return readable(tables.read("videos", table)) if table.exists() else set(read(dataset)["video"])
+    if not table.exists():
+        return set(read(dataset)["video"].unique().to_pylist())
+    return readable(tables.read("videos", table))
 
 
 def readable(videos: pd.DataFrame) -> set[str]:
@@ -48,21 +52,25 @@ def readable(videos: pd.DataFrame) -> set[str]:
     return set(videos.loc[videos["status"] != "failed", "video"])
 
 
-def content_of(clips: pd.DataFrame) -> str:
+def content_of(clips: pa.Table) -> str:
     """Return the checksum of a data set: of the files, splits and persons of its clips, in any order."""
-    lines = sorted("\t".join([row.clip, row.sha256, row.split, *row.persons]) for row in clips.itertuples())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(_contents(clips).to_pylist())).encode()).hexdigest()
 
 
 def compare(
-    before: pd.DataFrame, after: pd.DataFrame, videos_before: Collection[str], why_gone: Callable[[str, str], str]
+    before: pa.Table, after: pa.Table, videos_before: Collection[str], why_gone: Callable[[str, str], str]
 ) -> pd.DataFrame:
     """Return the table `changes` between two data sets as `read` gives them.
 
     `videos_before` are all videos of the older one; `why_gone` says, by video and clip, why the newer one lacks a clip.
     What was removed on request is not named.
     """
-    old, new = (table.set_index("clip") for table in (before, after))
+    # Most clips are in both, the same: looking each up would take minutes of a million.
+    contents = [_contents(table) for table in (before, after)]
+    old, new = (
+        table.filter(pc.invert(pc.is_in(own, others))).to_pandas().set_index("clip")
+        for table, own, others in zip((before, after), contents, reversed(contents), strict=True)
+    )
     rows = []
     for clip in sorted({*old.index, *new.index}):
         a, b = (table.loc[clip] if clip in table.index else None for table in (old, new))
@@ -117,33 +125,36 @@ def update(
     clips, or one that lacks videos because stages failed, is no version.
     """
     after = read(dataset)
-    is_whole = is_whole and not after.empty
+    is_whole = is_whole and len(after) > 0
     content = content_of(after)
     if not memory.exists():
         version = Version(1, content)
         if is_whole:
-            persons = after["persons"].explode().nunique()
-            told = f"The first version: {len(after)} clips, {persons} persons, {after['video'].nunique()} videos."
+            persons = pc.count_distinct(pc.list_flatten(after["persons"]))
+            told = f"The first version: {len(after)} clips, {persons} persons, {len(after['video'].unique())} videos."
             _note(dataset, version, tables.empty("changes"), told, is_gone)
     else:
-        remembered = tables.read("remembered", memory)
-        before, number = remembered[remembered["clip"] != ""], int(remembered["version"].iloc[0])
+        remembered = tables.read_columns("remembered", memory)
+        before, number = remembered.filter(pc.not_equal(remembered["clip"], "")), remembered["version"][0].as_py()
         is_same = content_of(before) == content
         version = Version(number + (is_whole and not is_same), content)
         if is_whole and not is_same:
-            found = compare(before, after, set(remembered["video"]), why_gone(clips, is_gone))
+            videos_before = set(remembered["video"].unique().to_pylist())
+            found = compare(before, after, videos_before, why_gone(clips, is_gone))
             _note(dataset, version, found, text(found, before, after), is_gone)
     if is_whole:
-        others = sorted(set(videos) - set(after["video"]))
-        nothing = {"clip": "", "sha256": "", "split": "", "persons": [[]] * len(others), "reviewed": "", "review": ""}
-        rows = pd.concat([after, pd.DataFrame({"video": others} | nothing)], ignore_index=True)
-        tables.write("remembered", rows.assign(version=version.number), memory)
+        nothing = {name: "" for name in COLUMNS} | {"persons": []}
+        others = sorted(set(videos) - set(after["video"].unique().to_pylist()))
+        rows = pa.Table.from_pylist([nothing | {"video": video} for video in others], schema=after.schema)
+        rows = pa.concat_tables([after, rows])
+        with tables.writer("remembered", memory) as append:
+            append(rows.append_column("version", pa.repeat(pa.scalar(version.number, pa.int32()), len(rows))))
     return version
 
 
-def text(changes: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> str:
+def text(changes: pd.DataFrame, before: pa.Table, after: pa.Table) -> str:
     """Return the changes between two data sets in Markdown."""
-    was, now = (set(table["persons"].explode().dropna()) for table in (before, after))
+    was, now = (set(pc.list_flatten(table["persons"]).unique().to_pylist()) for table in (before, after))
     lines = [f"{len(before)} clips before, {len(after)} now; persons: {len(now - was)} came, {len(was - now)} went."]
     for kind in (ADDED, REMOVED, CHANGED):
         of_kind = changes[changes["change"] == kind]
@@ -169,6 +180,14 @@ def _note(dataset: Path, version: Version, changes: pd.DataFrame, told: str, is_
     earlier = _CLIP.sub(lambda named: "a removed clip" if is_gone(named["clip"]) else named[0], earlier)
     with atomic_write(file) as aside:
         aside.write_text(f"{_HEAD}{title}\n\n{told}\n\n{earlier}", encoding="utf-8")
+
+
+def _contents(clips: pa.Table) -> pa.ChunkedArray:
+    """Return a line a clip: its name, the checksum of its files, its split and its persons."""
+    persons = clips["persons"].combine_chunks()
+    persons = pa.ListArray.from_arrays(persons.offsets, pc.binary_join_element_wise("\t", persons.values, ""))
+    alone = pc.binary_join_element_wise(clips["clip"], clips["sha256"], clips["split"], "\t")
+    return pc.binary_join_element_wise(alone, pc.binary_join(persons, ""), "")
 
 
 def _differences(a: pd.Series, b: pd.Series) -> list[tuple[str, str, str]]:

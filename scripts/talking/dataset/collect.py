@@ -145,10 +145,11 @@ def collect(
                 gone = spans_of(row["video"])
                 for extend, of_table in zip(append_talk, found, strict=True):
                     extend(talk.without(of_table, gone))
+            listed = clips.select(_IN_RECORDS)
             for split in store.SPLITS:
-                lists[split](clips.filter(pc.equal(clips["split"], split)))
+                lists[split](listed.filter(pc.equal(clips["split"], split)))
             _add(totals, clips, persons)
-            figures.append(clips.select(card.COLUMNS).to_pandas())
+            figures.append(clips.select(card.COLUMNS))
     _write_people(totals, cast, assignment, dataset / "people.parquet")
     inputs = _inputs(sheet, results, cast.seconds, num_clips)
     version = changes.update(
@@ -159,7 +160,7 @@ def collect(
         not results.left_out,
         gone_clips(removed, results.clips),
     )
-    measured = pd.concat(figures, ignore_index=True)
+    measured = pa.concat_tables(figures).to_pandas()
     tables.write("videos", inputs, videos_table)
     with atomic_write(dataset / "README.md") as aside:
         people = tables.read("people", dataset / "people.parquet")
@@ -233,7 +234,7 @@ def _clips_of(
     made = tables.read_columns("annotations", path, _FROM_ANNOTATIONS)
     if row["video"] in results.left_out:
         made = made.slice(0, 0)
-    if made["clip"].to_pylist() != clips["clip"].to_pylist():
+    if not made["clip"].equals(clips["clip"]):
         raise InputError(f"{path} has other clips than are kept; delete it and run again.")
     for column in _FROM_ANNOTATIONS[1:]:
         clips = clips.append_column(column, made[column])
@@ -271,12 +272,13 @@ def _clips_of(
 
 
 def _check_names(clips: list[str], names: set[str], video: str) -> None:
-    for clip in clips:
-        if clip in names:
-            raise InputError(
-                f"two clips are named {clip}, one of video {video}; rename a video or a source in the sample sheet."
-            )
-        names.add(clip)
+    new = set(clips)
+    if len(new) < len(clips) or not names.isdisjoint(new):
+        clip = next(clip for clip in clips if clip in names or clips.count(clip) > 1)
+        raise InputError(
+            f"two clips are named {clip}, one of video {video}; rename a video or a source in the sample sheet."
+        )
+    names |= new
 
 
 def _add(totals: dict[str, np.ndarray], clips: pa.Table, persons: np.ndarray) -> None:
@@ -318,16 +320,36 @@ def _inputs(sheet: pd.DataFrame, results: Results, seconds: np.ndarray, num_clip
 def _json_list(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a function that appends clips' records to a JSON list, written atomically, one record a line."""
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8") as file:
-        before, encode = "[\n", json.JSONEncoder(ensure_ascii=False).encode
+        before = "[\n"
 
-        def extend(clips: pa.Table) -> None:
+        def extend(records: pa.Table) -> None:
             nonlocal before
-            for record in clips.select(_IN_RECORDS).to_pylist():
-                file.write(before + encode(record))
+            if len(records):
+                file.write(before + ",\n".join(_as_json(records).to_pylist()))
                 before = ",\n"
 
         yield extend
         file.write("\n]\n" if before == ",\n" else "[]\n")
+
+
+def _as_json(records: pa.Table) -> pa.ChunkedArray:
+    """Return each row of strings, integers and lists of them as `json.dumps` writes it."""
+    parts = []
+    for name, column in zip(records.column_names, records.columns, strict=True):
+        parts += [", " if parts else "{", f'"{name}": ', _values_as_json(column.combine_chunks())]
+    return pc.binary_join_element_wise(*parts, "}", "")
+
+
+def _values_as_json(values: pa.Array) -> pa.Array:
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.string())
+    if pa.types.is_list(values.type):
+        of_all = pa.ListArray.from_arrays(values.offsets, _values_as_json(values.values))
+        return pc.binary_join_element_wise("[", pc.binary_join(of_all, ", "), "]", "")
+    # Each text once: a person is in many clips.
+    distinct = values.dictionary_encode()
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return pa.array(map(encode, distinct.dictionary.to_pylist()), pa.string()).take(distinct.indices)
 
 
 def _forget_others(annotations: Path, dataset: Path, videos: Collection[str]) -> None:

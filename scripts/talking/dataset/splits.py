@@ -209,7 +209,7 @@ def _common(cast: Cast, memory: Memory, settings: Settings) -> dict[int, str]:
     videos_of: dict[int, list[int]] = {}
     for video, person in zip(cast.video.tolist(), cast.person.tolist(), strict=True):
         videos_of.setdefault(person, []).append(video)
-    found = _known_common(cast, memory, videos_of)
+    found = _known_common(cast, memory)
     source_size = Counter(s for s, seconds in zip(cast.sources, cast.seconds, strict=True) if seconds > 0)
     for person, videos in sorted(videos_of.items()):
         often = Counter(cast.sources[v] for v in videos)
@@ -224,18 +224,18 @@ def _common(cast: Cast, memory: Memory, settings: Settings) -> dict[int, str]:
     return found
 
 
-def _known_common(cast: Cast, memory: Memory, videos_of: dict[int, list[int]]) -> dict[int, str]:
+def _known_common(cast: Cast, memory: Memory) -> dict[int, str]:
     """Return the people who have a remembered label: each who is in more than half of the videos that list it."""
-    listed = Counter(label for v in cast.videos for label in memory.several.get(v, []))
-    shown: dict[str, Counter[int]] = {label: Counter() for label in listed}
-    for person, videos in videos_of.items():
-        for v in videos:
-            for label in memory.several.get(cast.videos[v], []):
-                shown[label][person] += 1
+    listed: dict[str, list[int]] = {}
+    for number, video in enumerate(cast.videos):
+        for label in memory.several.get(video, []):
+            listed.setdefault(label, []).append(number)
     found: dict[int, str] = {}
-    for label, count in sorted(listed.items()):
-        best = max(shown[label], key=lambda person: (shown[label][person], -person), default=None)
-        if best is not None and shown[label][best] > count / 2 and best not in found:
+    for label, videos in sorted(listed.items()):
+        times_listed = np.bincount(videos, minlength=len(cast.videos))
+        shown = np.bincount(cast.person, weights=times_listed[cast.video], minlength=1)
+        best = int(shown.argmax())
+        if shown[best] > len(videos) / 2 and best not in found:
             found[best] = label
     return found
 

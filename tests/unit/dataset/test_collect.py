@@ -118,6 +118,17 @@ def test_every_kept_clip_is_in_the_tables_once(tmp_path):
     assert "$" not in text
 
 
+def test_split_files_have_a_record_a_line_whatever_a_person_is_called(tmp_path):
+    write_video(tmp_path, "a", clips=2)
+    odd = 'Zoë "Z" \\ Ö\n\x01'
+    made = run(tmp_path, sheet_of("a", split="train"), [("a", 1, odd), ("a", 2, "")])["splits"]["train"]
+    assert [record["persons"] for record in made] == [[odd, ""]] * 2
+    assert list(made[0]) == ["clip", "video", "persons", "num_people", "num_frames", "hard_because"]
+    lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in made)
+    assert (tmp_path / "dataset/splits/train.json").read_text() == f"[\n{lines}\n]\n"
+    assert (tmp_path / "dataset/splits/val.json").read_text() == "[]\n"
+
+
 def test_turns_and_listening_of_videos_with_clips_are_in_the_tables(tmp_path):
     write_video(tmp_path, "a", clips=2)
     write_video(tmp_path, "b", clips=0)
