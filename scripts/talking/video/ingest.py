@@ -23,7 +23,7 @@ import numpy as np
 from talking.core import checksums, cli
 from talking.core.atomic import atomic_write
 from talking.core.errors import InputError
-from talking.video import first_picture, media, probing, timeline
+from talking.video import first_picture, listening, media, probing, timeline
 from talking.video.encoding import Mp4
 from talking.video.probe import Probe
 
@@ -237,7 +237,10 @@ def _describe_sound(
     probe.sound_codec, probe.sound_rate, probe.sound_channels = audio.codec_context.name, audio.rate, audio.channels
     probe.sound_offset_s = round(sound.start - zero, 6)
     probe.sound_s = round(sound.heard / sound.rate, 3)
-    if probe.duration_s - probe.sound_s > _UNHEARD_S:
+    if sound.loudest < listening.SILENT:
+        probe.status = "no_sound"
+        probe.reason = f"the sound of {source} is silent from beginning to end; give a version with sound if people are to be heard."
+    elif probe.duration_s - probe.sound_s > _UNHEARD_S:
         probe.reason = (
             f"{source} has sound for {probe.sound_s:.1f} of its {probe.duration_s:.1f} seconds only, and counts as silent in "
             "the others; give a version with all its sound if people speak in them."

@@ -21,7 +21,8 @@ from talking.video import media
 
 # Examined parts of each track: its beginning, and then a little at regular intervals.
 _BEGINNING_S, _PIECE_S, _PIECES, _LEAST_INTERVAL_S = 30.0, 3.0, 30, 15.0
-_SILENT = 1e-4
+# Sound that stays below is silence (-80 dB).
+SILENT = 1e-4
 # A channel so far below the loudest one (45 dB) carries only what leaks into it.
 _LEAKS = 0.0056
 _ALIKE = 0.6
@@ -115,7 +116,7 @@ class Listener:
 
     def is_silent(self) -> bool:
         """Return True if the examined parts are silent."""
-        return _level(self.samples).max(initial=0) < _SILENT
+        return _level(self.samples).max(initial=0) < SILENT
 
     def mix(self) -> Mix:
         """Return how to bring its channels to one."""
@@ -175,9 +176,9 @@ def mix_of(samples: np.ndarray, names: Sequence[str]) -> Mix:
     """Return how to mix channels of which samples (channels, n) are known; `names` are those of the channels ("FL", "FC", ...)."""
     count = len(samples)
     levels = _level(samples)
-    if count == 1 or levels.max(initial=0) < _SILENT:
+    if count == 1 or levels.max(initial=0) < SILENT:
         return _mean(count)
-    loud = levels > max(_SILENT, _LEAKS * levels.max())
+    loud = levels > max(SILENT, _LEAKS * levels.max())
     usable = [k for k in range(count) if loud[k] and names[k] not in _SURROUND_ONLY]
     if len(usable) == 1:
         return _only(usable[0], names)

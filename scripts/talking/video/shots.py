@@ -3,7 +3,8 @@
 PySceneDetect's adaptive detector proposes hard cuts, generously. A proposal stands if hardly any detail of the picture before
 it is found again after it (pyramidal Lucas-Kanade flow there and back, then the correlation of the details): after a flash,
 a fast gesture or somebody who walks past the camera, the background is found again. A dissolve or a fade is a segment in
-which every picture is a mixture of the pictures at its two ends, in growing parts. Jump cuts, of which the background tells
+which every picture is a mixture of the pictures at its two ends, in growing parts. Where the picture turns white or black for a moment,
+what is before is compared with what is after: only a flash leaves the same. Jump cuts, of which the background tells
 nothing, are found by what moves (`jump_cuts`).
 """
 
@@ -34,6 +35,11 @@ _PATCH = 15  # pixels a side of a detail
 _CAMERA_STEP = 5  # frames; the camera is measured at every fifth
 _STRETCHES = (14, 20, 30, 44, 64, 90)  # frames tried for dissolves, clear frames at both ends included
 _BLACK_FRAMES = 13  # frames; black that is shorter than this between two fades makes them one
+_DIP_FRAMES = 12  # frames on each side of a white or black moment within which the picture is clear
+_DIP = 0.2  # fraction of the contrast about such a moment that is left in it
+_CLEAR = 0.9  # fraction of the contrast from which on a picture beside it is clear
+_FLASH_FRAMES = 3  # frames for which a flash leaves hardly any contrast, at most
+_FLAT = 8  # grey levels; a picture with less contrast is hardly one
 _PURE_REST, _PURE_SAME = (
     0.1,
     0.7,
@@ -154,6 +160,9 @@ class _Finder:
         self._boundaries: list[_Boundary] = []
         self._greys: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
         self._thumbs: deque[np.ndarray] = deque(maxlen=max(_STRETCHES) + 1)
+        self._contrasts: deque[float] = deque(maxlen=2 * _DIP_FRAMES + 1)
+        # Spans in which a flash alone changes the picture, both ends included.
+        self._flashes: list[tuple[int, int]] = []
         self._jumps = jump_cuts.Finder()
         self._number = -1
 
@@ -161,6 +170,7 @@ class _Finder:
         self._number = number
         self._greys.append(grey)
         self._jumps.take(number, grey)
+        self._contrasts.append(float(grey.std()))
         self._thumbs.append(cv2.resize(grey, _THUMB, interpolation=cv2.INTER_AREA).astype(np.float32).ravel())
         self._proposed += [
             t.frame_num for t in self._detector.process_frame(FrameTimecode(number, float(media.FPS)), small)
@@ -169,6 +179,7 @@ class _Finder:
             self._judge(self._proposed.pop(0))
         if number % 2 == 0:
             self._look_for_mixture()
+        self._look_for_dip()
 
     def close(self) -> list[_Boundary]:
         """Return the boundaries in order."""
@@ -183,11 +194,8 @@ class _Finder:
                 joined[-1].clear_from = fade.clear_from
             else:
                 joined.append(fade)
-        cuts = [
-            b
-            for b in self._boundaries
-            if b.kind == "cut" and not any(f.mixed_from <= b.frame <= f.clear_from for f in joined)
-        ]
+        no_cuts = self._flashes + [(f.mixed_from, f.clear_from) for f in joined]
+        cuts = [b for b in self._boundaries if b.kind == "cut" and not any(a <= b.frame <= z for a, z in no_cuts)]
         least = self._settings.min_shot_frames
         kept = _without_short(sorted(joined + cuts, key=lambda b: b.frame), least)
         jumps = [
@@ -208,15 +216,16 @@ class _Finder:
             before, after = self._grey(first), self._grey(second)
             if before is None or after is None:
                 continue
-            reach = _STILL_PX + 3 * speed * (second - first)
-            share = share_found_again(before, after, reach)
-            if math.isnan(share):
-                is_same = float(cv2.absdiff(before, after).mean()) < _BLANK_CHANGE
-            else:
-                is_same = share > self._most_same(speed)
-            if is_same:
+            if self._is_same(before, after, speed, second - first):
                 return
         self._boundaries.append(_Boundary(cut, cut, cut, "cut"))
+
+    def _is_same(self, before: np.ndarray, after: np.ndarray, speed: float, frames: int) -> bool:
+        """Return whether a picture shows enough of what another did so many frames before, at a motion in pixels a frame."""
+        share = share_found_again(before, after, _STILL_PX + 3 * speed * frames)
+        if math.isnan(share):
+            return float(cv2.absdiff(before, after).mean()) < _BLANK_CHANGE
+        return share > self._most_same(speed)
 
     def _most_same(self, speed: float) -> float:
         """Return the largest fraction of details that a cut leaves: what moves is lost without a cut too, what stands still is not."""
@@ -260,6 +269,32 @@ class _Finder:
                 continue
             self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
             return
+
+    def _look_for_dip(self) -> None:
+        """Decide whether a picture that is white or black, or nearly, for too short a time to be the end of a mixture hides a boundary.
+
+        Light that rises and falls within a few frames changes neighbours too much, or too evenly, to be compared.
+        """
+        contrasts = np.array(self._contrasts)
+        if len(contrasts) <= 2 * _DIP_FRAMES or contrasts.argmin() != _DIP_FRAMES:
+            return
+        sides = contrasts[:_DIP_FRAMES], contrasts[_DIP_FRAMES + 1 :]
+        clear = [side >= max(_FLAT, _CLEAR * side.max()) for side in sides]
+        least = _DIP * min(side.max() for side in sides)
+        if contrasts[_DIP_FRAMES] > least or not all(side.any() for side in clear):
+            return
+        middle = self._number - _DIP_FRAMES
+        mixed_from = middle - int(np.argmax(clear[0][::-1]))
+        clear_from = middle + 1 + int(np.argmax(clear[1]))
+        if any(b.mixed_from <= clear_from and mixed_from <= b.clear_from for b in self._boundaries if b.kind != "cut"):
+            return
+        speed = self._speed_about(mixed_from - 1, clear_from)
+        before, after = self._grey(mixed_from - 1), self._grey(clear_from)
+        if not self._is_same(before, after, speed, clear_from - mixed_from + 1):
+            self._boundaries.append(_Boundary(middle, mixed_from, clear_from, "fade"))
+        elif self._grey(middle).mean() > before.mean() and (contrasts <= least).sum() <= _FLASH_FRAMES:
+            # What turns black, or stays white, was cut so.
+            self._flashes.append((mixed_from, clear_from))
 
     def _parts(self, stretch: int) -> tuple[np.ndarray, float] | None:
         """Return how much of the last picture is in each of the last `stretch` + 1, if they are mixtures, else None.

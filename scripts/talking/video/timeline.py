@@ -183,7 +183,8 @@ class SoundTrack:
     """Sound laid on the pictures' time line by its time stamps: written as 16 kHz mono wav and, if `out` is given, into the mp4.
 
     The wav has what `mix` makes of the channels, the mp4 what it keeps of them. Gaps become silence and what overlaps is left
-    out once sound is half a frame off its place; the end is padded or cut.
+    out once sound is half a frame off its place; the end is padded or cut. `heard` counts the samples, `loudest` is the largest
+    of the voices' (0-1).
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class SoundTrack:
         if audio is not None:
             self.rate = audio.rate if audio.rate in _AAC_RATES else 48_000
         self.start: float | None = None
-        self.heard = 0
+        self.heard, self.loudest = 0, 0.0
         self._mix = mix
         self._zero, self._wav_left = zero, total * media.SAMPLES_PER_FRAME
         self._laid, self._total = 0, math.ceil(total / media.FPS * self.rate)
@@ -238,7 +239,9 @@ class SoundTrack:
                 self._lay_silence_to(self._next)
                 samples = listening.channels_of(piece)
                 fresh = samples[:, max(0, self._laid - self._next) :]
-                self.heard += self._lay(*self._mixed(fresh))
+                voices, kept = self._mixed(fresh)
+                self.loudest = max(self.loudest, float(np.abs(voices).max(initial=0)))
+                self.heard += self._lay(voices, kept)
                 self._next += samples.shape[1]
 
     def lay_silence(self, frames: int) -> None:

@@ -182,6 +182,35 @@ def test_a_fade_through_black_is_one_boundary(tmp_path, black):
     assert table["start_frame"][1] == pytest.approx(70 + black / 2, abs=3)
 
 
+def dipped(pictures: list[np.ndarray], middle: int, level: int, frames: int = 4, most: float = 1.0) -> list[np.ndarray]:
+    """Return pictures that turn to a grey level towards a frame, up to `most` of the way, and back, in so many frames each."""
+    parts = [most * max(0.0, 1 - abs(n - middle) / frames) for n in range(len(pictures))]
+    return [
+        np.clip(p * (1 - part) + level * part, 0, 255).astype(np.uint8) for p, part in zip(pictures, parts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("level", "frames", "most"), [(255, 4, 1.0), (255, 8, 0.9), (0, 3, 1.0)])
+def test_a_short_dip_to_white_or_black_between_two_scenes_is_one_boundary(tmp_path, level, frames, most):
+    table = found(tmp_path, dipped(scene(7, 60) + scene(8, 60), 60, level, frames, most))
+    assert table["transition"].tolist() == ["start", "fade"]
+    assert table["start_frame"][1] == pytest.approx(60, abs=1)
+    assert table["clear_end_frame"][0] == pytest.approx(60 - frames, abs=2)
+    assert table["clear_start_frame"][1] == pytest.approx(60 + frames, abs=2)
+
+
+@pytest.mark.parametrize("frames", [4, 8])
+def test_a_flash_while_the_camera_moves_is_no_boundary(tmp_path, frames):
+    assert len(found(tmp_path, dipped(scene(7, 120, x=lambda n: 2.0 * n), 60, 255, frames))) == 1
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_or_white_that_stays_for_some_frames_ends_a_shot(tmp_path, level):
+    pictures = scene(7, 120)
+    pictures[60:68] = [np.full_like(pictures[0], level)] * 8
+    assert found(tmp_path, pictures)["start_frame"].tolist() == [0, 60, 68]
+
+
 def test_light_that_changes_slowly_is_no_fade(tmp_path):
     pictures = [np.clip(p * (0.6 + 0.4 * min(1, n / 40)), 0, 255).astype(np.uint8) for n, p in enumerate(scene(9, 90))]
     assert len(found(tmp_path, pictures)) == 1
