@@ -238,7 +238,6 @@ def _describe_sound(
     probe.sound_offset_s = round(sound.start - zero, 6)
     probe.sound_s = round(sound.heard / sound.rate, 3)
     if sound.loudest < listening.SILENT:
-        probe.status = "no_sound"
         probe.reason = f"the sound of {source} is silent from beginning to end; give a version with sound if people are to be heard."
     elif probe.duration_s - probe.sound_s > _UNHEARD_S:
         probe.reason = (

@@ -73,7 +73,7 @@ def test_a_play_list_opens_no_other_file(tmp_path, name, text):
     ],
 )
 def test_any_name_will_do(tmp_path, monkeypatch, name):
-    source = film(tmp_path / "plain.mp4", at_rate(25, 0.4), [0.2], sound=(0, 0.4)).rename(tmp_path / name)
+    source = film(tmp_path / "plain.mp4", at_rate(25, 0.4), [], sound=(0, 0.4)).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert ingested(Path(source.name), tmp_path).probe.status == "ok"
 
@@ -161,7 +161,7 @@ def test_a_conversion_that_hangs_or_crashes_fails_one_video_only(tmp_path, monke
 
 
 def test_a_slow_disk_is_given_the_time_it_needs(tmp_path, monkeypatch):
-    source = film(tmp_path / "a.mp4", at_rate(25, 2), [1.0], sound=(0, 2))
+    source = film(tmp_path / "a.mp4", at_rate(25, 2), [], sound=(0, 2))
     monkeypatch.setattr(ingest, "_STALL_S", 0.6)
     packets = probing.packets
 
