@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--dataset",
         type=Path,
-        help="data set whose people's motions a picture gets, and from which --lips heard learns; that of the weights if not given",
+        help="data set whose people's motions a picture gets, and from which --lips heard learns if training did not; that of the weights if not given",
     )
     parser.add_argument(
         "--sound-model",
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--lips",
         choices=["drawn", "dropped", "heard"],
-        help="lips in the poses: those of the poses, none, or where the sound says; if not given, drawn if training always drew them",
+        help="lips in the poses: those of the poses, none, or where the sound says; if not given, as in training",
     )
     parser.add_argument("--frames", type=int, help="number of frames, all if not given")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same video")

@@ -27,14 +27,14 @@ def device() -> torch.device:
 
 
 def generator_of(weights: Path, settings: config.Config) -> making.Generator:
-    """Return a generator from a weights file."""
-    return _generator(convert.read_model(weights), settings)
+    """Return a generator from a weights file, with what hears lips if training left that beside it."""
+    return _generator(convert.read_model(weights), settings, hearing.beside(weights))
 
 
-def _generator(model: CovOG, settings: config.Config) -> making.Generator:
+def _generator(model: CovOG, settings: config.Config, hears: hearing.Hearing | None) -> making.Generator:
     encoders = FrozenEncoders(settings.encoders, model.config)
     model.to(device(), DTYPES[settings.generation.precision])
-    return making.Generator(model, encoders, settings.noise, settings.generation, device())
+    return making.Generator(model, encoders, settings.noise, settings.generation, device(), hears)
 
 
 def turns(who: list[str]) -> list[tuple[int, int, int]]:
@@ -51,11 +51,9 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
     settings = config.load(arguments.config or arguments.weights.parent / "config.yaml")
     loose = [arguments.reference, arguments.poses, *(arguments.sound or [None]), arguments.scores]
     samples = media.sound(arguments.audio) if arguments.audio else None
-    hears = arguments.lips == "heard"
-    dataset = arguments.dataset or (photo.data_set_of(arguments.weights) if photographed or hears else None)
     if photographed:
         random = np.random.default_rng(arguments.seed)
-        library = photo.motions(dataset, random)
+        library = photo.motions(arguments.dataset or photo.data_set_of(arguments.weights), random)
         script = photo.script_of_picture(*photographed, library, random)
         samples = np.clip(sum(photographed[2]), -1, 1) if samples is None else samples
     elif arguments.clip:
@@ -68,14 +66,15 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
         raise InputError("give --clip, --picture and --sound, or all of --reference, --poses, --sound and --scores.")
     if arguments.who:
         script = making.spoken_by(script, turns(arguments.who))
-    if hears:
-        script = hearing.heard(script, hearing.learned(data.segments(dataset, settings.data)[0]))
     if arguments.frames is not None:
         if not 1 <= arguments.frames <= script.frames:
             raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
-    shape = replace(settings.data, lips="drawn" if hears else arguments.lips or settings.data.lips)
+    shape = replace(settings.data, lips=arguments.lips or settings.data.lips)
     generator = generator_of(arguments.weights, settings)
+    if shape.lips == "heard" and generator.hears is None:
+        dataset = arguments.dataset or photo.data_set_of(arguments.weights)
+        generator.hears = hearing.learned(data.segments(dataset, settings.data)[0])
     widths, found = generator.model.config, script.sound.shape[-2:]
     if widths.audio and found != (widths.audio_layers, widths.audio_channels):
         raise InputError(
@@ -87,7 +86,8 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights.
+    """Run `scripts/evaluate_covog.py`; a model called random has the widths of the one before it and its first weights, and hears
+    what that hears.
 
     The truth and a still picture are measured beside them. An empty weights file stands for a training that had nothing to train on:
     its row says so.
@@ -95,7 +95,7 @@ def evaluate(arguments: Namespace) -> None:
     settings = config.load(arguments.config)
     networks = metrics.Networks.found(arguments.weights_dir, device())
     arguments.videos.mkdir(parents=True, exist_ok=True)
-    rows, widths = [], settings.model
+    rows, widths, hears = [], settings.model, None
     for text in arguments.model:
         name, _, weights = text.partition("=")
         if weights == "random":
@@ -108,11 +108,14 @@ def evaluate(arguments: Namespace) -> None:
             widths = None
             continue
         else:
-            model = convert.read_model(Path(weights))
+            model, hears = convert.read_model(Path(weights)), hearing.beside(Path(weights))
         widths = model.config
-        generator = _generator(model, settings)
+        generator = _generator(model, settings, hears)
         videos = arguments.videos / name
-        rows.append(evaluation.evaluate(name, generator, arguments.dataset, settings, videos, networks))
+        of = name, generator, arguments.dataset, settings, videos, networks
+        rows.append(evaluation.evaluate(*of))
+        if weights != "random" and settings.data.lips != "drawn":
+            rows.append(evaluation.with_other_sound(*of))
     if widths is not None:
         rows.append(evaluation.ends(arguments.dataset, settings, networks))
     tables.write("covog_metrics", pd.concat([*rows, metrics_table.paper_rows()]), arguments.metrics)

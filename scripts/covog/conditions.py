@@ -5,6 +5,7 @@ picture they lie in: `Placement` moves both.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +22,15 @@ FACE_LEVELS = 4
 _PERSON_GROWN = 1.05
 # A mouth's box is that of the outer lips, so many times as wide and twice so many times as high.
 _MOUTH_GROWN = 1.6
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames [start, end) of a clip's folder, from which samples are drawn."""
+
+    clip: Path
+    start: int
+    end: int
 
 
 @dataclass

@@ -122,9 +122,10 @@ class Data:
     )
     lips: str = setting(
         "drawn",
-        "lips and jaw in the pose pictures: drawn, dropped (so that only the sound can tell them) or random (dropped in half of "
-        "the training samples); a model that was trained with another choice than drawn generates without them",
-        choices=["drawn", "dropped", "random"],
+        "lips and jaw in the pose pictures: drawn, heard (where a map from the sound says, which is found from the training clips "
+        "and kept beside the weights), dropped (so that only the sound can tell them) or random (dropped in half of the training "
+        "samples); a model generates with what it was trained with, after random without them",
+        choices=["drawn", "heard", "dropped", "random"],
     )
     mouth_weight: float = setting(
         1.0, "how many times as much the loss of latents in a mouth counts as that of others", minimum=0

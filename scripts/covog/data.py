@@ -19,8 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from covog import conditions, latents, warping
-from covog.conditions import People, Placement
+from covog.conditions import People, Placement, Segment
 from covog.config import Data
+from covog.hearing import Hearing
 from talking.core.errors import InputError
 from talking.dataset import store
 
@@ -29,17 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Frames [start, end) of a clip's folder, from which samples are drawn."""
-
-    clip: Path
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
 class Window:
-    """One sample: frames of a clip, the frame of it that serves as reference, and whether lips are drawn."""
+    """One sample: frames of a clip, the frame of it that serves as reference, and whether its lips are drawn."""
 
     clip: Path
     frames: tuple[int, ...]
@@ -123,6 +115,9 @@ class Samples(Dataset):
     place, as errors raised in a loading process would reach the user with a foreign trace.
     """
 
+    # What hears the lips, for settings with which they are heard.
+    hearing: Hearing | None = None
+
     def __init__(self, found: list[Segment], frames: int, settings: Data, seed: int, cache: Path | None = None) -> None:
         self.segments, self.frames = long_enough(found, frames), frames
         self.settings, self.seed, self.cache = settings, seed, cache
@@ -140,7 +135,7 @@ class Samples(Dataset):
         for attempt in itertools.count():
             window = self.window(number, attempt)
             try:
-                return load(window, self.settings, self.cache)
+                return load(window, self.settings, self.cache, self.hearing)
             except BROKEN as error:
                 self.broken += 1
                 _log.warning("sample %d, %s, is broken and replaced: %s", number, window.clip, error)
@@ -154,6 +149,9 @@ class Samples(Dataset):
 class FixedSamples:
     """Validation samples: the same windows every time."""
 
+    # As of `Samples`.
+    hearing: Hearing | None = None
+
     def __init__(
         self, found: list[Segment], frames: int, count: int, settings: Data, cache: Path | None = None
     ) -> None:
@@ -165,14 +163,14 @@ class FixedSamples:
         """Return a sample as a batch of one. Raises InputError that names its clip if that is broken."""
         window = self.windows[number]
         try:
-            return collate([load(window, self.settings, self.cache)])
+            return collate([load(window, self.settings, self.cache, self.hearing)])
         except BROKEN as error:
             raise InputError(f"validation sample {number}, {window.clip}, is broken: {error}") from error
 
 
-def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str, Any]:
-    """Return a window as arrays: what `conditions.steer` gives, and the pictures; with a
-    `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8), `warped` the `flow` (f, h, w, 2).
+def load(window: Window, settings: Data, cache: Path | None = None, hearing: Hearing | None = None) -> dict[str, Any]:
+    """Return a window as arrays: what `conditions.steer` gives, lips where the sound says if there is a map that hears them, and
+    the pictures; with a `mouth_weight` also the latents' `loss_weights` (f, h / 8, w / 8), `warped` the `flow` (f, h, w, 2).
 
     Pictures are `pictures` (f, h, w, 3) and `reference_picture` (h, w, 3) uint8; with a cache they are latents instead:
     `mean` and `std` (f, c, h / 8, w / 8), `reference_mean`, `reference_std` and the reference's `image_embed` (d,).
@@ -181,13 +179,15 @@ def load(window: Window, settings: Data, cache: Path | None = None) -> dict[str,
     frames, size = np.array(window.frames), (settings.width, settings.height)
     placement = Placement.fit((clip.width, clip.height), size, settings.fit)
     people = People.of(clip)
-    shown = people if window.lips else conditions.without_lips(people)
+    shown = still = people if window.lips else conditions.without_lips(people)
+    if hearing is not None:
+        shown, still = hearing.heard(people, clip.sound, frames, people, window.reference), people
     sample = conditions.steer(people, clip.sound, frames, window.reference, placement, shown)
     if settings.mouth_weight != 1:
         mouths = conditions.face_masks(conditions.mouth_boxes(people, frames, placement), size)[0]
         sample["loss_weights"] = 1 + (settings.mouth_weight - 1) * mouths.max(axis=0, initial=0)
     if settings.warped:
-        sample["flow"] = warping.flow(shown, frames, placement, shown, window.reference, placement)
+        sample["flow"] = warping.flow(shown, frames, placement, still, window.reference, placement)
     if cache is not None:
         return sample | latents.read(cache, window.clip, (*size, settings.fit), frames, window.reference)
     pictures = [placement.picture(p) for p in clip.pictures_at(np.array([*window.frames, window.reference]))]

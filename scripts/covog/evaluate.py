@@ -11,13 +11,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from covog import config, data, generate, metrics, metrics_table
-from covog.conditions import People, Placement, pose_pictures, without_lips
+from covog.conditions import People, Placement, pose_pictures
 from talking.core.errors import InputError
 from talking.dataset import store
 from talking.video import encoding, media
 
 # Makes the placed pictures of a clip's segment.
 Maker = Callable[[store.Clip, data.Segment, Placement], Iterator[np.ndarray]]
+# Frames of a clip that are generated with another clip's sound, and the name of that row.
+OTHER_SOUND_FRAMES, OTHER_SOUND = 75, "{}, another clip's sound"
 # What replaces the test splits where the data set has none, and the note of it in the table.
 NOTES = {
     "val": "no test split: the clips of the split val, by which training was followed",
@@ -63,10 +65,49 @@ def evaluate(
         script = replace(generate.script_of(clip), start=segment.start, end=segment.end)
         made = videos / f"{clip.path.name}.mp4"
         generate.write(made, generator, script, settings.data, clip.samples(), settings.seed)
-        _compare(clip, segment, made, placement, videos / "compared" / made.name, settings.data.lips == "drawn")
+        shown = generate.as_shown(script, settings.data.lips, generator.hears).people
+        _compare(clip, segment, made, placement, videos / "compared" / made.name, shown)
         return media.frames(made)
 
     return _rows(name, make, dataset, settings, networks)
+
+
+def with_other_sound(
+    name: str,
+    generator: generate.Generator,
+    dataset: Path,
+    settings: config.Config,
+    videos: Path,
+    networks: metrics.Networks,
+) -> pd.DataFrame:
+    """Return the `covog_metrics` row of lip_sync of the first clip that is evaluated, with the voices of another one of as many people,
+    each speaking when the one in their place does there; no row if there is none.
+
+    `videos` gets a comparison: the pictures that belong to the sound, and beside them what was made, with that sound.
+    """
+    (part, (segment, *_)), *_ = parts(dataset, settings).items()
+    clip, clips = store.Clip(segment.clip), [store.Clip(c) for of in store.SPLITS for c in store.split(dataset, of)]
+    others = [other for other in clips if other.people == clip.people and other.path != clip.path]
+    if not others:
+        return metrics_table.table(name, [], {}, networks)
+    other = others[0]
+    script = generate.script_of(clip, other)
+    script = replace(script, end=min(script.frames, OTHER_SOUND_FRAMES))
+    script = replace(script, people=replace(script.people, scores=other.scores))
+    made = list(generator.video(script, settings.data, settings.seed))
+    segment, size = data.Segment(other.path, 0, len(made)), (settings.data.width, settings.data.height)
+    placement, placed = (Placement.fit((c.width, c.height), size, settings.data.fit) for c in (clip, other))
+    samples = other.samples(0, len(made))
+    pairs = zip(_truth(other, segment, placed), made, strict=True)
+    encoding.encode(
+        videos / f"compared/{clip.path.name}_other_sound.mp4", (np.concatenate(p, axis=1) for p in pairs), samples
+    )
+    faces = metrics.Faces.of(script.people, other.speaking, placement).part(slice(0, len(made)))
+    measures = metrics.Measures(faces, samples, metrics.Networks(face_marker=networks.face_marker))
+    for picture in made:
+        measures.add(picture, picture)
+    found = {key: value for key, value in measures.finish().items() if key[0] == metrics.LIP_SYNC}
+    return metrics_table.table(OTHER_SOUND.format(name), [(part, found)], {}, metrics.Networks())
 
 
 def ends(dataset: Path, settings: config.Config, networks: metrics.Networks) -> pd.DataFrame:
@@ -119,11 +160,10 @@ def _measured(
 
 
 def _compare(
-    clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path, with_lips: bool
+    clip: store.Clip, segment: data.Segment, made: Path, placement: Placement, out: Path, people: People
 ) -> None:
-    """Write truth, poses and generated pictures side by side, with the sound."""
-    people, frames = People.of(clip), range(segment.start, segment.end)
-    people = people if with_lips else without_lips(people)
+    """Write truth, poses of the `people` as the model got them and generated pictures side by side, with the sound."""
+    frames = range(segment.start, segment.end)
     poses = (pose_pictures(people, np.array([frame]), placement)[0] for frame in frames)
     rows = zip(_truth(clip, segment, placement), poses, media.frames(made), strict=True)
     encoding.encode(out, (np.concatenate(row, axis=1) for row in rows), clip.samples(segment.start, segment.end))

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from covog import conditions, data, diffusion, warping
+from covog import conditions, data, diffusion, hearing, warping
 from covog.conditions import People, Placement
 from covog.config import Data, Generation, Noise
 from covog.frozen_encoders import FrozenEncoders
@@ -112,6 +112,24 @@ def spoken_by(script: Script, turns: list[tuple[int, int, int]]) -> Script:
     return replace(script, people=replace(script.people, scores=scores), sound=sound)
 
 
+def as_shown(script: Script, lips: str, hears: hearing.Hearing | None) -> Script:
+    """Return the script with lips as the model gets them: `drawn`, `heard` or else none.
+
+    Raises InputError if they are to be heard and there is no map that hears, or one of other sound.
+    """
+    if lips == "drawn":
+        return script
+    still = script.reference_people
+    if lips == "heard":
+        if hears is None:
+            raise InputError(f"there is no {hearing.FILE} beside the weights; train the model again.")
+        frames = np.arange(script.start, script.end)
+        people = hears.heard(script.people, script.sound, frames, still, script.reference_frame)
+        return replace(script, people=people)
+    people, still = map(conditions.without_lips, (script.people, still))
+    return replace(script, people=people, reference_people=still)
+
+
 def windows(frames: int, length: int, overlap: int) -> list[tuple[int, int]]:
     """Return the windows [start, end) that cover `frames` frames, each next one beginning `overlap` frames before the end.
 
@@ -128,28 +146,33 @@ class Generator:
     """A model with its frozen networks, ready to generate; the model is on the device and in the settings' precision."""
 
     def __init__(
-        self, model: CovOG, encoders: FrozenEncoders, noise: Noise, settings: Generation, device: torch.device
+        self,
+        model: CovOG,
+        encoders: FrozenEncoders,
+        noise: Noise,
+        settings: Generation,
+        device: torch.device,
+        hears: hearing.Hearing | None = None,
     ) -> None:
+        """Take the networks, and what hears lips, for settings with which lips are heard."""
         if settings.window > model.config.motion_max_frames and model.config.motion:
             raise InputError(
                 f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
             )
         self.dtype = DTYPES[settings.precision]
         self.model, self.encoders = model.eval(), encoders.to(device)
-        self.noise, self.settings, self.device = noise, settings, device
+        self.noise, self.settings, self.device, self.hears = noise, settings, device, hears
 
     def video(self, script: Script, shape: Data, seed: int = 0) -> Iterator[np.ndarray]:
         """Yield as many RGB pictures (h, w, 3) uint8 as the script has frames, in the size and fitted as in training.
 
-        Poses have lips if training always drew them. Overlaps are held to the window before and cross-faded in pixels. The same
+        Poses have lips as training had them, none if it drew them at random. Overlaps are held to the window before and cross-faded in pixels. The same
         seed gives the same video.
         """
         size = (shape.width, shape.height)
         placement = Placement.fit(script.source, size, shape.fit)
         reference = self._reference(script, size, shape.fit)
-        if shape.lips != "drawn":
-            people, still = map(conditions.without_lips, (script.people, script.reference_people))
-            script = replace(script, people=people, reference_people=still)
+        script = as_shown(script, shape.lips, self.hears)
         held_latents, held_pictures, before = None, None, None
         plan = windows(script.frames, self.settings.window, self.settings.overlap)
         for number, (start, end) in enumerate(tqdm(plan, desc="generating", unit=" windows")):

@@ -1,19 +1,22 @@
 """Lips that are heard: a linear map from the sound's features to lips and jaw, found from clips of a data set in a moment.
 
-It puts lips into poses, so every model that was trained with drawn lips can be driven by sound alone.
+It puts lips into poses, so every model that was trained with drawn lips can be driven by sound alone. With `data.lips: heard`
+training sees the lips that generation will put there, and keeps the map beside the weights.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
-from covog.data import Segment
-from covog.generate import Script
-from talking.core import keypoints, signals
+from covog.conditions import People, Segment
+from talking.core import arrays, keypoints, signals
 from talking.core.errors import InputError
 from talking.dataset import store
 
+# The file beside a training's weights that holds its map.
+FILE = "hearing.npz"
 # What the sound moves, and what it does not: brows, nose, eyes and the contour's ends tell where the head is.
 _MOUTH = [p for s in (keypoints.JAW, keypoints.OUTER_LIPS, keypoints.INNER_LIPS) for p in range(s.start, s.stop)]
 _HEAD = [keypoints.FACE.start + p for p in (0, 1, 2, 14, 15, 16, *range(17, 48))]
@@ -40,6 +43,56 @@ class Hearing:
         rows = (sound.reshape(len(sound), -1) - self.mean) / self.scale
         made = self.usual + rows @ self.weights
         return made.reshape(len(sound), -1, 2)
+
+    def heard(
+        self, people: People, sound: np.ndarray, frames: np.ndarray, reference_people: People, reference: int
+    ) -> People:
+        """Return people whose lips and jaw are where the sound says in these frames: closed of those who do not speak, by their
+        scores; in other frames they are as they were.
+
+        Mouths have the shape of the reference picture's, closed: it shows the `reference_people` in their frame `reference`. People
+        whose faces are not known stay as they are. `sound` is that of a `Script`; raises InputError if it has other features than the
+        clips that were learned from.
+        """
+        if (features := int(np.prod(sound.shape[-2:]))) != len(self.mean):
+            raise InputError(
+                f"the data set's sound has {len(self.mean)} features a frame, this sound {features}; take sound of the same network."
+            )
+        points = people.keypoints.astype(float)
+        still, sure = (of[reference] for of in (reference_people.keypoints, reference_people.confidence))
+        rows = np.asarray(sound[frames], dtype=np.float32)
+        for person in np.flatnonzero(_known(sure) & reference_people.valid[reference]):
+            face, known = still[person].astype(float), _known(people.confidence[frames, person])
+            gap = _gaps(face[_MOUTH]) - self.rest * _width(face)
+            closed = face[_MOUTH] - self.opens * max(gap, 0)
+            speaks = signals.moving_mean((people.scores[:, person] > 0).astype(float), _FADE)[frames]
+            moved = self.moved(rows[:, person] if rows.ndim == 4 else rows)
+            shapes = closed + speaks[:, None, None] * moved * _width(face)
+            for at in np.flatnonzero(known):
+                frame = frames[at]
+                points[frame, person, _MOUTH] = _onto(points[frame, person], face, shapes[at])
+        return replace(people, keypoints=points)
+
+
+def write(hearing: Hearing, path: Path) -> None:
+    """Write a map as npz."""
+    arrays.write(path, [(of.name, np.asarray(getattr(hearing, of.name))) for of in fields(Hearing)])
+
+
+def beside(weights: Path) -> Hearing | None:
+    """Return the map that a training left beside its weights; None if it left none. Raises InputError if the file is damaged."""
+    path = weights.parent / FILE
+    if not path.exists():
+        return None
+    with arrays.opened(path) as found:
+        return Hearing(**{name: array.item() if name == "rest" else array for name, array in found.items()})
+
+
+def hearing_of_training(found: Sequence[Segment], folder: Path, resumes: bool) -> Hearing:
+    """Return the map of the training clips, found and written to the training's folder; one that resumes takes what it began with."""
+    if not resumes or not (folder / FILE).exists():
+        write(learned(found), folder / FILE)
+    return beside(folder / FILE)
 
 
 def learned(found: Sequence[Segment]) -> Hearing:
@@ -72,32 +125,6 @@ def learned(found: Sequence[Segment]) -> Hearing:
     gaps = _gaps(moved)
     opens = (gaps[:, None, None] * moved).sum(axis=0) / max(np.square(gaps).sum(), 1e-6)
     return Hearing(mean, scale, weights, usual, opens, float(np.median(rests)))
-
-
-def heard(script: Script, hearing: Hearing) -> Script:
-    """Return the script with lips and jaw where its sound says: closed of people who do not speak, by their scores.
-
-    Mouths have the shape of the reference picture's, closed. People whose faces are not known stay as they are. Raises InputError
-    if the sound has other features than the clips that were learned from.
-    """
-    people, reference = script.people, script.reference_people
-    if (features := int(np.prod(script.sound.shape[-2:]))) != len(hearing.mean):
-        raise InputError(
-            f"the data set's sound has {len(hearing.mean)} features a frame, this sound {features}; take sound of the same network."
-        )
-    points = people.keypoints.astype(float)
-    still, sure = (of[script.reference_frame] for of in (reference.keypoints, reference.confidence))
-    frames = min(len(points), len(script.sound))
-    for person in np.flatnonzero(_known(sure) & reference.valid[script.reference_frame]):
-        face, known = still[person].astype(float), _known(people.confidence[:frames, person])
-        gap = _gaps(face[_MOUTH]) - hearing.rest * _width(face)
-        closed = face[_MOUTH] - hearing.opens * max(gap, 0)
-        sound = script.sound[:frames, person] if script.sound.ndim == 4 else script.sound[:frames]
-        speaks = signals.moving_mean((people.scores[:frames, person] > 0).astype(float), _FADE)
-        shapes = closed + speaks[:, None, None] * hearing.moved(sound) * _width(face)
-        for frame in np.flatnonzero(known):
-            points[frame, person, _MOUTH] = _onto(points[frame, person], face, shapes[frame])
-    return replace(script, people=replace(people, keypoints=points))
 
 
 def _known(confidence: np.ndarray) -> np.ndarray:

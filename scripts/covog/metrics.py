@@ -18,12 +18,12 @@ from talking.core import boxes, keypoints
 from talking.faces import embedding
 from talking.video import media
 
-LIP_SYNC = "lip_sync (mouth motion with loudness, in place of SyncNet)"
+LIP_SYNC = "lip_sync (opening of the mouth with loudness, in place of SyncNet)"
 IDENTITY = "identity_similarity (dlib, in place of ArcFace)"
 # These compare pictures with the truth's.
 COMPARED = {"ssim", "psnr_db", "lpips", "fvd", "psnr_mouth_db", IDENTITY}
 # These need dlib.
-_OF_DLIB = [IDENTITY, "landmark_jitter", "interactivity"]
+_OF_DLIB = [IDENTITY, LIP_SYNC, "landmark_jitter", "interactivity"]
 I3D = "i3d_torchscript.pt"
 _HAND_GROWN = 1.3
 # SyncNet's crops: a square as much larger than the face, and how far its middle lies below the face's.
@@ -34,6 +34,8 @@ _SURE, _HANDS = 0.3, (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
 # Frames, or five crops of a face, that a network looks at together.
 _BATCH = 16
 _IDENTITY_EVERY = 5
+# With fewer frames of speech a correlation says nothing.
+_FEWEST_FRAMES = 12
 # Lower loudness counts as this: all silence is the same.
 _FLOOR_DB = -60.0
 # The mean square of what is lost when pictures are rounded: equal pictures count as no nearer, 58.9 dB, as the reference picture may be
@@ -127,7 +129,7 @@ class Measures:
         self.sums: dict[tuple[str, str], list[float]] = defaultdict(list)
         self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self.waiting_lips: list[tuple[int, int, np.ndarray]] = []
-        self.motion: list[np.ndarray] = []
+        self.opened: list[np.ndarray] = []
         self.before: tuple[np.ndarray, np.ndarray] | None = None
         self.movements: list[np.ndarray | None] = [None] * people
         self.recent: list[np.ndarray] = []
@@ -136,7 +138,8 @@ class Measures:
 
     def add(self, truth: np.ndarray, made: np.ndarray) -> None:
         """Take the next frame's pictures (h, w, 3) uint8."""
-        frame = len(self.motion)
+        frame = len(self.opened)
+        self.opened.append(np.full(len(self.movements), np.nan))
         self.waiting.append((made, truth))
         if len(self.waiting) == _BATCH:
             self._pictures()
@@ -163,14 +166,19 @@ class Measures:
             self._pictures()
         self._see_lips()
         found = {key: float(np.mean(values)) for key, values in self.sums.items()}
-        moved = np.stack(self.motion)
-        for person in range(moved.shape[1]):
-            speaks = self.faces.speaking[: len(moved), person]
-            for of, frames in (("speaking", speaks), ("listening", ~speaks)):
-                agreement = _correlation(moved[frames, person], self.loudness[: len(moved)][frames])
-                if np.isfinite(agreement):
-                    found[LIP_SYNC, of] = float(np.mean([agreement, found.get((LIP_SYNC, of), agreement)]))
-        return found | self._lip_sync_errors()
+        return found | self._lip_sync() | self._lip_sync_errors()
+
+    def _lip_sync(self) -> dict[tuple[str, str], float]:
+        """Return the correlation of the opening of a speaker's mouth with the loudness, the mean over people, if anybody speaks for
+        as long as it needs."""
+        opened = np.stack(self.opened)
+        loudness, speaks = self.loudness[: len(opened)], self.faces.speaking[: len(opened)]
+        found = [
+            _correlation(*(of[does] for of in (mouth, loudness)))
+            for mouth, does in zip(opened.T, speaks.T, strict=True)
+        ]
+        found = [agreement for agreement in found if np.isfinite(agreement)]
+        return {(LIP_SYNC, "speaking"): float(np.mean(found))} if found else {}
 
     def _lip_sync_errors(self) -> dict[tuple[str, str], float]:
         """Return LSE-C and LSE-D of those who speak and of those who listen, each the mean over people."""
@@ -223,7 +231,6 @@ class Measures:
         self.waiting_lips.clear()
 
     def _mouths(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
-        moved = np.full(self.faces.mouths.shape[1], np.nan)
         for person, box in enumerate(self.faces.mouths[frame]):
             if np.isnan(box).any():
                 continue
@@ -234,9 +241,6 @@ class Measures:
                 continue
             of = "speaking" if self.faces.speaking[frame, person] else "listening"
             self.sums["psnr_mouth_db", of].append(_psnr(float(np.square(here - wanted).mean())))
-            if len(self.recent) > 1:
-                moved[person] = np.abs(here - self.recent[-2][y1:y2, x1:x2]).mean()
-        self.motion.append(moved)
 
     def _warping(self, frame: int, truth: np.ndarray, made: np.ndarray) -> None:
         regions = {"faces": self.faces.heads[frame], "hands": self.faces.hands[frame]}
@@ -249,7 +253,7 @@ class Measures:
                     self.sums["warping_error", of].append(error)
 
     def _face_movements(self, frame: int, made: np.ndarray) -> None:
-        """Measure how landmarks move, in px of a face of 224 px.
+        """Measure how landmarks move, in px of a face of 224 px, and how far mouths are open.
 
         `interactivity` as in AnyTalker's benchmark (arXiv 2511.23475): how far the points of eyes and brows of a person who listens
         move from frame to frame, mean over the points and over the frames in which somebody else speaks; here relative to the
@@ -260,7 +264,8 @@ class Measures:
         for person, points in enumerate(self.faces.points[frame]):
             last, moved = self.movements[person], None
             if np.isfinite(points).all():
-                moved = motion.face_movement(self.networks.face_marker, self.before[1], made, points)
+                moved, now = motion.face_movement(self.networks.face_marker, self.before[1], made, points)
+                self.opened[frame][person] = motion.opening(now)
                 if not speaking[person] and speaking.any():
                     own = moved[motion.EYES_BROWS] - moved[motion.STEADY].mean(axis=0)
                     self.sums["interactivity", "listening"].append(float(np.linalg.norm(own, axis=-1).mean()))
@@ -317,9 +322,9 @@ def _psnr(error: float) -> float:
     return float(10 * np.log10(255**2 / max(error, _LEAST_ERROR)))
 
 
-def _correlation(moved: np.ndarray, loudness: np.ndarray) -> float:
-    known = np.isfinite(moved)
-    moved, loudness = moved[known], loudness[known]
-    if len(moved) < 3 or moved.std() == 0 or loudness.std() == 0:
+def _correlation(opened: np.ndarray, loudness: np.ndarray) -> float:
+    known = np.isfinite(opened)
+    opened, loudness = opened[known], loudness[known]
+    if len(opened) < _FEWEST_FRAMES or np.ptp(opened) == 0 or np.ptp(loudness) == 0:
         return float("nan")
-    return float(np.corrcoef(moved, loudness)[0, 1])
+    return float(np.corrcoef(opened, loudness)[0, 1])

@@ -10,6 +10,8 @@ import numpy as np
 # Points of the 68 (iBUG 300-W) that show where the face is, and those by which a listener reacts.
 STEADY = [*range(17), *range(27, 36)]
 EYES_BROWS = [*range(17, 27), *range(36, 48)]
+# Middles of the inner lips, ends of the contour.
+_UPPER_LIP, _LOWER_LIP, _CONTOUR = 62, 66, (0, 16)
 # Face movements are given in px of a face of this size (AnyTalker's crop).
 FACE_SIDE = 224
 # A square's margin about the face, and how far dlib's box of a face lies above the middle of its points, in sides of the face.
@@ -37,18 +39,27 @@ def dlib_marker() -> Marker:
     return marker
 
 
-def face_movement(marker: Marker, before: np.ndarray, now: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return how the landmarks (68, 2) of a face move from one picture (h, w, 3) to the next, in px of a face of `FACE_SIDE`.
+def face_movement(
+    marker: Marker, before: np.ndarray, now: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how the landmarks (68, 2) of a face move from one picture (h, w, 3) to the next, and where they are in that one, in px
+    of a face of `FACE_SIDE`.
 
     Both pictures are seen through the same square, about the `points` (68, 2) px where the face should be, so that two equal pictures
-    give exactly 0.
+    give exactly 0. A face of a few pixels is enlarged in it.
     """
     low, high = points.min(axis=0), points.max(axis=0)
     side = float((high - low).mean())
     middle = (low + high) / 2 - (0, _BOX_HIGHER * side)
     width = 1 + 2 * _MARGIN
     was, is_now = (cut_square(picture, middle, width * side, round(width * FACE_SIDE)) for picture in (before, now))
-    return marker(is_now) - marker(was)
+    found = marker(is_now)
+    return found - marker(was), found
+
+
+def opening(found: np.ndarray) -> float:
+    """Return how far the inner lips of landmarks (68, 2) are apart, in widths of the face."""
+    return float((found[_LOWER_LIP] - found[_UPPER_LIP])[1] / np.linalg.norm(found[_CONTOUR[1]] - found[_CONTOUR[0]]))
 
 
 def cut_square(picture: np.ndarray, middle: np.ndarray, side: float, pixels: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from covog import acceleration, checkpoints, config, convert, data, diffusion, latents, optimizers, provenance, sharding
 from covog.config import Config, Model, Training
 from covog.frozen_encoders import FrozenEncoders
+from covog.hearing import hearing_of_training
 from covog.model import CovOG
 from covog.precision import DTYPES, Masters, as_dtype
 from covog.stopping import ignore
@@ -87,8 +88,10 @@ class Trainer:
             latents.check(cache, settings)
         self._make_network(resumed)
         samples = data.Samples(found, self.frames, settings.data, settings.seed + stage, cache)
-        self.batches = _batches(samples, self.progress.step, self.training, accelerator)
         self.fixed = data.FixedSamples(held_out, self.frames, self.training.validation_samples, settings.data, cache)
+        if settings.data.lips == "heard":
+            samples.hearing = self.fixed.hearing = hearing_of_training(found, folder, bool(resumed))
+        self.batches = _batches(samples, self.progress.step, self.training, accelerator)
 
     def _make_network(self, resumed: checkpoints.Checkpoint | None) -> None:
         training, self.dtype = self.training, DTYPES[self.training.mixed_precision]

@@ -448,8 +448,8 @@ SCHEMAS["covog_metrics"] = [
         "model",
         _TEXT,
         "",
-        "covog, baseline (no audio driver, no person masks), untrained, truth, still (each clip's reference picture repeated), or paper "
-        "(published row)",
+        "covog, baseline (no audio driver, no person masks), untrained, truth, still (each clip's reference picture repeated), paper "
+        "(published row), or a model with another clip's sound",
     ),
     Column("part", _TEXT, "", "all, test_easy, test_hard; held_out_clips or held_out_ends without a test split"),
     Column("metric", _TEXT, "", "what was measured; the name says so if it is a stand-in"),

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from covog import command_line, config, convert, data, generate, hearing
+from covog import command_line, conditions, config, convert, data, generate, hearing, train, warping
 from covog.model import CovOG
 from covog_clips import make
-from covog_toys import TOY
+from covog_toys import TOY, training_settings
 from talking.core import keypoints
 from talking.core.errors import InputError
 from talking.dataset import store
@@ -110,6 +110,13 @@ def learned(clips):
     return hearing.learned([data.Segment(one.path, 0, FRAMES) for one in clips[:3]])
 
 
+def heard(script: generate.Script, learned: hearing.Hearing) -> generate.Script:
+    """Return the script with lips as generation puts them."""
+    still = script.reference_people, script.reference_frame
+    frames = np.arange(script.start, script.end)
+    return replace(script, people=learned.heard(script.people, script.sound, frames, *still))
+
+
 def gaps(script: generate.Script) -> np.ndarray:
     """Return how far lips (f, p) are apart, in widths of the face."""
     upper, lower = (script.people.keypoints[:, :, keypoints.INDEX[f"face_{p}"]] for p in (62, 66))
@@ -124,38 +131,43 @@ def test_lips_follow_the_sound_of_another_clip_and_whoever_is_made_to_speak(clip
     own, other = clips[3], clips[4]
     script = generate.script_of(own, other, reference_frame=int(opened(3)[:, 0].argmax()))
     script = replace(script, people=replace(script.people, scores=other.scores))
-    heard = hearing.heard(script, learned)
-    assert min(agreement(gaps(heard), opened(4))) > 0.85
-    assert max(agreement(gaps(heard), opened(3))) < 0.6
+    made = heard(script, learned)
+    assert min(agreement(gaps(made), opened(4))) > 0.85
+    assert max(agreement(gaps(made), opened(3))) < 0.6
     # Only lips and jaw have changed; the mouth of the reference picture, which is open there, is closed in silence.
-    moved = np.abs(heard.people.keypoints - script.people.keypoints).max((0, 1, 3)) > 1e-6
+    moved = np.abs(made.people.keypoints - script.people.keypoints).max((0, 1, 3)) > 1e-6
     mouth = [keypoints.JAW, keypoints.OUTER_LIPS, keypoints.INNER_LIPS]
     assert not np.delete(moved, np.r_[tuple(mouth)]).any()
     closed = np.linalg.norm(FACE[62] - FACE[66])
-    np.testing.assert_allclose(gaps(heard)[FRAMES // 2 + 5 :, 0], closed, atol=0.02)
+    np.testing.assert_allclose(gaps(made)[FRAMES // 2 + 5 :, 0], closed, atol=0.02)
     # The second one speaks all the time.
-    turned = gaps(hearing.heard(generate.spoken_by(script, [(1, 0, FRAMES)]), learned))
+    turned = gaps(heard(generate.spoken_by(script, [(1, 0, FRAMES)]), learned))
     assert np.corrcoef(turned[:, 1], opened(4).max(1))[0, 1] > 0.85
     assert turned[:, 0].std() < 0.1 * turned[:, 1].std()
 
 
-def test_the_generated_mouths_open_with_the_sound(clips, tmp_path):
+@pytest.mark.parametrize("trained", ["drawn", "heard"])
+def test_the_generated_mouths_open_with_the_sound(clips, learned, tmp_path, trained):
     own, other = clips[3], clips[4]
     widths = {**TOY, "audio_layers": LAYERS, "audio_channels": CHANNELS, "differences": True, "latent_channels": 192}
     widths["pose_adaptor_channels"] = widths["pose_guider_channels"]
     settings = config.Config(
         model=config.Model(**widths),
         encoders=config.Encoders(vae="patches", image_encoder="random"),
-        data=config.Data(width=WIDTH, height=HEIGHT, frames=12, warped=True),
+        data=config.Data(width=WIDTH, height=HEIGHT, frames=12, warped=True, lips=trained),
         generation=config.Generation(window=20, overlap=1),
     )
     convert.write_model(CovOG(settings.model), tmp_path / "weights.safetensors")
     config.save(settings, tmp_path / "config.yaml")
-    (tmp_path / "provenance.json").write_text(json.dumps({"data_set": str(own.path.parent)}))
+    # Where training heard lips, its map is all that is needed; else the data set.
+    if trained == "heard":
+        hearing.write(learned, tmp_path / hearing.FILE)
+    else:
+        (tmp_path / "provenance.json").write_text(json.dumps({"data_set": str(own.path.parent)}))
     none = dict.fromkeys("config reference poses sound audio scores frames picture dataset".split())
     words = Namespace(
         weights=tmp_path / "weights.safetensors", out=tmp_path / "out.mp4", clip=own.path, sound_clip=other.path, seed=0,
-        reference_frame=int(opened(3)[:, 0].argmax()), who=["0:0-60"], lips="heard", **none,
+        reference_frame=int(opened(3)[:, 0].argmax()), who=["0:0-60"], lips="heard" if trained == "drawn" else None, **none,
     )  # fmt: skip
     command_line.generate(words)
     video = np.stack(list(media.frames(words.out))).astype(float)
@@ -166,9 +178,45 @@ def test_the_generated_mouths_open_with_the_sound(clips, tmp_path):
     assert np.corrcoef(dark, opened(4).max(1))[0, 1] > 0.7
 
 
+def test_training_sees_the_lips_that_generation_puts_there(clips, learned, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    settings = training_settings(steps=2)
+    settings.data = replace(settings.data, lips="heard", warped=True, width=96, height=64)
+    settings.model = replace(
+        settings.model, differences=True, pose_adaptor_channels=settings.model.pose_guider_channels
+    )
+    train.train(settings, 1, clips[0].path.parent, tmp_path)
+    kept = hearing.beside(tmp_path / "weights.safetensors")
+    np.testing.assert_array_equal(kept.weights, learned.weights)
+    # A sample of training, and the same frames of a script.
+    frames, reference = (20, 22, 24), 22
+    sample = data.load(data.Window(clips[3].path, frames, reference, False), settings.data, hearing=kept)
+    script = generate.as_shown(generate.script_of(clips[3], reference_frame=reference), "heard", kept)
+    placement = conditions.Placement.fit((WIDTH, HEIGHT), (96, 64))
+    steered = conditions.steer(script.people, script.sound, np.array(frames), reference, placement)
+    assert np.array_equal(sample["pose"], steered["pose"])
+    flow = warping.flow(script.people, np.array(frames), placement, script.reference_people, reference, placement)
+    assert np.array_equal(sample["flow"], flow)
+    drawn = data.load(data.Window(clips[3].path, frames, reference), replace(settings.data, lips="drawn"))
+    assert not np.array_equal(sample["pose"], drawn["pose"])
+    # The reference's own lips are seen, not heard.
+    assert np.array_equal(sample["reference_pose"], drawn["reference_pose"])
+
+
+def test_a_training_that_resumes_keeps_the_map_that_it_began_with(clips, tmp_path):
+    found = [data.Segment(clip.path, 0, FRAMES) for clip in clips]
+    began = hearing.hearing_of_training(found[:2], tmp_path, resumes=False)
+    resumed = hearing.hearing_of_training(found, tmp_path, resumes=True)
+    np.testing.assert_array_equal(resumed.weights, began.weights)
+    again = hearing.hearing_of_training(found, tmp_path, resumes=False)
+    assert not np.array_equal(again.weights, began.weights)
+
+
 def test_what_cannot_be_heard_is_said(clips, learned):
     with pytest.raises(InputError, match="nobody speaks with a known face"):
         hearing.learned([])
     script = generate.script_of(clips[3])
     with pytest.raises(InputError, match="features"):
-        hearing.heard(replace(script, sound=script.sound[..., :3]), learned)
+        heard(replace(script, sound=script.sound[..., :3]), learned)
+    with pytest.raises(InputError, match=r"there is no hearing\.npz beside the weights"):
+        generate.as_shown(generate.script_of(clips[3]), "heard", None)

@@ -54,19 +54,36 @@ def test_mouths_are_measured_inside_their_boxes_by_who_speaks():
     assert found["psnr_mouth_db", "listening"] == pytest.approx(10 * np.log10(255**2 * 12))
 
 
-def test_lip_sync_is_the_correlation_of_the_mouths_motion_with_loudness():
-    loudness = np.array([-60, -20, -60, -20, -20, -60, -20, -60, -60, -20], dtype=float)
-    made = np.zeros((10, 32, 48, 3), dtype=np.uint8)
-    for frame in range(1, 10):
-        made[frame] = made[frame - 1]
-        if loudness[frame] > -40:
-            made[frame, 4:10, 4:12] = 100 - made[frame - 1, 4:10, 4:12]
-    boxes = np.tile(np.array([[[4.0, 4, 12, 10], [30, 4, 40, 12]]]), (10, 1, 1))
-    found = measured(made, made, boxes, np.tile([[True, False]], (10, 1)), loudness)
-    assert found[metrics.LIP_SYNC, "speaking"] == pytest.approx(1)
-    assert (metrics.LIP_SYNC, "listening") not in found
-    shuffled = measured(made, made, boxes, np.tile([[True, False]], (10, 1)), loudness[::-1])
-    assert shuffled[metrics.LIP_SYNC, "speaking"] < 0.9
+def lip_sync(opened: np.ndarray, loudness: np.ndarray, speaking: np.ndarray) -> float | None:
+    """Measure people whose brightness tells how far their mouths (f, p) are open, in px of a face of 224 px."""
+    frames, people = opened.shape
+    points = np.random.default_rng(0).uniform(10, 30, (68, 2)) + 40 * np.arange(people)[:, None, None] * (1, 0)
+
+    def marker(square):
+        found = np.zeros((68, 2))
+        found[16, 0], found[66, 1] = 200, square[len(square) // 2, len(square) // 2, 0]
+        return found
+
+    unknown = np.full((frames, people, 4), np.nan)
+    faces = metrics.Faces(unknown, speaking, np.tile(points, (frames, 1, 1, 1)), unknown, unknown)
+    samples = np.repeat(10 ** (loudness / 20), media.SAMPLES_PER_FRAME)
+    measures = metrics.Measures(faces, samples, metrics.Networks(face_marker=marker))
+    for gaps in opened:
+        picture = np.repeat(gaps.astype(np.uint8), 40)[None, :, None].repeat(40, 0).repeat(3, 2)
+        measures.add(picture, picture)
+    return measures.finish().get((metrics.LIP_SYNC, "speaking"))
+
+
+def test_lip_sync_is_the_correlation_of_a_speakers_opened_mouth_with_the_loudness():
+    random = np.random.default_rng(0)
+    loudness = random.integers(-60, -20, 40).astype(float)
+    opened = np.stack([loudness + 60, random.integers(0, 40, 40)], axis=1)
+    first = np.tile([True, False], (40, 1))
+    assert lip_sync(opened, loudness, first) == pytest.approx(1)
+    # Another sound, a still mouth, speech of a few frames.
+    assert abs(lip_sync(opened, np.roll(loudness, 9), first)) < 0.4
+    assert lip_sync(np.full((40, 2), 9), loudness, first) is None
+    assert lip_sync(opened, loudness, first & (np.arange(40) < 8)[:, None]) is None
 
 
 def test_jitter_is_nothing_for_even_motion():
