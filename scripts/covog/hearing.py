@@ -114,7 +114,9 @@ def learned(found: Sequence[Segment]) -> Hearing:
                 moves.append((back - closed[_MOUTH]) / _width(closed))
                 rests.append(_gaps(closed[_MOUTH]) / _width(closed))
     if not sounds:
-        raise InputError("nobody speaks with a known face in the data set's training clips; name another data set.")
+        raise InputError(
+            "nobody speaks with a known face in the training clips, so nothing tells how lips sound; set data.lips: drawn, or name another data set."
+        )
     rows, moved = np.concatenate(sounds), np.concatenate(moves)
     chosen = random.permutation(len(rows))[:_FRAMES]
     rows, moved = rows[chosen], moved[chosen]
