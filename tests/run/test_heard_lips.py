@@ -91,8 +91,8 @@ def test_the_preset_tiny_hears_after_a_few_steps(dataset, clips, tmp_path, monke
     generator = command_line.generator_of(tmp_path / "2/weights.safetensors", settings)
     networks = metrics.Networks(face_marker=motion.dlib_marker())
     rows = evaluate.with_other_sound("covog", generator, dataset, settings, tmp_path, networks)
-    assert rows["model"].tolist() == ["covog, another clip's sound"] and rows["metric"].tolist() == [metrics.LIP_SYNC]
-    assert rows["value"].item() > 0.5
+    assert set(rows["model"]) == {"covog, another clip's sound"} and set(rows["metric"]) == {metrics.LIP_SYNC}
+    assert rows.loc[rows["part"] == "all", "value"].item() > 0.4
     assert len(list((tmp_path / "compared").glob("*_other_sound.mp4"))) == 1
 
 
@@ -107,7 +107,7 @@ def test_in_a_photo_the_mouth_of_whoever_is_recorded_follows_the_recording(datas
     (tmp_path / "provenance.json").write_text(json.dumps({"data_set": str(dataset)}))
     cv2.imwrite(str(tmp_path / "photo.png"), own.pictures_at(np.array([0]))[0][..., ::-1])
     voice = other.samples(0, 100)
-    for name, samples in (("left", np.zeros_like(voice)), ("right", voice)):
+    for name, samples in (("left", voice), ("right", np.zeros_like(voice))):
         encoding.write_sound(tmp_path / f"{name}.wav", samples)
     words = (
         "generate --weights weights.safetensors --picture photo.png --sound left.wav right.wav --out talk.mp4".split()
@@ -122,5 +122,5 @@ def test_in_a_photo_the_mouth_of_whoever_is_recorded_follows_the_recording(datas
         [motion.opening(motion.face_movement(marker, shown, shown, points)[1]) for points in placed] for shown in video
     ])  # fmt: skip
     assert len(opened) == 100
-    assert np.corrcoef(opened[:, 1], metrics.loudness_db(voice, 100))[0, 1] > 0.5
-    assert opened[:, 0].std() < 0.4 * opened[:, 1].std()
+    assert np.corrcoef(opened[:, 0], metrics.loudness_db(voice, 100))[0, 1] > 0.5
+    assert opened[:, 1].std() < 0.4 * opened[:, 0].std()
