@@ -23,6 +23,8 @@ def main() -> None:
     settings = cli.settings_from(arguments, embeddings.Settings)
     if settings.sound_mode == "per_person" and arguments.speaking is None:
         raise InputError("--sound-mode per_person needs --speaking, the table of who speaks.")
+    if settings.overlap != "none" and settings.sound_mode != "per_person":
+        raise InputError(f"--overlap {settings.overlap} needs --sound-mode per_person.")
     speaking = tables.read("speaking", arguments.speaking) if arguments.speaking else None
     embeddings.write(arguments.embedded, arguments.sound, candidates, settings, speaking, arguments.dataset)
 

@@ -18,6 +18,7 @@ RULES = REPO / "workflow/rules"
         ({"model": "whisper", "aligner": "wav2vec2"}, True),
         ({"model": "whisper_tiny_en", "separation": "hdemucs"}, True),
         ({"model": "whisper_tiny_en", "separation": "none"}, False),
+        ({"model": "whisper_tiny_en", "overlap": "convtasnet"}, True),
         ({"model": "lip_sync", "weights": ""}, False),
     ],
 )

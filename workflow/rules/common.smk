@@ -40,7 +40,7 @@ from talking.runs import devices, environment, job_resources
 from talking.runs.settings import checked_config
 
 GPU_MODELS = set(
-    "light_asd lr_asd talknet sapiens sapiens2 wav2vec2 hdemucs whisper pyannote-community-1 pyannote-3.1".split()
+    "light_asd lr_asd talknet sapiens sapiens2 wav2vec2 hdemucs convtasnet whisper pyannote-community-1 pyannote-3.1".split()
 )
 
 
@@ -83,7 +83,7 @@ def gpu_if(section):
 
 def uses_gpu_model(section):
     """Return True if a config section chooses a network that is large enough for a GPU."""
-    return any(config[section].get(key) in GPU_MODELS for key in ("model", "separation"))
+    return any(config[section].get(key) in GPU_MODELS for key in ("model", "separation", "overlap"))
 
 
 def each_attempt(amount):

@@ -22,10 +22,10 @@ def need_of(benchmark, section):
     """Return what a job needs by its benchmark's folder: the row BENCHMARK/MODEL if the model has one, else BENCHMARK.
 
     `section` is the config section that chooses the job's model, None if there is none. A voice separation before the model costs
-    more than that.
+    more than that, and taking overlapping voices apart no more than a published model.
     """
     chosen = config[section] if section else {}
-    names = [chosen.get(key) for key in ("separation", "model")]
+    names = [chosen.get(key) for key in ("separation", "model", "overlap")]
     return next((NEEDS[row] for name in names if (row := f"{benchmark}/{name}") in NEEDS), NEEDS[benchmark])
 
 

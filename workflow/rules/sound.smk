@@ -3,6 +3,7 @@ rule embed_sound:
     input:
         *WEIGHT_LIST.below(config["sound"]["weights"]),
         *WEIGHT_LIST.below(config["sound"]["separation_weights"]),
+        *WEIGHT_LIST.below(config["sound"]["overlap_weights"]),
         sound="results/media/{video}.wav",
         candidates="results/candidates/{video}.parquet",
         speaking=branch(

@@ -32,6 +32,7 @@ _NEED_WEIGHTS = (
     ("poses", "model", "sapiens_weights", ("sapiens", "sapiens2")),
     ("sound", "model", "weights", ("wav2vec2",)),
     ("sound", "separation", "separation_weights", ("hdemucs",)),
+    ("sound", "overlap", "overlap_weights", ("convtasnet",)),
 )
 
 
@@ -48,6 +49,7 @@ def checked_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     _check_order(filled)
     _check_measured(filled)
     _check_weights(filled)
+    _check_overlap(filled["sound"])
     return filled
 
 
@@ -107,6 +109,15 @@ def _check_weights(config: dict[str, Any]) -> None:
             raise InputError(
                 f"config: {section}.{chosen_by} is {model}, but {section}.{weights} is empty; docs/models.md says what to write there."
             )
+
+
+def _check_overlap(sound: dict[str, Any]) -> None:
+    """Raise InputError if voices are to be taken apart that nobody gets."""
+    if sound["overlap"] != "none" and sound["sound_mode"] != "per_person":
+        raise InputError(
+            f"config: sound.overlap is {sound['overlap']}, but sound.sound_mode is {sound['sound_mode']}; set"
+            " sound.sound_mode to per_person."
+        )
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:

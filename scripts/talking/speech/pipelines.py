@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from tqdm import tqdm
 
+from talking.sound import voice_encoder
 from talking.speech import diarization, voice_models
 from talking.video import media
 
@@ -80,7 +81,7 @@ def embedded(samples: np.ndarray, people_seen: int, settings: diarization.Settin
     pipeline = SpeakerDiarization(
         segmentation=voice_models.packaged_segmentation(),
         segmentation_batch_size=voice_models.BATCH,
-        embedding=voice_models.ResemblyzerEmbedding.packaged(),
+        embedding=voice_encoder.ResemblyzerEmbedding.packaged(),
         embedding_batch_size=voice_models.BATCH,
         embedding_exclude_overlap=True,
         plda=voice_models.NoCalibration(),

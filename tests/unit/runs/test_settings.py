@@ -45,6 +45,11 @@ def test_the_schema_and_the_manual_say_what_the_code_says():
         ({"gates": {"max_num_people": 9}}, "gates.max_num_people is 9, but clips.max_measured_people, 6,"),
         ({"speaking": {"model": "light_asd"}}, "speaking.model is light_asd, but speaking.weights is empty"),
         ({"words": {"aligner": "wav2vec2"}}, "words.aligner is wav2vec2, but words.aligner_weights is empty"),
+        ({"sound": {"overlap": "convtasnet"}}, "sound.overlap is convtasnet, but sound.overlap_weights is empty"),
+        (
+            {"sound": {"overlap": "convtasnet", "overlap_weights": "w"}},
+            "sound.overlap is convtasnet, but sound.sound_mode is mixed",
+        ),
         ({"gpu": -1}, "gpu:"),
     ],
 )

@@ -12,6 +12,7 @@ from pyannote.audio.models.segmentation.PyanNet import PyanNet
 
 from spoken import DIALOGUE
 from talking.core.errors import InputError
+from talking.sound import voice_encoder
 from talking.speech import diarization, turns, voice_models
 from talking.video import encoding, media
 
@@ -22,7 +23,7 @@ def test_the_packaged_voice_encoder_equals_its_own_library():
     from resemblyzer import VoiceEncoder
     from resemblyzer.audio import normalize_volume
 
-    ours = voice_models.ResemblyzerEmbedding.packaged()
+    ours = voice_encoder.ResemblyzerEmbedding.packaged()
     theirs = VoiceEncoder("cpu", verbose=False)
     samples = media.sound(DIALOGUE / "sample.wav", 200, 275)
     for level in (1.0, 0.01):
@@ -33,7 +34,7 @@ def test_the_packaged_voice_encoder_equals_its_own_library():
 
 
 def test_only_the_speakers_own_frames_are_embedded():
-    encoder = voice_models.ResemblyzerEmbedding.packaged()
+    encoder = voice_encoder.ResemblyzerEmbedding.packaged()
     samples = torch.from_numpy(media.sound(DIALOGUE / "sample.wav", 200, 275))
     louder = torch.cat([samples, torch.randn(16000, generator=torch.Generator().manual_seed(0))])
     mask = torch.ones(1, 100)
@@ -46,7 +47,7 @@ def test_only_the_speakers_own_frames_are_embedded():
 
 
 def test_voices_embedded_at_once_are_those_embedded_alone():
-    encoder = voice_models.ResemblyzerEmbedding.packaged()
+    encoder = voice_encoder.ResemblyzerEmbedding.packaged()
     windows = torch.from_numpy(media.sound(DIALOGUE / "sample.wav")).unfold(0, 80_000, 40_000)[:4, None]
     masks = torch.ones(4, 293)
     masks[1, :200], masks[2] = 0, 0
