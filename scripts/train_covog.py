@@ -24,7 +24,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    from covog import config, train
+    from covog import config, hearing, train
 
     settings = config.load(arguments.config)
     train.train(
@@ -38,7 +38,8 @@ def main() -> None:
     )
     # Of several processes the one that has written the files.
     if arguments.log is not None and os.environ.get("RANK", "0") == "0":
-        made.record(arguments.log, [arguments.folder / name for name in ("weights.safetensors", "losses.parquet")])
+        written = [arguments.folder / name for name in ("weights.safetensors", "losses.parquet", hearing.FILE)]
+        made.record(arguments.log, [file for file in written if file.exists()])
 
 
 if __name__ == "__main__":

@@ -26,9 +26,15 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def generator_of(weights: Path, settings: config.Config) -> making.Generator:
-    """Return a generator from a weights file, with what hears lips if training left that beside it."""
-    return _generator(convert.read_model(weights), settings, hearing.beside(weights))
+def generator_of(weights: Path, settings: config.Config, dataset: Path | None = None) -> making.Generator:
+    """Return a generator from a weights file, with the map that training left beside it if lips are heard.
+
+    Where that is missing, it is found again from the clips of `dataset`, or of the data set that the model was trained on.
+    """
+    hears = hearing.beside(weights) if settings.data.lips == "heard" else None
+    if settings.data.lips == "heard" and hears is None:
+        hears = hearing.learned(data.segments(dataset or photo.data_set_of(weights), settings.data)[0])
+    return _generator(convert.read_model(weights), settings, hears)
 
 
 def _generator(model: CovOG, settings: config.Config, hears: hearing.Hearing | None) -> making.Generator:
@@ -71,10 +77,7 @@ def generate(arguments: Namespace, photographed: tuple | None = None) -> None:
             raise InputError(f"--frames is {arguments.frames}; the inputs have 1 to {script.frames} frames.")
         script = replace(script, end=arguments.frames)
     shape = replace(settings.data, lips=arguments.lips or settings.data.lips)
-    generator = generator_of(arguments.weights, settings)
-    if shape.lips == "heard" and generator.hears is None:
-        dataset = arguments.dataset or photo.data_set_of(arguments.weights)
-        generator.hears = hearing.learned(data.segments(dataset, settings.data)[0])
+    generator = generator_of(arguments.weights, replace(settings, data=shape), arguments.dataset)
     widths, found = generator.model.config, script.sound.shape[-2:]
     if widths.audio and found != (widths.audio_layers, widths.audio_channels):
         raise InputError(
@@ -102,15 +105,14 @@ def evaluate(arguments: Namespace) -> None:
             if widths is None:
                 continue
             torch.manual_seed(settings.seed)
-            model = CovOG(widths)
+            generator = _generator(CovOG(widths), settings, hears)
         elif Path(weights).exists() and Path(weights).stat().st_size == 0:
             rows.append(metrics_table.untrained_rows(name))
             widths = None
             continue
         else:
-            model, hears = convert.read_model(Path(weights)), hearing.beside(Path(weights))
-        widths = model.config
-        generator = _generator(model, settings, hears)
+            generator = generator_of(Path(weights), settings, arguments.dataset)
+            widths, hears = generator.model.config, generator.hears
         videos = arguments.videos / name
         of = name, generator, arguments.dataset, settings, videos, networks
         rows.append(evaluation.evaluate(*of))

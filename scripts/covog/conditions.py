@@ -4,17 +4,22 @@ Training, validation and generation all come through here. Boxes and points leav
 picture they lie in: `Placement` moves both.
 """
 
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
 from covog.config import LATENT_CELL, Data
 from talking.core import boxes, keypoints
+from talking.core.errors import InputError
 from talking.dataset import store
 from talking.poses.render import draw_poses, face_box
 
+# What reading a damaged clip can raise.
+BROKEN = (InputError, OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, av.FFmpegError)
 # Raw speaking scores (TalkNet's logits) are divided by this before they enter the model.
 SCORE_UNIT = 3.0
 FACE_LEVELS = 4

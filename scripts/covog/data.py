@@ -5,13 +5,11 @@ What sample number n is depends on the seed and n alone, so that a resumed run c
 
 import itertools
 import logging
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,13 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from covog import conditions, latents, warping
-from covog.conditions import People, Placement, Segment
+from covog.conditions import BROKEN, People, Placement, Segment
 from covog.config import Data
 from covog.hearing import Hearing
 from talking.core.errors import InputError
 from talking.dataset import store
 
-BROKEN = (InputError, OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, av.FFmpegError)
 _log = logging.getLogger(__name__)
 
 

@@ -81,16 +81,16 @@ def with_other_sound(
     networks: metrics.Networks,
 ) -> pd.DataFrame:
     """Return the `covog_metrics` row of lip_sync of the first clip that is evaluated, with the voices of another one of as many people,
-    each speaking when the one in their place does there; no row if there is none.
+    each speaking when the one in their place does there; no row if there is none in which anybody speaks for long enough, or if training
+    has seen the clip's beginning.
 
     `videos` gets a comparison: the pictures that belong to the sound, and beside them what was made, with that sound.
     """
     (part, (segment, *_)), *_ = parts(dataset, settings).items()
-    clip, clips = store.Clip(segment.clip), [store.Clip(c) for of in store.SPLITS for c in store.split(dataset, of)]
-    others = [other for other in clips if other.people == clip.people and other.path != clip.path]
-    if not others:
+    clip, clips = store.Clip(segment.clip), (store.Clip(c) for of in store.SPLITS for c in store.split(dataset, of))
+    others = (o for o in clips if o.people == clip.people and o.path != clip.path and _is_heard(o))
+    if segment.start > 0 or (other := next(others, None)) is None:
         return metrics_table.table(name, [], {}, networks)
-    other = others[0]
     script = generate.script_of(clip, other)
     script = replace(script, end=min(script.frames, OTHER_SOUND_FRAMES))
     script = replace(script, people=replace(script.people, scores=other.scores))
@@ -108,6 +108,11 @@ def with_other_sound(
         measures.add(picture, picture)
     found = {key: value for key, value in measures.finish().items() if key[0] == metrics.LIP_SYNC}
     return metrics_table.table(OTHER_SOUND.format(name), [(part, found)], {}, metrics.Networks())
+
+
+def _is_heard(clip: store.Clip) -> bool:
+    """Return whether somebody speaks for long enough to be measured in what is generated with a clip's sound."""
+    return clip.speaking[:OTHER_SOUND_FRAMES].sum(axis=0).max() >= metrics.FEWEST_FRAMES
 
 
 def ends(dataset: Path, settings: config.Config, networks: metrics.Networks) -> pd.DataFrame:

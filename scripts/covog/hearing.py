@@ -4,16 +4,19 @@ It puts lips into poses, so every model that was trained with drawn lips can be 
 training sees the lips that generation will put there, and keeps the map beside the weights.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from covog.conditions import People, Segment
+from covog.conditions import BROKEN, People, Segment
 from talking.core import arrays, keypoints, signals
 from talking.core.errors import InputError
 from talking.dataset import store
+
+_log = logging.getLogger(__name__)
 
 # The file beside a training's weights that holds its map.
 FILE = "hearing.npz"
@@ -85,48 +88,75 @@ def beside(weights: Path) -> Hearing | None:
     if not path.exists():
         return None
     with arrays.opened(path) as found:
-        return Hearing(**{name: array.item() if name == "rest" else array for name, array in found.items()})
+        try:
+            of = {field.name: found[field.name] for field in fields(Hearing)}
+        except KeyError as error:
+            raise InputError(f"{path} is not a whole map from sound to lips; delete it.") from error
+    return Hearing(**of | {"rest": of["rest"].item()})
 
 
-def hearing_of_training(found: Sequence[Segment], folder: Path, resumes: bool) -> Hearing:
-    """Return the map of the training clips, found and written to the training's folder; one that resumes takes what it began with."""
-    if not resumes or not (folder / FILE).exists():
+def hearing_of_training(found: Sequence[Segment], folder: Path, lips: str, resumes: bool) -> Hearing | None:
+    """Return the map of the training clips if `lips` are heard, found and written to the training's folder; one that resumes takes what
+    it began with. With other lips the folder keeps no map of an earlier training."""
+    if lips != "heard":
+        (folder / FILE).unlink(missing_ok=True)
+    elif not resumes or not (folder / FILE).exists():
         write(learned(found), folder / FILE)
     return beside(folder / FILE)
 
 
 def learned(found: Sequence[Segment]) -> Hearing:
-    """Return the map of the frames in which people of these clips speak; raises InputError if nobody does with a known face."""
-    sounds, moves, rests = [], [], []
-    random = np.random.default_rng(0)
-    for segment in (found[number] for number in random.permutation(len(found))[:_CLIPS]):
-        clip, part = store.Clip(segment.clip), slice(segment.start, segment.end)
-        sound = np.asarray(clip.sound[part], dtype=np.float32)
-        for person in range(clip.people):
-            points, scores = (of[part, person] for of in (clip.keypoints, clip.pose_scores))
-            known = _known(scores) & clip.pose_valid[part, person]
-            speaks = known & clip.speaking[part, person]
-            if speaks.any():
-                closed = points[np.where(known, _gaps(points[:, _MOUTH]), np.inf).argmin()]
-                heard = sound[:, person] if sound.ndim == 4 else sound
-                sounds.append(heard[speaks].reshape(speaks.sum(), -1))
-                back = np.stack([_onto(closed, one, one[_MOUTH]) for one in points[speaks]])
-                moves.append((back - closed[_MOUTH]) / _width(closed))
-                rests.append(_gaps(closed[_MOUTH]) / _width(closed))
-    if not sounds:
+    """Return the map of the frames in which people of these clips speak; raises InputError if nobody does with a known face.
+
+    A broken clip is logged by name and left out.
+    """
+    random, most = np.random.default_rng(0), -(-_FRAMES // max(min(len(found), _CLIPS), 1))
+    spoken: list[tuple[np.ndarray, np.ndarray, list[float]]] = []
+    for number in random.permutation(len(found)):
+        try:
+            of_clip = _spoken(found[number], most, random)
+        except BROKEN as error:
+            _log.warning("%s is broken; how lips move is not learned from it: %s", found[number].clip, error)
+            continue
+        if len(of_clip[0]):
+            spoken.append(of_clip)
+        if len(spoken) == _CLIPS:
+            break
+    if not spoken:
         raise InputError(
-            "nobody speaks with a known face in the training clips, so nothing tells how lips sound; set data.lips: drawn, or name another data set."
+            "nobody speaks with a known face in the data set's training clips, so lips cannot be heard; set data.lips to drawn."
         )
-    rows, moved = np.concatenate(sounds), np.concatenate(moves)
-    chosen = random.permutation(len(rows))[:_FRAMES]
-    rows, moved = rows[chosen], moved[chosen]
+    rows, moved = (np.concatenate([of_clip[i] for of_clip in spoken]) for i in range(2))
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-3
     rows, flat = (rows - mean) / scale, moved.reshape(len(moved), -1)
     usual, alike = flat.mean(axis=0), rows @ rows.T / rows.shape[1]
     weights = rows.T @ np.linalg.solve(alike + _RIDGE * np.eye(len(alike)), flat - usual) / rows.shape[1]
     gaps = _gaps(moved)
     opens = (gaps[:, None, None] * moved).sum(axis=0) / max(np.square(gaps).sum(), 1e-6)
-    return Hearing(mean, scale, weights, usual, opens, float(np.median(rests)))
+    return Hearing(
+        mean, scale, weights, usual, opens, float(np.median([rest for of_clip in spoken for rest in of_clip[2]]))
+    )
+
+
+def _spoken(segment: Segment, most: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Return, of at most `most` frames in which somebody of a clip speaks with a known face, the rows of sound (n, channels), how lips and
+    jaw have moved from closed (n, points, 2), in widths of the face, and of each who speaks the gap of closed lips."""
+    clip, part = store.Clip(segment.clip), slice(segment.start, segment.end)
+    sound, points = clip.sound[part], clip.keypoints[part]
+    known = _known(clip.pose_scores[part]) & clip.pose_valid[part]
+    spoken = np.argwhere(known & clip.speaking[part])
+    moves, rests = [], []
+    spoken = spoken[np.sort(random.permutation(len(spoken))[:most])]
+    for person in np.unique(spoken[:, 1]):
+        own = points[:, person]
+        closed = own[np.where(known[:, person], _gaps(own[:, _MOUTH]), np.inf).argmin()]
+        back = np.stack([_onto(closed, own[f], own[f, _MOUTH]) for f in spoken[spoken[:, 1] == person, 0]])
+        moves.append((back - closed[_MOUTH]) / _width(closed))
+        rests.append(_gaps(closed[_MOUTH]) / _width(closed))
+    spoken = spoken[np.argsort(spoken[:, 1], kind="stable")]
+    heard = sound[spoken[:, 0], spoken[:, 1]] if sound.ndim == 4 else sound[spoken[:, 0]]
+    rows = heard.reshape(len(spoken), -1).astype(np.float32)
+    return rows, np.concatenate([np.empty((0, len(_MOUTH), 2)), *moves]), rests
 
 
 def _known(confidence: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ _SURE, _HANDS = 0.3, (keypoints.LEFT_HAND, keypoints.RIGHT_HAND)
 _BATCH = 16
 _IDENTITY_EVERY = 5
 # With fewer frames of speech a correlation says nothing.
-_FEWEST_FRAMES = 12
+FEWEST_FRAMES = 12
 # Lower loudness counts as this: all silence is the same.
 _FLOOR_DB = -60.0
 # The mean square of what is lost when pictures are rounded: equal pictures count as no nearer, 58.9 dB, as the reference picture may be
@@ -325,6 +325,6 @@ def _psnr(error: float) -> float:
 def _correlation(opened: np.ndarray, loudness: np.ndarray) -> float:
     known = np.isfinite(opened)
     opened, loudness = opened[known], loudness[known]
-    if len(opened) < _FEWEST_FRAMES or np.ptp(opened) == 0 or np.ptp(loudness) == 0:
+    if len(opened) < FEWEST_FRAMES or np.ptp(opened) == 0 or np.ptp(loudness) == 0:
         return float("nan")
     return float(np.corrcoef(opened, loudness)[0, 1])

@@ -89,8 +89,8 @@ class Trainer:
         self._make_network(resumed)
         samples = data.Samples(found, self.frames, settings.data, settings.seed + stage, cache)
         self.fixed = data.FixedSamples(held_out, self.frames, self.training.validation_samples, settings.data, cache)
-        if settings.data.lips == "heard":
-            samples.hearing = self.fixed.hearing = hearing_of_training(found, folder, bool(resumed))
+        samples.hearing = hearing_of_training(found, folder, settings.data.lips, bool(resumed))
+        self.fixed.hearing = samples.hearing
         self.batches = _batches(samples, self.progress.step, self.training, accelerator)
 
     def _make_network(self, resumed: checkpoints.Checkpoint | None) -> None:

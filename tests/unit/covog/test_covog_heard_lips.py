@@ -1,6 +1,7 @@
 """Lips that are heard: put into poses from the sound of other people, and seen in pictures."""
 
 import json
+import shutil
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,10 @@ def test_training_sees_the_lips_that_generation_puts_there(clips, learned, tmp_p
     train.train(settings, 1, clips[0].path.parent, tmp_path)
     kept = hearing.beside(tmp_path / "weights.safetensors")
     np.testing.assert_array_equal(kept.weights, learned.weights)
+    # Where it is lost, it is found again.
+    (tmp_path / hearing.FILE).unlink()
+    again = command_line.generator_of(tmp_path / "weights.safetensors", settings, clips[0].path.parent).hears
+    np.testing.assert_array_equal(again.weights, kept.weights)
     # A sample of training, and the same frames of a script.
     frames, reference = (20, 22, 24), 22
     sample = data.load(data.Window(clips[3].path, frames, reference, False), settings.data, hearing=kept)
@@ -205,17 +210,47 @@ def test_training_sees_the_lips_that_generation_puts_there(clips, learned, tmp_p
 
 def test_a_training_that_resumes_keeps_the_map_that_it_began_with(clips, tmp_path):
     found = [data.Segment(clip.path, 0, FRAMES) for clip in clips]
-    began = hearing.hearing_of_training(found[:2], tmp_path, resumes=False)
-    resumed = hearing.hearing_of_training(found, tmp_path, resumes=True)
+    began = hearing.hearing_of_training(found[:2], tmp_path, "heard", resumes=False)
+    resumed = hearing.hearing_of_training(found, tmp_path, "heard", resumes=True)
     np.testing.assert_array_equal(resumed.weights, began.weights)
-    again = hearing.hearing_of_training(found, tmp_path, resumes=False)
+    again = hearing.hearing_of_training(found, tmp_path, "heard", resumes=False)
     assert not np.array_equal(again.weights, began.weights)
+    # A training with other lips leaves none of an earlier one.
+    assert hearing.hearing_of_training(found, tmp_path, "drawn", resumes=False) is None
+    assert not (tmp_path / hearing.FILE).exists()
 
 
-def test_what_cannot_be_heard_is_said(clips, learned):
+def test_a_broken_clip_is_named_and_left_out_of_the_map(clips, tmp_path, caplog):
+    for number, one in enumerate(clips[:3]):
+        shutil.copytree(one.path, tmp_path / f"{number}")
+    with np.load(tmp_path / "1/sound.npz") as of_clip:
+        np.savez(tmp_path / "1/sound.npz", sound=of_clip["sound"][:40])
+    (tmp_path / "2/poses.npz").write_bytes(b"damaged")
+    found = hearing.learned([data.Segment(tmp_path / f"{number}", 0, FRAMES) for number in range(3)])
+    alone = hearing.learned([data.Segment(clips[0].path, 0, FRAMES)])
+    np.testing.assert_allclose(found.weights, alone.weights, atol=1e-6)
+    assert {f"{tmp_path}/{number}" in caplog.text for number in (1, 2)} == {True}
+
+
+def test_of_long_clips_some_frames_are_learned_from(clips, learned, monkeypatch):
+    monkeypatch.setattr(hearing, "_FRAMES", 90)
+    some = hearing.learned([data.Segment(one.path, 0, FRAMES) for one in clips[:3]])
+    moved, true = (
+        of.moved(clips[4].sound if clips[4].sound.ndim == 3 else clips[4].sound[:, 0]) for of in (some, learned)
+    )
+    assert not np.array_equal(some.weights, learned.weights)
+    assert np.corrcoef(moved[..., 1].mean(1), true[..., 1].mean(1))[0, 1] > 0.8
+
+
+def test_what_cannot_be_heard_is_said(clips, learned, tmp_path):
     with pytest.raises(InputError, match="nobody speaks with a known face"):
         hearing.learned([])
     script = generate.script_of(clips[3])
+    hearing.write(learned, tmp_path / "whole.npz")
+    with np.load(tmp_path / "whole.npz") as whole:
+        np.savez(tmp_path / hearing.FILE, **{name: whole[name] for name in whole.files if name != "opens"})
+    with pytest.raises(InputError, match="not a whole map"):
+        hearing.beside(tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="features"):
         heard(replace(script, sound=script.sound[..., :3]), learned)
     with pytest.raises(InputError, match=r"there is no hearing\.npz beside the weights"):
