@@ -230,12 +230,12 @@ def _known_common(cast: Cast, memory: Memory) -> dict[int, str]:
     for number, video in enumerate(cast.videos):
         for label in memory.several.get(video, []):
             listed.setdefault(label, []).append(number)
+    appears = (np.ones(len(cast.video), dtype=np.int8), (cast.video, cast.person))
+    people_of = csr_array(appears, shape=(len(cast.videos), len(cast.persons)))
     found: dict[int, str] = {}
     for label, videos in sorted(listed.items()):
-        times_listed = np.bincount(videos, minlength=len(cast.videos))
-        shown = np.bincount(cast.person, weights=times_listed[cast.video], minlength=1)
-        best = int(shown.argmax())
-        if shown[best] > len(videos) / 2 and best not in found:
+        people, times_shown = np.unique(people_of[videos].indices, return_counts=True)
+        if times_shown.max(initial=0) > len(videos) / 2 and (best := int(people[times_shown.argmax()])) not in found:
             found[best] = label
     return found
 

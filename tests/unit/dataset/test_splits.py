@@ -101,6 +101,28 @@ def test_a_host_ties_nothing_together_a_regular_guest_does():
     assert set(found.side) == {"train", "val", "test"}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_remembered_label_goes_to_who_is_in_most_videos_that_list_it_if_in_more_than_half(seed):
+    rng, of = np.random.default_rng(seed), world(seed, videos=12, persons=6)
+    memory = splits.Memory(several={v: [n for n in "abcdefgh" if rng.random() < 0.2] for v in [*of.videos[1:], "gone"]})
+    pairs = set(zip(of.video.tolist(), of.person.tolist(), strict=True))
+    expected = {}
+    for label in "abcdefgh":
+        listing = [number for number, video in enumerate(of.videos) if label in memory.several.get(video, [])]
+        times = [sum((video, person) in pairs for video in listing) for person in range(6)]
+        best = times.index(max(times))
+        if times[best] > len(listing) / 2:
+            expected.setdefault(best, label)
+    found = splits.assign(of, [""] * 12, memory, splits.Settings(common_videos=100))
+    assert found.common == expected != {}
+
+
+def test_a_remembered_label_of_videos_without_people_is_nobodys():
+    of = cast([], [1, 1])
+    found = splits.assign(of, ["", ""], splits.Memory(several={"v00": ["in-v00"]}), splits.Settings())
+    assert found.common == {}
+
+
 def test_a_contradiction_is_told_with_the_people_who_cause_it():
     of = cast([(0, 0), (1, 0), (1, 1), (2, 1), (3, 2)], np.ones(4), ["a", "b", "c", "d"], ["p1", "p2", "p3"])
     sides(of, ["train", "", "train", "test"])
