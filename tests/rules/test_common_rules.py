@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPO
+from talking.runs import costs
 
 RULES = REPO / "workflow/rules"
 
@@ -31,6 +32,32 @@ def test_a_gpu_is_requested_only_for_what_runs_on_one(section, uses):
     space = {"config": {"words": section}}
     exec("\n".join(pieces), space)
     assert space["uses_gpu_model"]("words") == uses
+
+
+@pytest.mark.parametrize(
+    ("section", "rows"),
+    [
+        ({"model": "whisper_tiny_en", "separation": "none", "overlap": "none"}, ["sound"]),
+        ({"model": "wav2vec2", "overlap": "none"}, ["sound/wav2vec2"]),
+        ({"model": "whisper_tiny_en", "overlap": "convtasnet"}, ["sound/convtasnet"]),
+        ({"model": "wav2vec2", "overlap": "convtasnet"}, ["sound/wav2vec2", "sound/convtasnet"]),
+        (
+            {"model": "wav2vec2", "separation": "hdemucs", "overlap": "convtasnet"},
+            ["sound/hdemucs", "sound/wav2vec2", "sound/convtasnet"],
+        ),
+    ],
+)
+def test_the_time_and_memory_of_all_networks_of_a_job_are_requested(section, rows):
+    source = (RULES / "resources_common.smk").read_text()
+    needs = costs.read_needs(costs.table())
+    space = {"config": {"sound": section}, "NEEDS": needs, "costs": costs}
+    exec(re.search(r"^def need_of.*?^ +return [^\n]*", source, re.S | re.M)[0], space)
+    need, of_rows = space["need_of"]("sound", "sound"), [needs[row] for row in rows]
+    assert need.s_per_video_s == sum(row.s_per_video_s for row in of_rows)
+    assert need.mem_mb == sum(row.mem_mb for row in of_rows)
+    assert need.mem_mb_per_video_s == max(row.mem_mb_per_video_s for row in of_rows)
+    assert need.disk_mb_per_video_s == max(row.disk_mb_per_video_s for row in of_rows)
+    assert space["need_of"]("sound", None) is needs["sound"]
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ def length_of_part(wildcards):
 
 
 def need_of(benchmark, section):
-    """Return what a job needs by its benchmark's folder: the row BENCHMARK/MODEL if the model has one, else BENCHMARK.
+    """Return what a job needs by its benchmark's folder: the rows BENCHMARK/MODEL of its networks together, or BENCHMARK if none has one.
 
-    `section` is the config section that chooses the job's model, None if there is none. A voice separation before the model costs
-    more than that, and taking overlapping voices apart no more than a published model.
+    `section` is the config section that chooses the job's networks, None if there is none.
     """
     chosen = config[section] if section else {}
     names = [chosen.get(key) for key in ("separation", "model", "overlap")]
-    return next((NEEDS[row] for name in names if (row := f"{benchmark}/{name}") in NEEDS), NEEDS[benchmark])
+    rows = [NEEDS[row] for name in names if (row := f"{benchmark}/{name}") in NEEDS]
+    return costs.together(rows) if rows else NEEDS[benchmark]
 
 
 def memory_mb(benchmark, section=None, length=length_of):

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,19 @@ class Job:
     mem_mb: float
     seconds: float
     disk_mb: float
+
+
+def together(needs: Sequence[Need]) -> Need:
+    """Return what a job needs whose networks, one row each, run one after the other: memory and time add up, the rest is the largest.
+
+    Networks stay in memory once they are loaded.
+    """
+    return Need(
+        sum(need.mem_mb for need in needs),
+        max(need.mem_mb_per_video_s for need in needs),
+        sum(need.s_per_video_s for need in needs),
+        max(need.disk_mb_per_video_s for need in needs),
+    )
 
 
 def table() -> Path:
