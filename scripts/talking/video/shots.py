@@ -38,6 +38,7 @@ _BLACK_FRAMES = 13  # frames; black that is shorter than this between two fades 
 _DIP_FRAMES = 12  # frames on each side of a white or black moment within which the picture is clear
 _DIP = 0.2  # fraction of the contrast about such a moment that is left in it
 _CLEAR = 0.9  # fraction of the contrast from which on a picture beside it is clear
+_ALIKE = 0.8  # correlation of neighbours from which on they may be one picture, more or less of it
 _FLASH_FRAMES = 3  # frames for which a flash leaves hardly any contrast, at most
 _FLAT = 8  # grey levels; a picture with less contrast is hardly one
 _PURE_REST, _PURE_SAME = (
@@ -278,13 +279,18 @@ class _Finder:
         contrasts = np.array(self._contrasts)
         if len(contrasts) <= 2 * _DIP_FRAMES or contrasts.argmin() != _DIP_FRAMES:
             return
-        sides = contrasts[:_DIP_FRAMES], contrasts[_DIP_FRAMES + 1 :]
+        # Each side outwards from the dip.
+        outwards = slice(_DIP_FRAMES - 1, None, -1), slice(_DIP_FRAMES + 1, None)
+        least = _DIP * min(contrasts[side].max() for side in outwards)
+        if contrasts[_DIP_FRAMES] > least:
+            return
+        pictures = np.array(list(self._thumbs)[-len(contrasts) :])
+        sides = [contrasts[side][: _up_to_cut(contrasts[side], pictures[side], max(_FLAT, least))] for side in outwards]
         clear = [side >= max(_FLAT, _CLEAR * side.max()) for side in sides]
-        least = _DIP * min(side.max() for side in sides)
-        if contrasts[_DIP_FRAMES] > least or not all(side.any() for side in clear):
+        if not all(side.any() for side in clear):
             return
         middle = self._number - _DIP_FRAMES
-        mixed_from = middle - int(np.argmax(clear[0][::-1]))
+        mixed_from = middle - int(np.argmax(clear[0]))
         clear_from = middle + 1 + int(np.argmax(clear[1]))
         if any(b.mixed_from <= clear_from and mixed_from <= b.clear_from for b in self._boundaries if b.kind != "cut"):
             return
@@ -330,6 +336,17 @@ def _without_short(boundaries: list[_Boundary], min_frames: int) -> list[_Bounda
         mixed_from = min(before.mixed_from, boundary.mixed_from)
         kept.append(_Boundary(boundary.frame, mixed_from, max(before.clear_from, boundary.clear_from), boundary.kind))
     return kept
+
+
+def _up_to_cut(contrasts: np.ndarray, pictures: np.ndarray, least: float) -> int:
+    """Return how many pictures (n, pixels) outwards from a dip come before a cut to one of more contrast, n if there is no cut.
+
+    Pictures of less than the least contrast are the dip's own. Light alone changes how much is seen, not what.
+    """
+    for n in np.flatnonzero((contrasts[:-1] > least) & (contrasts[1:] * _CLEAR > contrasts[:-1])):
+        if np.corrcoef(pictures[n], pictures[n + 1])[0, 1] < _ALIKE:
+            return int(n) + 1
+    return len(contrasts)
 
 
 def _details(picture: np.ndarray) -> np.ndarray:

@@ -204,6 +204,29 @@ def test_a_flash_while_the_camera_moves_is_no_boundary(tmp_path, frames):
     assert len(found(tmp_path, dipped(scene(7, 120, x=lambda n: 2.0 * n), 60, 255, frames))) == 1
 
 
+def faint(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Return pictures of half the contrast."""
+    return [(p // 2 + 64).astype(np.uint8) for p in pictures]
+
+
+@pytest.mark.parametrize("frames", [3, 6, 10])
+def test_a_cut_to_less_contrast_before_a_flash_stands(tmp_path, frames):
+    pictures = scene(7, 60) + faint(scene(8, frames + 62))
+    pictures[60 + frames : 62 + frames] = [np.full_like(pictures[0], 255)] * 2
+    table = found(tmp_path, pictures)
+    assert table[["start_frame", "transition"]].to_numpy().tolist() == [[0, "start"], [60, "cut"]]
+    assert table["clear_end_frame"][0] == table["clear_start_frame"][1] == 60
+
+
+@pytest.mark.parametrize("frames", [2, 5, 8])
+def test_a_cut_to_more_contrast_after_a_flash_stands(tmp_path, frames):
+    pictures = faint(scene(7, 62 + frames)) + scene(8, 60)
+    pictures[60:62] = [np.full_like(pictures[0], 255)] * 2
+    table = found(tmp_path, pictures)
+    assert table[["start_frame", "transition"]].to_numpy().tolist() == [[0, "start"], [62 + frames, "cut"]]
+    assert table["clear_end_frame"][0] == table["clear_start_frame"][1] == 62 + frames
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_or_white_that_stays_for_some_frames_ends_a_shot(tmp_path, level):
     pictures = scene(7, 120)
