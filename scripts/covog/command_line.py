@@ -31,8 +31,8 @@ def generator_of(weights: Path, settings: config.Config, dataset: Path | None = 
 
     Where that is missing, it is found again from the clips of `dataset`, or of the data set that the model was trained on.
     """
-    hears = hearing.beside(weights) if settings.data.lips == "heard" else None
-    if settings.data.lips == "heard" and hears is None:
+    hears = None
+    if settings.data.lips == "heard" and (hears := hearing.beside(weights)) is None:
         hears = hearing.learned(data.segments(dataset or photo.data_set_of(weights), settings.data)[0])
     return _generator(convert.read_model(weights), settings, hears)
 

@@ -112,7 +112,7 @@ class Samples(Dataset):
     place, as errors raised in a loading process would reach the user with a foreign trace.
     """
 
-    # What hears the lips, for settings with which they are heard.
+    # The map from sound to lips, where lips are heard.
     hearing: Hearing | None = None
 
     def __init__(self, found: list[Segment], frames: int, settings: Data, seed: int, cache: Path | None = None) -> None:

@@ -154,7 +154,7 @@ class Generator:
         device: torch.device,
         hears: hearing.Hearing | None = None,
     ) -> None:
-        """Take the networks, and what hears lips, for settings with which lips are heard."""
+        """Take the networks, and the map from sound to lips where lips are heard."""
         if settings.window > model.config.motion_max_frames and model.config.motion:
             raise InputError(
                 f"generation.window is {settings.window}, the motion modules can number {model.config.motion_max_frames} frames."
@@ -166,7 +166,7 @@ class Generator:
     def video(self, script: Script, shape: Data, seed: int = 0) -> Iterator[np.ndarray]:
         """Yield as many RGB pictures (h, w, 3) uint8 as the script has frames, in the size and fitted as in training.
 
-        Poses have lips as training had them, none if it drew them at random. Overlaps are held to the window before and cross-faded in pixels. The same
+        Lips of the poses are drawn, heard or left out as `shape.lips` says. Overlaps are held to the window before and cross-faded in pixels. The same
         seed gives the same video.
         """
         size = (shape.width, shape.height)
